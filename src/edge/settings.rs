@@ -1,0 +1,49 @@
+//! What the `server:` section says, validated.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Listeners and what a client may ask of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Plain HTTP listeners; at least one. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Workers, each a single-threaded runtime; `None` is one per core.
+    pub workers: Option<usize>,
+    /// Peers whose `Forwarded`, `X-Forwarded-*` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bounds on clients.
+    pub limits: ServerLimits,
+}
+
+/// Bounds on clients; the defaults suit a clinic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Open client connections over all workers.
+    pub connections: usize,
+    /// The longest request head in bytes; at least 8 KiB.
+    pub header_bytes: usize,
+    /// The most header fields in one request.
+    pub headers: usize,
+    /// The longest request body in bytes; longer ones are answered 413.
+    pub body: u64,
+    /// From the first byte of a head, or the accepted connection, to its end.
+    pub header_timeout: Duration,
+    /// Between two requests on one connection, and between two pieces of a body.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            connections: 10_000,
+            header_bytes: 32 << 10,
+            headers: 100,
+            body: 10 << 20,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}

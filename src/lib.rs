@@ -1,0 +1,20 @@
+//! Stent: a caching reverse proxy for backends that nobody can rewrite.
+pub mod admin {
+    pub mod settings;
+}
+pub mod config;
+pub mod edge {
+    pub mod settings;
+}
+pub mod identity;
+pub mod path;
+pub mod policy;
+pub mod query;
+pub mod route;
+pub mod store {
+    pub mod settings;
+}
+pub mod tag;
+pub mod upstream {
+    pub mod settings;
+}

@@ -1,0 +1,28 @@
+//! What the `cache:` section says, validated.
+
+/// Bounds of the memory store and the cache's mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Whether stored answers are used at all.
+    pub mode: CacheMode,
+    /// All entries together, in bytes, with their heads and keys.
+    pub memory: u64,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
+}
+
+/// What the cache does with every route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheMode {
+    /// Store and deliver, as the routes say.
+    #[default]
+    Serve,
+    /// Pass every request.
+    Bypass,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        CacheSettings { mode: CacheMode::Serve, memory: 256 << 20, max_object: 8 << 20 }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the `upstreams:` section says, validated: defaults applied, addresses parsed.
+
+use std::time::Duration;
+
+use http::uri::Authority;
+
+/// One named service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// As routes name it.
+    pub name: String,
+    /// Its addresses, `http://host:port`; at least one.
+    pub servers: Vec<Authority>,
+    /// Which server a request goes to.
+    pub balance: Balance,
+    /// To establish a TCP connection.
+    pub connect_timeout: Duration,
+    /// One attempt: until the response's head, and between two pieces of its body.
+    pub timeout: Duration,
+    /// Everything until the response's head: waiting for a connection and all attempts.
+    pub deadline: Duration,
+    /// Further attempts after the first; idempotent requests without a body only.
+    pub retries: u32,
+    /// Connections over all workers.
+    pub max_connections: usize,
+    /// Idle connections that are kept, over all workers.
+    pub max_idle: usize,
+    /// How long a connection may idle before it is closed; shorter than the origin's own limit.
+    pub idle_timeout: Duration,
+    /// How old a connection may become.
+    pub max_life: Duration,
+}
+
+/// Which server of an upstream is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest requests in flight.
+    LeastConnections,
+    /// The better of two drawn at random.
+    P2c,
+}
