@@ -5,10 +5,9 @@
 //! Pure: no I/O, no clock.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
-use smallvec::SmallVec;
 
 use crate::path::RequestPath;
 use crate::policy::Caching;
@@ -103,4 +102,215 @@ pub struct PathTemplate {
     pub segments: Vec<Segment>,
     /// Ends in `/**`: any further segments, or none.
     pub rest: bool,
+}
+
+impl PartKind {
+    fn takes(self, segment: &str) -> bool {
+        match self {
+            PartKind::Text => !segment.is_empty(),
+            PartKind::Int => !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit()),
+            PartKind::Uuid => is_uuid(segment),
+            PartKind::Slug => {
+                !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            }
+        }
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// The routes of a configuration, ready to be asked.
+#[derive(Debug, Default)]
+pub struct Router {
+    routes: Vec<Arc<Route>>,
+    exact_hosts: HashMap<String, Trie>,
+    wildcard_hosts: HashMap<String, Trie>,
+    any_host: Trie,
+}
+
+/// What a router is asked with.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Lower case, without a port.
+    pub host: &'a str,
+    /// In normal form.
+    pub path: &'a str,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+}
+
+impl Router {
+    /// Builds the tables; the order of `routes` is the order of precedence.
+    pub fn new(routes: Vec<Route>) -> Router {
+        let mut router = Router { routes: routes.into_iter().map(Arc::new).collect(), ..Router::default() };
+        for (index, route) in router.routes.iter().enumerate() {
+            let trie = match &route.host {
+                None => &mut router.any_host,
+                Some(HostTemplate::Exact(host)) => router.exact_hosts.entry(host.clone()).or_default(),
+                Some(HostTemplate::Wildcard { suffix, .. }) => router.wildcard_hosts.entry(suffix.clone()).or_default(),
+            };
+            trie.insert(&route.path, index);
+        }
+        router
+    }
+
+    /// All routes, in order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The first route that takes this request.
+    pub fn find(&self, target: Target<'_>) -> Option<&Arc<Route>> {
+        let mut search = Search { routes: &self.routes, target, best: usize::MAX };
+        let inner = target.path.strip_prefix('/').unwrap_or(target.path);
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        let rest = (!inner.is_empty()).then_some(inner);
+        if let Some(trie) = self.exact_hosts.get(target.host) {
+            search.walk(trie, 0, rest);
+        }
+        if !self.wildcard_hosts.is_empty()
+            && let Some((_, suffix)) = target.host.split_once('.')
+            && let Some(trie) = self.wildcard_hosts.get(suffix)
+        {
+            search.walk(trie, 0, rest);
+        }
+        search.walk(&self.any_host, 0, rest);
+        self.routes.get(search.best)
+    }
+}
+
+impl Route {
+    /// The value of a named part for a host and a path that this route took.
+    pub fn part<'p>(&self, name: &str, host: &'p str, path: &'p str) -> Option<&'p str> {
+        if let Some(HostTemplate::Wildcard { part: Some(part), .. }) = &self.host
+            && part == name
+        {
+            return host.split('.').next();
+        }
+        let mut segments = RequestPath::segments(path);
+        self.path.segments.iter().find_map(|segment| {
+            let value = segments.next()?;
+            matches!(segment, Segment::Part(_, part) if part == name).then_some(value)
+        })
+    }
+
+    fn takes(&self, method: &Method, headers: &HeaderMap) -> bool {
+        let method_fits = self.methods.is_empty()
+            || self.methods.contains(method)
+            // Who lists GET means HEAD too: it is the same question (RFC 9110 §9.3.2).
+            || (method == Method::HEAD && self.methods.contains(&Method::GET));
+        method_fits
+            && self.headers.iter().all(|(name, want)| match want {
+                None => headers.contains_key(name),
+                Some(want) => headers.get_all(name).iter().any(|value| value.as_bytes() == want.as_bytes()),
+            })
+    }
+}
+
+/// Path templates by segment, in one arena.
+#[derive(Debug)]
+struct Trie {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    literals: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    parts: Vec<(PartKind, usize)>,
+    /// Routes whose template ends here, and those whose `/**` begins here; ascending.
+    ends: Vec<usize>,
+    rests: Vec<usize>,
+    /// The first route at or below this node: a branch that cannot win is not walked.
+    least: usize,
+}
+
+impl Default for Trie {
+    fn default() -> Trie {
+        Trie { nodes: vec![Node::new(usize::MAX)] }
+    }
+}
+
+impl Node {
+    fn new(least: usize) -> Node {
+        Node { literals: HashMap::default(), parts: Vec::new(), ends: Vec::new(), rests: Vec::new(), least }
+    }
+}
+
+impl Trie {
+    fn insert(&mut self, path: &PathTemplate, route: usize) {
+        let mut at = 0;
+        for segment in &path.segments {
+            self.nodes[at].least = self.nodes[at].least.min(route);
+            at = self.child(at, segment, route);
+        }
+        let node = &mut self.nodes[at];
+        node.least = node.least.min(route);
+        if path.rest { node.rests.push(route) } else { node.ends.push(route) }
+    }
+
+    fn child(&mut self, at: usize, segment: &Segment, route: usize) -> usize {
+        let next = self.nodes.len();
+        let node = &mut self.nodes[at];
+        let child = match segment {
+            Segment::Literal(text) => *node.literals.entry(text.as_str().into()).or_insert(next),
+            Segment::Part(kind, _) => match node.parts.iter().find(|(k, _)| k == kind) {
+                Some(&(_, child)) => child,
+                None => {
+                    node.parts.push((*kind, next));
+                    next
+                }
+            },
+        };
+        if child == next {
+            self.nodes.push(Node::new(route));
+        }
+        child
+    }
+}
+
+struct Search<'a> {
+    routes: &'a [Arc<Route>],
+    target: Target<'a>,
+    best: usize,
+}
+
+impl Search<'_> {
+    fn walk(&mut self, trie: &Trie, at: usize, rest: Option<&str>) {
+        let node = &trie.nodes[at];
+        if node.least >= self.best {
+            return;
+        }
+        self.offer(&node.rests);
+        let Some(rest) = rest else { return self.offer(&node.ends) };
+        let (segment, rest) = match rest.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (rest, None),
+        };
+        if let Some(&child) = node.literals.get(segment) {
+            self.walk(trie, child, rest);
+        }
+        for &(kind, child) in &node.parts {
+            if kind.takes(segment) {
+                self.walk(trie, child, rest);
+            }
+        }
+    }
+
+    fn offer(&mut self, candidates: &[usize]) {
+        let found = candidates
+            .iter()
+            .take_while(|&&route| route < self.best)
+            .find(|&&route| self.routes[route].takes(self.target.method, self.target.headers));
+        if let Some(&route) = found {
+            self.best = route;
+        }
+    }
 }

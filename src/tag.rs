@@ -41,3 +41,348 @@ pub enum PurgeTemplate {
     /// `principal`: everything that is kept for whoever asks, and for whom the answer's cookies sign in.
     Principal,
 }
+
+use std::hash::{BuildHasher, Hash};
+
+use smallvec::SmallVec;
+
+/// The hash of a tag, equal on every node. Two tags with one hash cost a hit, never truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagHash(pub u64);
+
+/// The most tags that an answer may have, those of its URL included; one with more is not stored (COHERENCE rule 17).
+pub const MAX_TAGS: usize = 256;
+
+/// The longest tag in bytes.
+pub const MAX_TAG_BYTES: usize = 512;
+
+/// The tags of an entry or of a purge: deduplicated hashes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagSet {
+    hashes: SmallVec<[TagHash; 24]>,
+    /// More than [`MAX_TAGS`] were added.
+    overflowed: bool,
+}
+
+/// The kinds of tags; each has its own space of names, so that no header of an origin can imitate a URL.
+#[derive(Debug, Clone, Copy, Hash)]
+enum Space {
+    Named,
+    Url,
+    Path,
+    Prefix,
+    Host,
+    Route,
+    Principal,
+    Group,
+    All,
+}
+
+impl TagSet {
+    /// The hashes.
+    pub fn hashes(&self) -> &[TagHash] {
+        &self.hashes
+    }
+
+    /// Whether there were more than fit; such an answer is not stored.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// A tag that an entry carries: its own name and every wider one: `a:b`, `a:*`, `*`.
+    pub fn carry(&mut self, tag: &str) {
+        self.add(Space::Named, tag.as_bytes());
+        self.add(Space::Named, b"*");
+        for (at, _) in tag.match_indices(':') {
+            self.add_parts(Space::Named, &[&tag.as_bytes()[..=at], b"*"]);
+        }
+    }
+
+    /// A tag that a purge names; `a:*` takes all below `a:`.
+    pub fn name(&mut self, tag: &str) {
+        self.add(Space::Named, tag.as_bytes());
+    }
+
+    /// Everything there is.
+    pub fn all(&mut self) {
+        self.add(Space::All, b"");
+    }
+
+    /// One URL: host in lower case, path in normal form, canonical query.
+    pub fn url(&mut self, host: &str, path: &str, query: &str) {
+        self.add_parts(Space::Url, &[host.as_bytes(), b"\0", path.as_bytes(), b"\0", query.as_bytes()]);
+    }
+
+    /// One path with any query.
+    pub fn path(&mut self, host: &str, path: &str) {
+        self.add_parts(Space::Path, &[host.as_bytes(), b"\0", untrailed(path).as_bytes()]);
+    }
+
+    /// A prefix by whole segments, as a purge names it: `/api/patients` takes it and all below.
+    pub fn prefix(&mut self, host: &str, path: &str) {
+        self.add_parts(Space::Prefix, &[host.as_bytes(), b"\0", untrailed(path).as_bytes()]);
+    }
+
+    /// Every prefix of a path, the path itself and the root included.
+    pub fn carry_prefixes(&mut self, host: &str, path: &str) {
+        let path = untrailed(path);
+        for (at, _) in path.match_indices('/').filter(|&(at, _)| at > 0) {
+            self.prefix(host, &path[..at]);
+        }
+        self.prefix(host, path);
+        self.prefix(host, "");
+    }
+
+    /// All of one host.
+    pub fn host(&mut self, host: &str) {
+        self.add(Space::Host, host.as_bytes());
+    }
+
+    /// All of one route.
+    pub fn route(&mut self, name: &str) {
+        self.add(Space::Route, name.as_bytes());
+    }
+
+    /// All that is kept for one principal.
+    pub fn principal(&mut self, digest: &[u8; 32]) {
+        self.add(Space::Principal, digest);
+    }
+
+    /// A cache group of one origin (RFC 9875 §2).
+    pub fn group(&mut self, host: &str, group: &str) {
+        self.add_parts(Space::Group, &[host.as_bytes(), b"\0", group.as_bytes()]);
+    }
+
+    /// All of `other` too.
+    pub fn union(&mut self, other: &TagSet) {
+        other.hashes.iter().for_each(|&hash| self.push(hash));
+        self.overflowed |= other.overflowed;
+    }
+
+    fn add(&mut self, space: Space, text: &[u8]) {
+        self.add_parts(space, &[text]);
+    }
+
+    fn add_parts(&mut self, space: Space, parts: &[&[u8]]) {
+        // A fixed seed: nodes must agree on a tag's hash. Whoever crafts collisions gains misses.
+        let hasher = foldhash::quality::FixedState::with_seed(0x5374_656e_7421);
+        let mut state = hasher.build_hasher();
+        (space as u8).hash(&mut state);
+        let mut whole: SmallVec<[u8; 256]> = SmallVec::new();
+        parts.iter().for_each(|part| whole.extend_from_slice(part));
+        std::hash::Hasher::write(&mut state, &whole);
+        self.push(TagHash(std::hash::Hasher::finish(&state)));
+    }
+
+    fn push(&mut self, hash: TagHash) {
+        if self.hashes.contains(&hash) {
+            return;
+        }
+        if self.hashes.len() >= MAX_TAGS {
+            self.overflowed = true;
+            return;
+        }
+        self.hashes.push(hash);
+    }
+}
+
+fn untrailed(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// Where the holes of a template get their values from, for one exchange.
+pub trait Values {
+    /// The values of a source: none when it is missing, several when it runs through an array.
+    /// `Err` when it cannot be told (no such field, not JSON), which is not the same as an empty list.
+    fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown>;
+}
+
+/// A value cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unknown;
+
+impl TagTemplate {
+    /// The tags that this template makes. `Err` when a value cannot be told or is missing.
+    pub fn tags(&self, values: &dyn Values) -> Result<Vec<String>, Unknown> {
+        let mut tags = vec![String::new()];
+        for piece in &self.pieces {
+            match piece {
+                TagPiece::Text(text) => tags.iter_mut().for_each(|tag| tag.push_str(text)),
+                TagPiece::Value(source) => {
+                    let found = values.values(source)?;
+                    if tags.len().saturating_mul(found.len()) > MAX_TAGS {
+                        return Err(Unknown);
+                    }
+                    tags = tags
+                        .iter()
+                        .flat_map(|tag| found.iter().map(move |value| format!("{tag}{}", escape(value))))
+                        .collect();
+                }
+            }
+        }
+        match tags.iter().all(|tag| tag.len() <= MAX_TAG_BYTES) {
+            true => Ok(tags),
+            false => Err(Unknown),
+        }
+    }
+
+    /// What a purge by this template names: as [`TagTemplate::tags`], but a value that is missing widens the tag to
+    /// `…:*` at that place, so that a purge is never too narrow.
+    pub fn purged(&self, values: &dyn Values) -> Vec<String> {
+        match self.tags(values) {
+            Ok(tags) if !tags.is_empty() => tags,
+            _ => vec![self.widened(values)],
+        }
+    }
+
+    fn widened(&self, values: &dyn Values) -> String {
+        let mut tag = String::new();
+        for piece in &self.pieces {
+            match piece {
+                TagPiece::Text(text) => tag.push_str(text),
+                TagPiece::Value(source) => match values.values(source) {
+                    Ok(found) if found.len() == 1 => tag.push_str(&escape(&found[0])),
+                    _ => {
+                        // Entries carry wildcards at colons only.
+                        let colon = tag.rfind(':').map_or(0, |at| at + 1);
+                        tag.truncate(colon);
+                        tag.push('*');
+                        return tag;
+                    }
+                },
+            }
+        }
+        tag
+    }
+
+    /// Whether a value comes from the answer's body.
+    pub fn needs_answer(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, TagPiece::Value(TagSource::Answer(_))))
+    }
+
+    /// Whether a value comes from the request's body.
+    pub fn needs_sent(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, TagPiece::Value(TagSource::Sent(_))))
+    }
+}
+
+/// Values cannot bring their own `:` or `*` into a tag.
+fn escape(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            ':' => out.push_str("%3A"),
+            '*' => out.push_str("%2A"),
+            c if c.is_control() || c == ' ' => out.push_str(&format!("%{:02X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The values that a dotted path finds in JSON, through arrays. `null` is no value; a field that is not there is unknown.
+pub fn json_values(json: &serde_json::Value, path: &[String]) -> Result<Vec<String>, Unknown> {
+    use serde_json::Value;
+    match (json, path) {
+        (Value::Array(items), _) => {
+            let mut all = Vec::new();
+            for item in items {
+                all.extend(json_values(item, path)?);
+                if all.len() > MAX_TAGS {
+                    return Err(Unknown);
+                }
+            }
+            Ok(all)
+        }
+        (Value::Null, []) => Ok(Vec::new()),
+        (Value::String(text), []) => Ok(vec![text.clone()]),
+        (Value::Number(number), []) => Ok(vec![number.to_string()]),
+        (Value::Bool(truth), []) => Ok(vec![truth.to_string()]),
+        (Value::Object(fields), [first, rest @ ..]) => fields.get(first).map_or(Err(Unknown), |v| json_values(v, rest)),
+        _ => Err(Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(Vec<(&'static str, Vec<&'static str>)>);
+
+    impl Values for Fixed {
+        fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown> {
+            let TagSource::Part(name) = source else { return Err(Unknown) };
+            let found = self.0.iter().find(|(part, _)| part == name).ok_or(Unknown)?;
+            Ok(found.1.iter().map(|&value| value.to_owned()).collect())
+        }
+    }
+
+    fn template(pieces: &[&str]) -> TagTemplate {
+        let piece = |text: &&str| match text.strip_prefix('<') {
+            Some(part) => TagPiece::Value(TagSource::Part(part.trim_end_matches('>').into())),
+            None => TagPiece::Text((*text).into()),
+        };
+        TagTemplate { pieces: pieces.iter().map(piece).collect() }
+    }
+
+    #[test]
+    fn templates_make_tags() {
+        let values = Fixed(vec![("id", vec!["7"]), ("evil", vec!["*:x"]), ("many", vec!["1", "2"]), ("none", vec![])]);
+        let made = |pieces: &[&str]| template(pieces).tags(&values);
+        assert_eq!(made(&["patient:", "<id>"]), Ok(vec!["patient:7".into()]));
+        assert_eq!(made(&["patient:", "<evil>"]), Ok(vec!["patient:%2A%3Ax".into()]));
+        assert_eq!(made(&["p:", "<many>"]), Ok(vec!["p:1".into(), "p:2".into()]));
+        assert_eq!(made(&["p:", "<none>"]), Ok(vec![]));
+        assert_eq!(made(&["p:", "<missing>"]), Err(Unknown));
+    }
+
+    #[test]
+    fn a_missing_part_widens_a_purge() {
+        let values = Fixed(vec![("tenant", vec!["a"]), ("many", vec!["1", "2"])]);
+        let purged = |pieces: &[&str]| template(pieces).purged(&values);
+        assert_eq!(purged(&["patient:", "<tenant>", ":", "<id>"]), ["patient:a:*"]);
+        assert_eq!(purged(&["patient:", "<id>", ":", "<tenant>"]), ["patient:*"]);
+        assert_eq!(purged(&["x-", "<id>"]), ["*"]);
+        assert_eq!(purged(&["p:", "<many>"]), ["p:1", "p:2"]);
+    }
+
+    #[test]
+    fn wider_purges_match_what_entries_carry() {
+        let carried = |tag: &str| {
+            let mut set = TagSet::default();
+            set.carry(tag);
+            set
+        };
+        let hits = |purge: &str, tag: &str| {
+            let mut named = TagSet::default();
+            named.name(purge);
+            carried(tag).hashes().contains(&named.hashes()[0])
+        };
+        assert!(hits("patient:a:7", "patient:a:7"));
+        assert!(hits("patient:a:*", "patient:a:7"));
+        assert!(hits("patient:*", "patient:a:7"));
+        assert!(hits("*", "patient:a:7"));
+        assert!(!hits("patient:b:*", "patient:a:7"));
+        assert!(!hits("patient:a", "patient:a:7"));
+    }
+
+    #[test]
+    fn too_many_tags_are_said_never_dropped() {
+        let mut set = TagSet::default();
+        (0..MAX_TAGS).for_each(|i| set.name(&i.to_string()));
+        assert!(!set.overflowed());
+        set.name("one more");
+        assert!(set.overflowed());
+    }
+
+    #[test]
+    fn json_paths_run_through_arrays() {
+        let json = serde_json::json!({"results": [{"p": 1}, {"p": 2}], "p": null, "o": {"x": "y"}});
+        let found = |path: &[&str]| json_values(&json, &path.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(found(&["results", "p"]), Ok(vec!["1".into(), "2".into()]));
+        assert_eq!(found(&["o", "x"]), Ok(vec!["y".into()]));
+        assert_eq!(found(&["p"]), Ok(vec![]));
+        assert_eq!(found(&["q"]), Err(Unknown));
+        assert_eq!(found(&["results"]), Err(Unknown));
+    }
+}

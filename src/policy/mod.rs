@@ -2,13 +2,20 @@
 //!
 //! | asked when | function | answers |
 //! |---|---|---|
-//! | request in hand | `plan` | Plan |
-//! | stored entry in hand | `reuse` | Reuse |
-//! | origin's head in hand | `admit` | Admit |
-//! | origin failed | `rescue` | Rescue |
+//! | request in hand | [`plan::plan`] | [`plan::Plan`] |
+//! | stored entry in hand | [`reuse::reuse`] | [`reuse::Reuse`] |
+//! | origin's head in hand | [`admit::admit`] | [`admit::Admit`] |
+//! | origin failed | [`rescue::rescue`] | [`rescue::Rescue`] |
 //!
 //! `now` is an argument, nothing here does I/O, and every answer carries a reason whose one spelling (`as_str`) is the
 //! `Cache-Status` detail, the metric's label and the text that people read.
+
+pub mod admit;
+pub mod directives;
+pub mod plan;
+pub mod rescue;
+pub mod reuse;
+pub mod validate;
 
 use std::time::Duration;
 

@@ -1,0 +1,297 @@
+//! The first question: the request is in hand; may it be answered from the store, and under which key?
+
+use http::{HeaderMap, Method, header};
+
+use super::directives::RequestDirectives;
+use super::{Caching, Credentials, NamedPolicy, Share};
+use crate::identity::{Identity, Shown};
+use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
+use crate::query::QueryPass;
+use crate::route::Route;
+
+/// A request, as far as the judgement needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// The client's scheme.
+    pub scheme: Scheme,
+    /// Host and port in lower case, without a default port.
+    pub authority: &'a str,
+    /// The host that a trusted proxy forwards for, where it is another.
+    pub forwarded_host: Option<&'a str>,
+    /// The path in normal form.
+    pub path: &'a str,
+    /// The query as sent, without `?`.
+    pub query: Option<&'a str>,
+    /// The end-to-end headers.
+    pub headers: &'a HeaderMap,
+    /// Whether a body comes with it.
+    pub body: BodyPresence,
+}
+
+/// Whether a request brings a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyPresence {
+    /// None.
+    Absent,
+    /// Some, perhaps of length zero but announced.
+    Present,
+}
+
+/// The answer to the first question.
+#[derive(Debug)]
+pub enum Plan {
+    /// Look it up under this key.
+    Lookup(Lookup),
+    /// Forward it as it is, store nothing.
+    Pass(PassReason),
+}
+
+/// What to look up, and how the client limits what it takes.
+#[derive(Debug)]
+pub struct Lookup {
+    /// The primary key.
+    pub key: KeyBuf,
+    /// Who may share the answer.
+    pub partition: Partition,
+    /// The canonical query, without `?`: what a fetch sends.
+    pub query: String,
+    /// The client's own directives.
+    pub directives: RequestDirectives,
+    /// The request shows credentials that are no part of the key: only answers that the origin opened explicitly
+    /// will do (RFC 9111 §3.5). Under named policies always [`Credentialed::No`].
+    pub credentialed: Credentialed,
+}
+
+/// Whether a request under a built-in policy shows credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentialed {
+    /// It shows none that count.
+    No,
+    /// It shows some.
+    Yes,
+}
+
+/// Why a request is passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PassReason {
+    /// The route has no cache policy.
+    NoPolicy,
+    /// `cache.mode: bypass`.
+    Bypass,
+    /// Only GET and HEAD are looked up.
+    Method,
+    /// It brings a body.
+    Body,
+    /// It asks for another protocol.
+    Upgrade,
+    /// `Cache-Control: no-store` in the request.
+    NoStore,
+    /// `If-Match`, `If-Unmodified-Since`: the origin's to judge.
+    Precondition,
+    /// A part of an answer that is not stored.
+    Range,
+    /// A cookie that is neither part of the principal nor ignored.
+    Cookie,
+    /// `Authorization` where it is no part of the principal.
+    Authorization,
+    /// Signed in, on a route for those who are not.
+    SignedIn,
+    /// Nobody, on a route whose answers belong to somebody.
+    NoPrincipal,
+    /// The path can be read in two ways.
+    AmbiguousPath,
+    /// A query parameter that the route does not list.
+    QueryParameter,
+    /// A listed query parameter that is not a number.
+    QueryNumber,
+    /// More query parameters than a key may have.
+    QueryLength,
+    /// Remembered: the origin's answers here cannot be stored.
+    Uncacheable,
+    /// What is stored is not open to requests with credentials.
+    Credentials,
+    /// It was asked again as often as it may be.
+    Rounds,
+    /// HEAD, and nothing is stored.
+    HeadMiss,
+}
+
+impl PassReason {
+    /// One spelling for `Cache-Status`, metrics, logs and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PassReason::NoPolicy => "no-policy",
+            PassReason::Bypass => "cache-bypassed",
+            PassReason::Method => "method",
+            PassReason::Body => "request-body",
+            PassReason::Upgrade => "upgrade",
+            PassReason::NoStore => "request-no-store",
+            PassReason::Precondition => "precondition",
+            PassReason::Range => "range",
+            PassReason::Cookie => "unknown-cookie",
+            PassReason::Authorization => "unkeyed-authorization",
+            PassReason::SignedIn => "signed-in",
+            PassReason::NoPrincipal => "no-principal",
+            PassReason::AmbiguousPath => "ambiguous-path",
+            PassReason::QueryParameter => "unlisted-query-parameter",
+            PassReason::QueryNumber => "query-not-a-number",
+            PassReason::QueryLength => "too-many-query-parameters",
+            PassReason::Uncacheable => "remembered-uncacheable",
+            PassReason::Credentials => "credentials",
+            PassReason::Rounds => "asked-again-too-often",
+            PassReason::HeadMiss => "head-not-stored",
+        }
+    }
+}
+
+/// The secret that principals' digests are keyed with, so that a key never holds a token. One per process.
+#[derive(Clone)]
+pub struct PrincipalKey(pub [u8; 32]);
+
+/// Answers the first question.
+pub fn plan(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Plan {
+    judge(asked, route, identity, secret).map_or_else(Plan::Pass, Plan::Lookup)
+}
+
+fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Result<Lookup, PassReason> {
+    if route.caching == Caching::Pass {
+        return Err(PassReason::NoPolicy);
+    }
+    if asked.method != Method::GET && asked.method != Method::HEAD {
+        return Err(PassReason::Method);
+    }
+    if asked.body == BodyPresence::Present {
+        return Err(PassReason::Body);
+    }
+    let seen = Seen::of(asked.headers, identity)?;
+    let (partition, credentialed) = match &route.caching {
+        Caching::Pass => return Err(PassReason::NoPolicy),
+        Caching::Http(credentials) => (Partition::Public, credentialed(*credentials, &seen.shown)),
+        Caching::Named(policy) => (partition(policy.share, &seen.shown, asked, identity, secret)?, Credentialed::No),
+    };
+    let mut query = String::new();
+    write_query(asked, route, &mut query)?;
+    let mut key = KeyBuf::new();
+    Primary {
+        fingerprint: route.fingerprint,
+        partition,
+        scheme: asked.scheme,
+        authority: asked.authority,
+        forwarded_host: asked.forwarded_host,
+        path: asked.path,
+        query: &query,
+    }
+    .write(&mut key);
+    if let Caching::Named(NamedPolicy { vary, .. }) = &route.caching {
+        key::write_accept(&mut key, asked.headers);
+        vary.iter().for_each(|name| key::write_header(&mut key, asked.headers, name));
+    }
+    Ok(Lookup { key, partition, query, directives: seen.directives, credentialed })
+}
+
+/// What one walk over the headers finds.
+#[derive(Default)]
+struct Seen {
+    shown: Shown,
+    directives: RequestDirectives,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap, identity: &Identity) -> Result<Seen, PassReason> {
+        let mut seen = Seen::default();
+        let (mut cache_control, mut pragma) = (false, false);
+        for (name, value) in headers {
+            match name.as_str() {
+                "cookie" => identity.see_cookies(value, &mut seen.shown),
+                "authorization" => seen.shown.authorization = true,
+                "cache-control" => {
+                    cache_control = true;
+                    seen.directives.read(value);
+                }
+                "pragma" => pragma |= value.as_bytes().eq_ignore_ascii_case(b"no-cache"),
+                "if-match" | "if-unmodified-since" => return Err(PassReason::Precondition),
+                "upgrade" => return Err(PassReason::Upgrade),
+                _ => {}
+            }
+        }
+        if seen.shown.authorization {
+            let listed = identity.authorization;
+            (seen.shown.principal, seen.shown.other) = (seen.shown.principal | listed, seen.shown.other | !listed);
+        }
+        seen.shown.principal |= identity.headers.iter().any(|name| headers.contains_key(name));
+        // RFC 9111 §5.4: `Pragma` speaks only where `Cache-Control` is silent.
+        seen.directives.no_cache |= pragma && !cache_control;
+        match seen.directives.no_store {
+            true => Err(PassReason::NoStore),
+            false => Ok(seen),
+        }
+    }
+}
+
+fn credentialed(credentials: Credentials, shown: &Shown) -> Credentialed {
+    let counts = match credentials {
+        Credentials::AuthorizationAndCookies => shown.authorization || shown.cookie || shown.principal,
+        Credentials::AuthorizationOnly => shown.authorization,
+    };
+    if counts { Credentialed::Yes } else { Credentialed::No }
+}
+
+fn partition(
+    share: Share,
+    shown: &Shown,
+    asked: &Asked<'_>,
+    identity: &Identity,
+    secret: &PrincipalKey,
+) -> Result<Partition, PassReason> {
+    if shown.other_cookie {
+        return Err(PassReason::Cookie);
+    }
+    match share {
+        // Credentials that are known are neither keyed nor sent.
+        Share::Public => Ok(Partition::Public),
+        Share::Anonymous if shown.principal || shown.authorization => Err(PassReason::SignedIn),
+        Share::Anonymous => Ok(Partition::Anonymous),
+        // A credential that is not in the key would be withheld from the origin.
+        Share::Principal if shown.other => Err(PassReason::Authorization),
+        // Two clients that show nothing are not known to be the same.
+        Share::Principal if !shown.principal => Err(PassReason::NoPrincipal),
+        Share::Principal => Ok(Partition::Principal(principal(asked.headers, identity, secret))),
+    }
+}
+
+/// The digest of all parts of the principal that are present, together.
+pub fn principal(headers: &HeaderMap, identity: &Identity, secret: &PrincipalKey) -> [u8; 32] {
+    let mut shown = KeyBuf::new();
+    if identity.authorization {
+        key::write_header(&mut shown, headers, &header::AUTHORIZATION);
+    }
+    for field in headers.get_all(header::COOKIE) {
+        for cookie in crate::identity::cookies(field) {
+            if identity.cookie(cookie.name) == crate::identity::CookieRole::Principal {
+                shown.push(b';');
+                shown.extend_from_slice(cookie.pair);
+                shown.push(0);
+            }
+        }
+    }
+    for name in &identity.headers {
+        key::write_header(&mut shown, headers, name);
+    }
+    *blake3::keyed_hash(&secret.0, &shown).as_bytes()
+}
+
+fn write_query(asked: &Asked<'_>, route: &Route, query: &mut String) -> Result<(), PassReason> {
+    let as_sent = matches!(route.caching, Caching::Http(_)) && route.query.rules.is_empty();
+    if as_sent {
+        // A built-in policy keys the target as it is: order may mean something.
+        query.push_str(asked.query.unwrap_or(""));
+        return Ok(());
+    }
+    route.query.canonical(asked.query, query).map_err(|pass| match pass {
+        QueryPass::Parameter => PassReason::QueryParameter,
+        QueryPass::NotANumber => PassReason::QueryNumber,
+        QueryPass::TooMany => PassReason::QueryLength,
+    })
+}

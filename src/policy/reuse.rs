@@ -1,0 +1,136 @@
+//! The second question: a stored entry is in hand; may it be served?
+
+use std::time::Duration;
+
+use super::directives::RequestDirectives;
+use super::plan::Credentialed;
+use crate::clock::Now;
+use crate::entry::{Head, Openness, Staleness};
+use crate::store::purge::Standing;
+
+/// The answer to the second question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// Serve it.
+    Fresh(Freshness),
+    /// Serve it and fetch it anew behind (RFC 5861 §3).
+    StaleWhileRevalidate(Freshness),
+    /// Ask the origin; with a condition where the entry has a validator.
+    Revalidate(RevalidateReason),
+    /// It is as if it were not there.
+    Unusable(UnusableReason),
+}
+
+/// How old an entry is and what is left, in whole seconds as headers say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// Its age in seconds.
+    pub age: u64,
+    /// What is left of its lifetime in seconds; negative once stale.
+    pub ttl: i64,
+}
+
+/// Why the origin must be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RevalidateReason {
+    /// Its lifetime is over.
+    Stale,
+    /// Purged softly.
+    SoftPurged,
+    /// The client said `no-cache`.
+    RequestNoCache,
+    /// The client wants it younger or fresher than it is.
+    RequestAge,
+    /// Older than the policy delivers.
+    Ceiling,
+}
+
+impl RevalidateReason {
+    /// One spelling for `Cache-Status`, metrics, logs and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RevalidateReason::Stale => "stale",
+            RevalidateReason::SoftPurged => "soft-purged",
+            RevalidateReason::RequestNoCache => "request-no-cache",
+            RevalidateReason::RequestAge => "request-age",
+            RevalidateReason::Ceiling => "ceiling",
+        }
+    }
+}
+
+/// Why an entry cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum UnusableReason {
+    /// A hard purge came after its fetch began.
+    Purged,
+    /// The origin did not open it to requests with credentials.
+    Credentials,
+}
+
+impl UnusableReason {
+    /// One spelling for `Cache-Status`, metrics, logs and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UnusableReason::Purged => "purged",
+            UnusableReason::Credentials => "credentials",
+        }
+    }
+}
+
+/// Answers the second question.
+pub fn reuse(
+    head: &Head,
+    standing: Standing,
+    directives: &RequestDirectives,
+    credentialed: Credentialed,
+    now: Now,
+) -> Reuse {
+    if standing == Standing::Dead {
+        return Reuse::Unusable(UnusableReason::Purged);
+    }
+    if credentialed == Credentialed::Yes && head.openness == Openness::Closed {
+        return Reuse::Unusable(UnusableReason::Credentials);
+    }
+    let age = head.age(now.instant);
+    let life = &head.lifetime;
+    if directives.no_cache {
+        return Reuse::Revalidate(RevalidateReason::RequestNoCache);
+    }
+    if age >= life.ceiling {
+        return Reuse::Revalidate(RevalidateReason::Ceiling);
+    }
+    let freshness = Freshness::of(age, life.fresh_for);
+    let too_old = directives.max_age.is_some_and(|max| age > max);
+    let min_fresh = directives.min_fresh.unwrap_or_default();
+    if standing == Standing::Good && age < life.fresh_for {
+        // §5.2.1.1 and §5.2.1.3.
+        return match too_old || life.fresh_for - age < min_fresh {
+            true => Reuse::Revalidate(RevalidateReason::RequestAge),
+            false => Reuse::Fresh(freshness),
+        };
+    }
+    let stale_for = age.saturating_sub(life.fresh_for);
+    let asked_for_fresh = too_old || directives.min_fresh.is_some();
+    if life.staleness == Staleness::Allowed && !asked_for_fresh {
+        if stale_for < life.stale_while_revalidate {
+            return Reuse::StaleWhileRevalidate(freshness);
+        }
+        // §5.2.1.2; what was purged softly is not merely stale.
+        if standing == Standing::Good && directives.max_stale.is_some_and(|max| stale_for <= max) {
+            return Reuse::Fresh(freshness);
+        }
+    }
+    Reuse::Revalidate(match standing {
+        Standing::Soft => RevalidateReason::SoftPurged,
+        _ => RevalidateReason::Stale,
+    })
+}
+
+impl Freshness {
+    /// For an entry of this age and lifetime.
+    pub fn of(age: Duration, fresh_for: Duration) -> Freshness {
+        let age = age.as_secs();
+        let ttl = i64::try_from(fresh_for.as_secs()).unwrap_or(i64::MAX) - i64::try_from(age).unwrap_or(i64::MAX);
+        Freshness { age, ttl }
+    }
+}

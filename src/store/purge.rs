@@ -1,0 +1,247 @@
+//! The purge log of this node: a counter, two tables and a floor (COHERENCE, rules 4 to 9).
+//!
+//! Every applied record takes the next *stamp*. A fill notes the stamp before its request leaves for the origin; an entry is
+//! usable only if no later record matches one of its tags. So a fill that began before a purge is dead on arrival, with no
+//! lock and no index, and a hit costs one atomic load while the log stands still.
+//!
+//! The tables are fixed arrays of stamps, indexed by tag hash. Nothing is ever pruned; two tags in one slot cost a hit,
+//! never truth.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::tag::{TagHash, TagSet};
+
+/// A position in this process's log; grows only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Stamp(pub u64);
+
+/// How strongly a record acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strength {
+    /// What matches is never served again.
+    Hard,
+    /// What matches is no longer fresh.
+    Soft,
+}
+
+/// Whether an entry may be used, as far as purges are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No later record matches.
+    Good,
+    /// A later soft record matches: stale.
+    Soft,
+    /// A later hard record matches, or the floor rose above it.
+    Dead,
+}
+
+/// When an entry was made, as the log counts.
+#[derive(Debug)]
+pub struct Birth {
+    /// The stamp before the first byte of the fetch went out (rule 5).
+    pub born: Stamp,
+    /// The stamp before the last revalidation went out.
+    pub validated: Stamp,
+    /// Up to where the log was found to hold nothing against it.
+    checked: AtomicU64,
+}
+
+impl Birth {
+    /// An entry whose fetch, and whose last revalidation, left at these stamps.
+    pub fn new(born: Stamp, validated: Stamp) -> Birth {
+        // `checked` starts as `born`, not as the stamp at the time of storing: records that came during the fill count.
+        Birth { born, validated, checked: AtomicU64::new(born.0) }
+    }
+}
+
+const SLOTS: usize = 1 << 16;
+
+/// The log.
+#[derive(Debug)]
+pub struct PurgeLog {
+    stamp: AtomicU64,
+    hard: Box<[AtomicU64]>,
+    soft: Box<[AtomicU64]>,
+    floor: AtomicU64,
+    /// The last hard record of any tag, for fills whose tags are not known yet.
+    last_hard: AtomicU64,
+    /// One record at a time.
+    append: Mutex<()>,
+}
+
+impl Default for PurgeLog {
+    fn default() -> PurgeLog {
+        let table = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        PurgeLog {
+            stamp: AtomicU64::new(1),
+            hard: table(),
+            soft: table(),
+            floor: AtomicU64::new(0),
+            last_hard: AtomicU64::new(0),
+            append: Mutex::new(()),
+        }
+    }
+}
+
+impl PurgeLog {
+    /// Where the log stands; what a fill notes before it leaves, and a request when it arrives.
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.stamp.load(Ordering::Acquire))
+    }
+
+    /// Applies a record and answers its stamp. Whatever was born before is judged by it from now on.
+    pub fn apply(&self, tags: &TagSet, strength: Strength) -> Stamp {
+        let _one = self.append.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let next = self.stamp.load(Ordering::Relaxed) + 1;
+        if strength == Strength::Hard {
+            self.last_hard.store(next, Ordering::Relaxed);
+        }
+        if tags.overflowed() {
+            // More than the record could hold: everything that is forgotten raises the floor.
+            self.floor.store(next, Ordering::Relaxed);
+            self.last_hard.store(next, Ordering::Relaxed);
+        }
+        let table = self.table(strength);
+        for tag in tags.hashes() {
+            table[slot(*tag)].fetch_max(next, Ordering::Relaxed);
+        }
+        // Table first, then the stamp (rule 6): whoever sees the stamp sees the record.
+        self.stamp.store(next, Ordering::Release);
+        Stamp(next)
+    }
+
+    /// Forgets everything: all that was born before is dead.
+    pub fn raise_floor(&self) -> Stamp {
+        let _one = self.append.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let next = self.stamp.load(Ordering::Relaxed) + 1;
+        self.last_hard.store(next, Ordering::Relaxed);
+        self.floor.store(next, Ordering::Relaxed);
+        self.stamp.store(next, Ordering::Release);
+        Stamp(next)
+    }
+
+    /// Rule 6, in its order.
+    pub fn check(&self, birth: &Birth, tags: &TagSet) -> Standing {
+        let now = self.stamp.load(Ordering::Acquire);
+        if now == birth.checked.load(Ordering::Relaxed) {
+            return Standing::Good;
+        }
+        if self.matches(Strength::Hard, tags, birth.born) {
+            return Standing::Dead;
+        }
+        if self.matches(Strength::Soft, tags, birth.validated) {
+            // `checked` does not advance: it would make the entry fresh again.
+            return if self.floor_above(birth.born) { Standing::Dead } else { Standing::Soft };
+        }
+        if self.floor_above(birth.born) {
+            return Standing::Dead;
+        }
+        birth.checked.fetch_max(now, Ordering::Relaxed);
+        Standing::Good
+    }
+
+    /// Rule 7: whether a fill born at `born` may serve a request that arrived at `arrived`, once its tags are known.
+    pub fn may_follow(&self, born: Stamp, arrived: Stamp, tags: &TagSet) -> bool {
+        born >= arrived || !(self.matches(Strength::Hard, tags, born) || self.floor_above(born))
+    }
+
+    /// Rule 7 while tags that come from the body are missing: any later hard record counts as a match.
+    pub fn may_follow_untagged(&self, born: Stamp, arrived: Stamp) -> bool {
+        born >= arrived || self.last_hard.load(Ordering::Acquire) <= born.0
+    }
+
+    fn matches(&self, strength: Strength, tags: &TagSet, since: Stamp) -> bool {
+        let table = self.table(strength);
+        tags.hashes().iter().any(|tag| table[slot(*tag)].load(Ordering::Relaxed) > since.0)
+    }
+
+    fn floor_above(&self, born: Stamp) -> bool {
+        self.floor.load(Ordering::Relaxed) > born.0
+    }
+
+    fn table(&self, strength: Strength) -> &[AtomicU64] {
+        match strength {
+            Strength::Hard => &self.hard,
+            Strength::Soft => &self.soft,
+        }
+    }
+}
+
+fn slot(tag: TagHash) -> usize {
+    (tag.0 as usize) & (SLOTS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(names: &[&str]) -> TagSet {
+        let mut set = TagSet::default();
+        names.iter().for_each(|name| set.name(name));
+        set
+    }
+
+    fn born_now(log: &PurgeLog) -> Birth {
+        Birth::new(log.stamp(), log.stamp())
+    }
+
+    #[test]
+    fn a_hard_record_kills_what_was_born_before_and_nothing_else() {
+        let log = PurgeLog::default();
+        let before = born_now(&log);
+        let other = born_now(&log);
+        log.apply(&tags(&["a"]), Strength::Hard);
+        let after = born_now(&log);
+        assert_eq!(log.check(&before, &tags(&["a", "b"])), Standing::Dead);
+        assert_eq!(log.check(&other, &tags(&["b"])), Standing::Good);
+        assert_eq!(log.check(&after, &tags(&["a"])), Standing::Good);
+        assert_eq!(log.check(&before, &tags(&["a"])), Standing::Dead, "death is for ever");
+    }
+
+    #[test]
+    fn a_soft_record_stays_soft_until_revalidation() {
+        let log = PurgeLog::default();
+        let entry = born_now(&log);
+        log.apply(&tags(&["a"]), Strength::Soft);
+        assert_eq!(log.check(&entry, &tags(&["a"])), Standing::Soft);
+        log.apply(&tags(&["x"]), Strength::Hard);
+        assert_eq!(log.check(&entry, &tags(&["a"])), Standing::Soft, "`checked` did not advance");
+        let merged = Birth::new(entry.born, log.stamp());
+        assert_eq!(log.check(&merged, &tags(&["a"])), Standing::Good);
+        log.apply(&tags(&["a"]), Strength::Hard);
+        assert_eq!(log.check(&merged, &tags(&["a"])), Standing::Dead);
+    }
+
+    #[test]
+    fn a_record_that_came_during_the_fill_counts() {
+        let log = PurgeLog::default();
+        let born = log.stamp();
+        log.apply(&tags(&["a"]), Strength::Hard);
+        assert_eq!(log.check(&Birth::new(born, born), &tags(&["a"])), Standing::Dead);
+    }
+
+    #[test]
+    fn the_floor_kills_all() {
+        let log = PurgeLog::default();
+        let entry = born_now(&log);
+        log.raise_floor();
+        assert_eq!(log.check(&entry, &tags(&["a"])), Standing::Dead);
+        assert_eq!(log.check(&born_now(&log), &tags(&["a"])), Standing::Good);
+    }
+
+    #[test]
+    fn followers_are_judged_by_what_came_after_the_fill_was_born() {
+        let log = PurgeLog::default();
+        let born = log.stamp();
+        assert!(log.may_follow(born, log.stamp(), &tags(&["a"])));
+        log.apply(&tags(&["a"]), Strength::Hard);
+        let arrived = log.stamp();
+        assert!(!log.may_follow(born, arrived, &tags(&["a"])));
+        assert!(log.may_follow(born, arrived, &tags(&["b"])));
+        assert!(log.may_follow(born, born, &tags(&["a"])), "it began before the purge");
+        assert!(!log.may_follow_untagged(born, arrived), "its tags are not known yet");
+        log.apply(&tags(&["b"]), Strength::Soft);
+        assert!(log.may_follow_untagged(arrived, log.stamp()), "soft records kill nothing");
+    }
+}
