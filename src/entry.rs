@@ -26,6 +26,8 @@ pub struct Head {
     pub status: StatusCode,
     /// The fields as they are delivered, less `Age`, `Cache-Status` and the request's id.
     pub headers: HeaderMap,
+    /// The origin's own fields about caching, where others are delivered in their place; a 304 is merged with these.
+    pub replaced: Vec<(HeaderName, HeaderValue)>,
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
     pub validators: Validators,
     /// How long it lives.
@@ -109,6 +111,18 @@ impl Head {
     /// RFC 9111 §4.2.3, `current_age`.
     pub fn age(&self, now: Instant) -> Duration {
         self.initial_age + now.saturating_duration_since(self.received)
+    }
+
+    /// The fields as the origin said them.
+    pub fn as_said(&self) -> HeaderMap {
+        let mut said = self.headers.clone();
+        for name in [http::header::CACHE_CONTROL, http::header::EXPIRES, http::header::PRAGMA, http::header::AGE] {
+            said.remove(name);
+        }
+        for (name, value) in &self.replaced {
+            said.append(name.clone(), value.clone());
+        }
+        said
     }
 
     /// Bytes in memory, nearly.

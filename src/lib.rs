@@ -1,24 +1,23 @@
 //! Stent: a caching reverse proxy for backends that nobody can rewrite.
-pub mod admin {
-    pub mod settings;
-}
+pub mod admin;
+pub mod app;
+pub mod body;
 pub mod clock;
 pub mod config;
-pub mod edge {
-    pub mod settings;
-}
+pub mod edge;
 pub mod entry;
+pub mod failure;
+pub mod fetch;
 pub mod identity;
 pub mod key;
+pub mod outcome;
 pub mod path;
 pub mod policy;
+pub mod proxy;
 pub mod query;
 pub mod route;
-pub mod store {
-    pub mod purge;
-    pub mod settings;
-}
+pub mod store;
 pub mod tag;
-pub mod upstream {
-    pub mod settings;
-}
+pub mod telemetry;
+pub mod upload;
+pub mod upstream;

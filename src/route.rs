@@ -167,8 +167,8 @@ impl Router {
         &self.routes
     }
 
-    /// The first route that takes this request.
-    pub fn find(&self, target: Target<'_>) -> Option<&Arc<Route>> {
+    /// The first route that takes this request, and its index.
+    pub fn find(&self, target: Target<'_>) -> Option<(usize, &Arc<Route>)> {
         let mut search = Search { routes: &self.routes, target, best: usize::MAX };
         let inner = target.path.strip_prefix('/').unwrap_or(target.path);
         let inner = inner.strip_suffix('/').unwrap_or(inner);
@@ -183,7 +183,7 @@ impl Router {
             search.walk(trie, 0, rest);
         }
         search.walk(&self.any_host, 0, rest);
-        self.routes.get(search.best)
+        self.routes.get(search.best).map(|route| (search.best, route))
     }
 }
 

@@ -103,12 +103,10 @@ pub enum NotStored {
     TooManyTags,
     /// A tag whose value the answer does not hold.
     TagUnknown,
-    /// The body ended early.
+    /// The end of its body cannot be told from a cut.
     Incomplete,
-    /// Purged while it was fetched.
-    Purged,
-    /// More variants than a key may have.
-    TooManyVariants,
+    /// It ends in trailers, which are not kept.
+    Trailers,
 }
 
 impl NotStored {
@@ -130,8 +128,7 @@ impl NotStored {
             NotStored::TooManyTags => "too-many-tags",
             NotStored::TagUnknown => "tag-unknown",
             NotStored::Incomplete => "incomplete",
-            NotStored::Purged => "purged",
-            NotStored::TooManyVariants => "too-many-variants",
+            NotStored::Trailers => "trailers",
         }
     }
 

@@ -71,6 +71,13 @@ pub enum Share {
     Principal,
 }
 
+impl Caching {
+    /// Answers are about a person: downstream caches must not keep them.
+    pub fn is_sensitive(&self) -> bool {
+        matches!(self, Caching::Named(policy) if policy.share.is_sensitive())
+    }
+}
+
 impl Share {
     /// Answers are about a person: downstream caches must not keep them.
     pub fn is_sensitive(self) -> bool {

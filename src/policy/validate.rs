@@ -91,6 +91,12 @@ pub fn merge(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
             merged.append(name, value.clone());
         }
     }
+    // A 304 may leave out of `Vary` what the whole answer named (Django's does); what was named stays named.
+    for value in stored.get_all(header::VARY) {
+        if not_modified.contains_key(header::VARY) && !merged.get_all(header::VARY).iter().any(|now| now == value) {
+            merged.append(header::VARY, value.clone());
+        }
+    }
     // An Age or a Warning of the stored answer speaks of its own time.
     if !not_modified.contains_key(header::AGE) {
         merged.remove(header::AGE);
@@ -134,6 +140,12 @@ mod tests {
         let stored = map(&[("etag", "\"a\""), ("content-length", "5"), ("x", "old"), ("y", "kept"), ("age", "9")]);
         let merged = merge(&stored, &map(&[("content-length", "0"), ("x", "new"), ("z", "1")]));
         assert_eq!(merged, map(&[("etag", "\"a\""), ("content-length", "5"), ("x", "new"), ("y", "kept"), ("z", "1")]));
+    }
+
+    #[test]
+    fn a_304_does_not_narrow_vary() {
+        let merged = merge(&map(&[("vary", "Cookie, Accept-Encoding")]), &map(&[("vary", "Cookie")]));
+        assert_eq!(crate::policy::admit::vary(&merged).unwrap(), [header::ACCEPT_ENCODING, header::COOKIE]);
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! `POST /api/v1/purge`: what is named becomes one record of the purge log.
+
+use std::time::Instant;
+
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::problem;
+use crate::edge::error::Problem;
+use crate::path::RequestPath;
+use crate::proxy::Proxy;
+use crate::query::QueryRules;
+use crate::route::Target;
+use crate::store::purge::Strength;
+use crate::tag::{MAX_TAGS, TagSet};
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    urls: Vec<String>,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    soft: bool,
+}
+
+/// Carries out a call. The answer goes out after every worker can see the record: there is one log for all of them.
+pub fn call(proxy: &Proxy, body: &[u8]) -> Result<Value, Problem> {
+    let began = Instant::now();
+    let call: Call = serde_json::from_slice(body).map_err(|_| NOT_UNDERSTOOD)?;
+    if call.tags.is_empty() && call.urls.is_empty() && call.prefixes.is_empty() && !call.all {
+        return Err(NOTHING);
+    }
+    let strength = if call.soft { Strength::Soft } else { Strength::Hard };
+    let mut records = vec![TagSet::default()];
+    // One record holds so many tags; a longer call makes several, and is acknowledged once the last is applied.
+    let mut add = |name: &mut dyn FnMut(&mut TagSet)| {
+        if records.last().is_none_or(|record| record.hashes().len() + 4 > MAX_TAGS) {
+            records.push(TagSet::default());
+        }
+        if let Some(record) = records.last_mut() {
+            name(record);
+        }
+    };
+    for tag in &call.tags {
+        add(&mut |record| record.name(tag));
+    }
+    for url in &call.urls {
+        let named = Named::read(url)?;
+        add(&mut |record| named.url(proxy, record));
+    }
+    for prefix in &call.prefixes {
+        let named = Named::read(prefix)?;
+        add(&mut |record| record.prefix(&named.host, &named.path));
+    }
+    if call.all {
+        add(&mut |record| record.all());
+    }
+    let mut epoch = proxy.cache.log.stamp();
+    for record in &records {
+        epoch = proxy.cache.log.apply(record, strength);
+        proxy.meters.count_purge();
+    }
+    let took_ms = began.elapsed().as_micros() as f64 / 1000.0;
+    Ok(json!({"epoch": epoch.0, "acknowledged": true, "took_ms": took_ms}))
+}
+
+/// `http://host/path?query` or `/path?query`; the latter means every host.
+struct Named {
+    host: String,
+    path: String,
+    query: Option<String>,
+}
+
+impl Named {
+    fn read(text: &str) -> Result<Named, Problem> {
+        let (host, rest) = match text.split_once("://") {
+            None => ("", text),
+            Some((scheme, rest)) => {
+                let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let host = rest[..end].strip_suffix(default_port).unwrap_or(&rest[..end]);
+                (host, &rest[end..])
+            }
+        };
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
+        let normal = RequestPath::new(path);
+        if !path.starts_with('/') || normal.ambiguity.is_some() {
+            return Err(NOT_A_URL);
+        }
+        Ok(Named { host: host.to_ascii_lowercase(), path: normal.text.into_owned(), query: query.map(str::to_owned) })
+    }
+
+    /// All variants and partitions of the URL; with `?*` any query.
+    fn url(&self, proxy: &Proxy, record: &mut TagSet) {
+        if self.query.as_deref() == Some("*") {
+            return record.path(&self.host, &self.path);
+        }
+        // As its route keys the query, as it is keyed without rules, and as it was written.
+        let host = crate::edge::incoming::without_port(&self.host);
+        let (method, headers) = (&Method::GET, &HeaderMap::new());
+        let route = proxy.router.find(Target { host, path: &self.path, method, headers });
+        let plain = QueryRules::default();
+        let rules = [route.map_or(&plain, |(_, route)| &route.query), &plain];
+        for rules in rules {
+            let mut query = String::new();
+            if rules.canonical(self.query.as_deref(), &mut query).is_ok() {
+                record.url(&self.host, &self.path, &query);
+            }
+        }
+        record.url(&self.host, &self.path, self.query.as_deref().unwrap_or(""));
+    }
+}
+
+const NOT_UNDERSTOOD: Problem = problem(
+    StatusCode::BAD_REQUEST,
+    "not-understood",
+    "Send JSON such as {\"tags\":[\"patient:7\"],\"urls\":[\"/api/patients/7/\"],\"prefixes\":[\"/api\"],\"all\":false,\"soft\":false}.",
+);
+const NOTHING: Problem =
+    problem(StatusCode::BAD_REQUEST, "nothing-named", "Name at least one tag, URL or prefix, or say \"all\":true.");
+const NOT_A_URL: Problem = problem(
+    StatusCode::BAD_REQUEST,
+    "not-a-url",
+    "URLs and prefixes are http://host/path or /path, without encoded slashes or empty segments; add ?* for any query.",
+);

@@ -1,0 +1,268 @@
+//! How answers leave: stored ones with their age, conditions and ranges; passed ones less the fields of the other hop; and
+//! on each of them what the cache had to do with it (`Cache-Status`, RFC 9211).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
+use smallvec::SmallVec;
+
+use super::incoming::X_REQUEST_ID;
+use crate::body::Body;
+use crate::entry::{Entry, Head};
+use crate::outcome::Outcome;
+use crate::policy::reuse::Freshness;
+use crate::policy::validate::{Condition, condition, if_range};
+use crate::tag::TagSet;
+
+/// `Cache-Status`.
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Delivers a stored answer.
+pub fn entry(entry: &Entry, freshness: Freshness, method: &Method, request: &HeaderMap) -> Response<Body> {
+    let head = &entry.head;
+    if condition(request, &head.validators) == Condition::NotModified && head.status == StatusCode::OK {
+        return not_modified(head, freshness);
+    }
+    let mut response = start(head, freshness);
+    if method == Method::HEAD {
+        return response;
+    }
+    if head.status == StatusCode::OK
+        && let Some(range) = request.get(header::RANGE)
+        && if_range(request, &head.validators) == Condition::NotModified
+    {
+        match byte_range(range, entry.body.len()) {
+            Range::Whole => {}
+            Range::Part { first, last } => {
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                let length = entry.body.len();
+                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
+                set(response.headers_mut(), header::CONTENT_LENGTH, &(last - first + 1).to_string());
+                *response.body_mut() = Body::full(entry.body.slice(first..=last));
+                return response;
+            }
+            Range::Unsatisfiable => {
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                let length = entry.body.len();
+                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{length}"));
+                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+                return response;
+            }
+        }
+    }
+    *response.body_mut() = Body::full(entry.body.clone());
+    response
+}
+
+/// Delivers an answer whose body is still being filled.
+pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMap) -> Response<Body> {
+    if condition(request, &head.validators) == Condition::NotModified && head.status == StatusCode::OK {
+        return not_modified(head, freshness);
+    }
+    let mut response = start(head, freshness);
+    *response.body_mut() = body;
+    response
+}
+
+fn start(head: &Head, freshness: Freshness) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers.clone();
+    age(response.headers_mut(), freshness);
+    response
+}
+
+/// RFC 9110 §15.4.5: what would have been sent, less the fields of the body.
+fn not_modified(head: &Head, freshness: Freshness) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let headers = response.headers_mut();
+    for (name, value) in &head.headers {
+        let of_body = matches!(
+            name.as_str(),
+            "content-length" | "content-type" | "content-encoding" | "content-language" | "content-range"
+        );
+        if !of_body {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    age(headers, freshness);
+    response
+}
+
+fn age(headers: &mut HeaderMap, freshness: Freshness) {
+    let mut buffer = itoa::Buffer::new();
+    set(headers, header::AGE, buffer.format(freshness.age));
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // Digits and fixed text make a value.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Adds what every answer carries.
+pub fn finish(headers: &mut HeaderMap, outcome: &Outcome, id: &HeaderValue) {
+    // After what caches nearer to the origin said (RFC 9211 §2).
+    headers.append(CACHE_STATUS, outcome.cache_status());
+    headers.insert(X_REQUEST_ID, id.clone());
+}
+
+/// Takes off what belongs to the hop to the origin (RFC 9110 §7.6.1), and adds ours.
+pub fn leave_hop(headers: &mut HeaderMap) {
+    let mut dropped: SmallVec<[HeaderName; 4]> = SmallVec::new();
+    for (name, value) in headers.iter() {
+        match name.as_str() {
+            "connection" => {
+                let options = value.to_str().unwrap_or("").split(',').map(str::trim);
+                let named = options.filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok());
+                dropped.extend(named.filter(|name| name != header::CONTENT_LENGTH));
+                dropped.push(header::CONNECTION);
+            }
+            "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te" | "proxy-authenticate" => {
+                dropped.push(name.clone());
+            }
+            _ => {}
+        }
+    }
+    dropped.iter().for_each(|name| drop(headers.remove(name)));
+    headers.append(header::VIA, HeaderValue::from_static("1.1 stent"));
+}
+
+/// What caches and browsers behind us may do with an answer about a person: keep it only to ask again (RFC 9111 §5.2.2.4,
+/// §5.2.2.7), since no purge reaches them. What the origin forbade stays forbidden.
+pub fn make_private(headers: &mut HeaderMap) {
+    let no_store = crate::policy::directives::ResponseDirectives::of(headers).no_store;
+    let value = if no_store { "private, no-cache, no-store" } else { "private, no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    headers.remove(header::EXPIRES);
+    headers.remove(header::PRAGMA);
+    let targeted: SmallVec<[HeaderName; 2]> = headers
+        .keys()
+        .filter(|name| name.as_str() == "surrogate-control" || name.as_str().ends_with("cdn-cache-control"))
+        .cloned()
+        .collect();
+    targeted.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// Takes the tags that the origin names off a head: `Surrogate-Key` and `xkey` by spaces, `Cache-Tag` by commas,
+/// `Cache-Groups` as RFC 9875 §2 has it.
+pub fn take_tags(headers: &mut HeaderMap, host: &str, tags: &mut TagSet) {
+    for (name, separators) in [("surrogate-key", " "), ("xkey", " ,"), ("cache-tag", ",")] {
+        for line in headers.get_all(name) {
+            // Text that is not ASCII is nobody's tag; it cannot be purged by name, and it is not kept under another.
+            let text = String::from_utf8_lossy(line.as_bytes()).into_owned();
+            text.split(|c| separators.contains(c))
+                .map(str::trim)
+                .filter(|tag| !tag.is_empty())
+                .for_each(|tag| tags.carry(tag));
+        }
+        headers.remove(name);
+    }
+    for group in groups(headers, "cache-groups") {
+        tags.group(host, &group);
+        tags.carry(&group);
+    }
+    headers.remove("cache-groups");
+}
+
+/// The strings of a structured list (RFC 9651 §3.1), parameters ignored.
+pub fn groups(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in headers.get_all(name) {
+        let mut rest = line.to_str().unwrap_or("");
+        while let Some(open) = rest.find('"') {
+            let Some(close) = rest[open + 1..].find('"') else { break };
+            found.push(rest[open + 1..open + 1 + close].to_owned());
+            rest = &rest[open + close + 2..];
+        }
+    }
+    found
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Range {
+    /// No range that is understood: the whole (RFC 9110 §14.2).
+    Whole,
+    Part {
+        first: usize,
+        last: usize,
+    },
+    Unsatisfiable,
+}
+
+/// One range of bytes; several at once get the whole.
+fn byte_range(value: &HeaderValue, length: usize) -> Range {
+    let Some(set) = value.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")) else {
+        return Range::Whole;
+    };
+    let Some((first, last)) = set.split_once('-').filter(|_| !set.contains(',')) else { return Range::Whole };
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    match (first.trim().is_empty(), number(first), last.trim().is_empty(), number(last)) {
+        (true, _, false, Some(0)) => Range::Unsatisfiable,
+        (true, _, false, Some(_)) if length == 0 => Range::Unsatisfiable,
+        (true, _, false, Some(suffix)) => Range::Part { first: length.saturating_sub(suffix), last: length - 1 },
+        (false, Some(first), _, _) if first >= length && (last.trim().is_empty() || number(last) >= Some(first)) => {
+            Range::Unsatisfiable
+        }
+        (false, Some(first), true, _) => Range::Part { first, last: length - 1 },
+        (false, Some(first), false, Some(last)) if last >= first => Range::Part { first, last: last.min(length - 1) },
+        _ => Range::Whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        let check =
+            |text: &'static str, want| assert_eq!(byte_range(&HeaderValue::from_static(text), 10), want, "{text}");
+        check("bytes=0-4", Range::Part { first: 0, last: 4 });
+        check("bytes=5-", Range::Part { first: 5, last: 9 });
+        check("bytes=-3", Range::Part { first: 7, last: 9 });
+        check("bytes=-30", Range::Part { first: 0, last: 9 });
+        check("bytes=8-99", Range::Part { first: 8, last: 9 });
+        check("bytes=10-", Range::Unsatisfiable);
+        check("bytes=-0", Range::Unsatisfiable);
+        check("bytes=4-2", Range::Whole);
+        check("bytes=0-1,3-4", Range::Whole);
+        check("lines=0-1", Range::Whole);
+        check("bytes=x-1", Range::Whole);
+    }
+
+    #[test]
+    fn private_answers_stay_private() {
+        let mut headers = HeaderMap::new();
+        headers.insert("cache-control", HeaderValue::from_static("public, max-age=600"));
+        headers.insert("expires", HeaderValue::from_static("Sun, 09 Sep 2040 01:46:40 GMT"));
+        headers.insert("surrogate-control", HeaderValue::from_static("max-age=600"));
+        headers.insert("fly-cdn-cache-control", HeaderValue::from_static("max-age=600"));
+        make_private(&mut headers);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["cache-control"], "private, no-cache");
+        headers.insert("cache-control", HeaderValue::from_static("no-store"));
+        make_private(&mut headers);
+        assert_eq!(headers["cache-control"], "private, no-cache, no-store");
+    }
+
+    #[test]
+    fn tags_of_the_origin_are_taken_off() {
+        let mut headers = HeaderMap::new();
+        headers.append("surrogate-key", HeaderValue::from_static("a:1 b"));
+        headers.append("surrogate-key", HeaderValue::from_static("c"));
+        headers.append("cache-tag", HeaderValue::from_static("d e, f"));
+        headers.append("cache-groups", HeaderValue::from_static("\"g, h\";x, \"i\""));
+        let mut tags = TagSet::default();
+        take_tags(&mut headers, "host", &mut tags);
+        assert!(headers.is_empty());
+        let has = |tag: &str| {
+            let mut named = TagSet::default();
+            named.name(tag);
+            tags.hashes().contains(&named.hashes()[0])
+        };
+        ["a:1", "a:*", "b", "c", "d e", "f", "g, h", "i"].iter().for_each(|tag| assert!(has(tag), "{tag}"));
+        assert!(!has("d"));
+    }
+}

@@ -1,0 +1,474 @@
+//! A request's head on arrival: what belongs to this hop is taken off, what strangers may not say is dropped, and what is
+//! known about the client is written down. Everything after works on end-to-end fields only.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri, Version, request};
+use smallvec::SmallVec;
+
+use crate::key::Scheme;
+use crate::upload::Expects;
+
+/// The client's end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Whether its word on forwarding is believed.
+    pub trust: Trust,
+    /// The scheme of the connection itself.
+    pub scheme: Scheme,
+}
+
+/// Whether a peer is one of `trusted_proxies`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Its forwarding fields are believed.
+    Proxy,
+    /// They are dropped.
+    Stranger,
+}
+
+/// What a head said about its own hop and its way here.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Host and port in lower case, without a default port; of an absolute-form target, its authority.
+    pub authority: String,
+    /// The client's scheme: the connection's, or what a trusted proxy says.
+    pub scheme: Scheme,
+    /// What a trusted proxy forwards for.
+    pub forwarded: Forwarded,
+    /// The id of this request, from a trusted proxy or new.
+    pub request_id: HeaderValue,
+    /// `TE: trailers`.
+    pub trailers: Trailers,
+    /// `Expect: 100-continue`.
+    pub expects: Expects,
+    /// `Upgrade`.
+    pub upgrade: Upgrade,
+}
+
+/// Fields by which proxies in front tell of the client; empty for strangers.
+#[derive(Debug, Default)]
+pub struct Forwarded {
+    /// `X-Forwarded-For` so far.
+    pub chain: Option<HeaderValue>,
+    /// `Forwarded` so far.
+    pub standard: Option<HeaderValue>,
+    /// `X-Forwarded-Host`.
+    pub host: Option<HeaderValue>,
+}
+
+/// Whether the client takes trailers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trailers {
+    /// `TE: trailers`.
+    Accepted,
+    /// Not said.
+    Unsaid,
+}
+
+/// Whether the client asks for another protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// It does.
+    Asked,
+    /// It does not.
+    No,
+}
+
+/// Why a head is refused; the connection closes with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// RFC 9112 §3.2.
+    Host,
+    /// `Host` and an absolute-form target disagree.
+    HostMismatch,
+    /// Framing that two parties could read differently (RFC 9112 §6).
+    Framing,
+    /// A coding other than `chunked`.
+    TransferCoding,
+    /// An expectation other than `100-continue`.
+    Expectation,
+    /// CONNECT, or a target in a form that makes no sense here.
+    Target,
+    /// Passed through here several times already.
+    Loop,
+}
+
+impl Arrival {
+    /// Reads a head and leaves only its end-to-end fields, less those that strangers may not send.
+    pub fn read(
+        head: &mut request::Parts,
+        peer: &Peer,
+        new_id: impl FnOnce() -> HeaderValue,
+    ) -> Result<Arrival, Refusal> {
+        let host = host(head)?;
+        let authority = authority(&host, peer.scheme)?;
+        check_target(&head.method, &head.uri, &authority, peer.scheme)?;
+        check_framing(head)?;
+        let mut arrival = Arrival {
+            authority,
+            scheme: peer.scheme,
+            forwarded: Forwarded::default(),
+            request_id: HeaderValue::from_static(""),
+            trailers: Trailers::Unsaid,
+            expects: Expects::Nothing,
+            upgrade: Upgrade::No,
+        };
+        let mut id = None;
+        let mut hops = 0;
+        let mut dropped: SmallVec<[HeaderName; 8]> = SmallVec::new();
+        for (name, value) in &head.headers {
+            match name.as_str() {
+                "connection" => {
+                    named_by_connection(value, &mut dropped);
+                    dropped.push(header::CONNECTION);
+                }
+                "te" => {
+                    if value.to_str().is_ok_and(|te| te.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers"))) {
+                        arrival.trailers = Trailers::Accepted;
+                    }
+                    dropped.push(header::TE);
+                }
+                "upgrade" => {
+                    arrival.upgrade = Upgrade::Asked;
+                    dropped.push(header::UPGRADE);
+                }
+                "expect" => {
+                    if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Refusal::Expectation);
+                    }
+                    if head.version >= Version::HTTP_11 {
+                        arrival.expects = Expects::Continue;
+                    }
+                    dropped.push(header::EXPECT);
+                }
+                "via" => hops += value.to_str().map_or(0, |via| via.matches(" stent").count()),
+                "keep-alive" | "proxy-connection" | "transfer-encoding" | "proxy-authorization" | "proxy" => {
+                    dropped.push(name.clone());
+                }
+                "x-request-id" => {
+                    id = (peer.trust == Trust::Proxy && is_id(value)).then(|| value.clone());
+                    dropped.push(name.clone());
+                }
+                text if is_forwarding(text) => {
+                    if peer.trust == Trust::Proxy {
+                        arrival.believe(text, value);
+                    }
+                    dropped.push(name.clone());
+                }
+                text if peer.trust == Trust::Stranger && is_override(text) => dropped.push(name.clone()),
+                _ => {}
+            }
+        }
+        if hops >= MAX_HOPS {
+            return Err(Refusal::Loop);
+        }
+        dropped.iter().filter(|name| !never_dropped(name)).for_each(|name| drop(head.headers.remove(name)));
+        arrival.request_id = id.unwrap_or_else(new_id);
+        Ok(arrival)
+    }
+
+    /// The forwarded host where it is another than the request's own: part of the key.
+    pub fn other_host(&self) -> Option<&str> {
+        let host = self.forwarded.host.as_ref()?.to_str().ok()?;
+        (!host.eq_ignore_ascii_case(&self.authority)).then_some(host)
+    }
+
+    /// The host without its port, as routes match it.
+    pub fn host_name(&self) -> &str {
+        without_port(&self.authority)
+    }
+
+    fn believe(&mut self, name: &str, value: &HeaderValue) {
+        match name {
+            "x-forwarded-for" => self.forwarded.chain = Some(joined(self.forwarded.chain.take(), value)),
+            "forwarded" => self.forwarded.standard = Some(joined(self.forwarded.standard.take(), value)),
+            "x-forwarded-host" => self.forwarded.host = Some(value.clone()),
+            "x-forwarded-proto" => {
+                // The proxy nearest to us speaks last.
+                let last = value.as_bytes().rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
+                self.scheme = if last.eq_ignore_ascii_case(b"https") { Scheme::Https } else { Scheme::Http };
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds what the origin is told of the client and of us: `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`.
+    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer) {
+        let client = peer.ip.to_string();
+        let chain = match &self.forwarded.chain {
+            Some(chain) => [chain.as_bytes(), b", ", client.as_bytes()].concat(),
+            None => client.as_bytes().to_vec(),
+        };
+        insert(headers, X_FORWARDED_FOR, chain);
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme.as_str()));
+        // As it is keyed: in lower case, or another that is part of the key.
+        let host = self.other_host().unwrap_or(&self.authority);
+        headers.extend(HeaderValue::from_str(host).ok().map(|host| (X_FORWARDED_HOST, host)));
+        headers.insert(header::FORWARDED, self.standard(peer, &client));
+        headers.append(header::VIA, HeaderValue::from_static("1.1 stent"));
+        headers.insert(X_REQUEST_ID, self.request_id.clone());
+    }
+
+    /// RFC 7239.
+    fn standard(&self, peer: &Peer, client: &str) -> HeaderValue {
+        let mut text: Vec<u8> = Vec::with_capacity(96);
+        if let Some(before) = &self.forwarded.standard {
+            text.extend_from_slice(before.as_bytes());
+            text.extend_from_slice(b", ");
+        }
+        let (open, close) = if peer.ip.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+        for piece in ["for=", open, client, close, ";host=\"", &self.authority, "\";proto=", self.scheme.as_str()] {
+            text.extend_from_slice(piece.as_bytes());
+        }
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
+    }
+}
+
+/// `X-Request-Id`.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// How often a request may pass here before it is a loop.
+const MAX_HOPS: usize = 4;
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: Vec<u8>) {
+    // Only bytes that came in a header or make up an address: they make a value.
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
+        headers.insert(name, value);
+    }
+}
+
+fn joined(before: Option<HeaderValue>, value: &HeaderValue) -> HeaderValue {
+    let Some(before) = before else { return value.clone() };
+    HeaderValue::from_bytes(&[before.as_bytes(), b", ", value.as_bytes()].concat()).unwrap_or(before)
+}
+
+/// Exactly one `Host` (RFC 9112 §3.2); HTTP/1.0 may do without where the target has an authority.
+fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next(), head.uri.authority()) {
+        (Some(host), None, None) => Ok(host.clone()),
+        // §3.2.2: the target's authority counts, and the two must not disagree.
+        (Some(host), None, Some(authority)) => {
+            match host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) {
+                true => Ok(host.clone()),
+                false => Err(Refusal::HostMismatch),
+            }
+        }
+        _ => Err(Refusal::Host),
+    }
+}
+
+/// Lower case, without the scheme's default port; only what a host may consist of.
+fn authority(host: &HeaderValue, scheme: Scheme) -> Result<String, Refusal> {
+    let text = host.to_str().map_err(|_| Refusal::Host)?;
+    let port = if scheme == Scheme::Https { ":443" } else { ":80" };
+    let text = text.strip_suffix(port).unwrap_or(text);
+    let allowed =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
+    if text.is_empty() || !text.bytes().all(allowed) {
+        return Err(Refusal::Host);
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// The host of an authority, without the port.
+pub fn without_port(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    }
+}
+
+fn check_target(method: &Method, uri: &Uri, authority: &str, scheme: Scheme) -> Result<(), Refusal> {
+    if method == Method::CONNECT || !uri.path().starts_with('/') {
+        return Err(Refusal::Target);
+    }
+    match uri.scheme_str() {
+        None => Ok(()),
+        // A stranger's absolute form cannot change what the connection is.
+        Some(named) if named.eq_ignore_ascii_case(scheme.as_str()) && !authority.contains('@') => Ok(()),
+        Some(_) => Err(Refusal::Target),
+    }
+}
+
+/// What hyper lets through and two parties could read differently (RFC 9112 §6.1, §6.3).
+fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if head.version < Version::HTTP_11 || head.headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(Refusal::Framing);
+    }
+    match codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        true => Ok(()),
+        false => Err(Refusal::TransferCoding),
+    }
+}
+
+fn named_by_connection(value: &HeaderValue, dropped: &mut SmallVec<[HeaderName; 8]>) {
+    let Ok(text) = value.to_str() else { return };
+    for option in text.split(',').map(str::trim).filter(|option| !option.is_empty()) {
+        if !option.eq_ignore_ascii_case("close") && !option.eq_ignore_ascii_case("keep-alive") {
+            dropped.extend(HeaderName::from_bytes(option.as_bytes()).ok());
+        }
+    }
+}
+
+/// What `Connection` cannot take away: the request would mean something else.
+fn never_dropped(name: &HeaderName) -> bool {
+    name == header::HOST || name == header::CONTENT_LENGTH
+}
+
+/// Visible ASCII, not too long: it goes into logs and headers.
+fn is_id(value: &HeaderValue) -> bool {
+    (1..=128).contains(&value.len())
+        && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b))
+}
+
+/// Fields that tell of the client and its way. WSGI folds `_` and `-` together, so we do too.
+fn is_forwarding(name: &str) -> bool {
+    let same = |want: &str| same_field(name, want);
+    match name.len() {
+        ..7 => false,
+        _ if name.as_bytes()[0] == b'x' => {
+            name.get(..12).is_some_and(|start| same_field(start, "x-forwarded-"))
+                || ["x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address"].into_iter().any(same)
+        }
+        _ => ["forwarded", "true-client-ip", "cf-connecting-ip", "fastly-client-ip"].into_iter().any(same),
+    }
+}
+
+/// Fields that make some origins see another target or method.
+pub fn is_override(name: &str) -> bool {
+    name.starts_with('x')
+        && [
+            "x-original-url",
+            "x-rewrite-url",
+            "x-original-uri",
+            "x-original-host",
+            "x-host",
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+            "x-url-scheme",
+        ]
+        .into_iter()
+        .any(|want| same_field(name, want))
+}
+
+fn same_field(name: &str, want: &str) -> bool {
+    name.len() == want.len() && name.bytes().zip(want.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(trust: Trust, lines: &[(&'static str, &'static str)]) -> Result<(Arrival, HeaderMap), Refusal> {
+        read_at("/", trust, lines)
+    }
+
+    fn read_at(
+        uri: &'static str,
+        trust: Trust,
+        lines: &[(&'static str, &'static str)],
+    ) -> Result<(Arrival, HeaderMap), Refusal> {
+        let mut request = http::Request::builder().uri(uri).body(()).unwrap();
+        for (name, value) in lines {
+            request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let (mut head, ()) = request.into_parts();
+        let peer = Peer { ip: "192.0.2.7".parse().unwrap(), trust, scheme: Scheme::Http };
+        let arrival = Arrival::read(&mut head, &peer, || HeaderValue::from_static("new"))?;
+        let mut told = head.headers.clone();
+        arrival.tell_origin(&mut told, &peer);
+        Ok((arrival, told))
+    }
+
+    #[test]
+    fn fields_of_this_hop_stay_here() {
+        let lines = [
+            ("host", "h"),
+            ("connection", "close, X-Private, cache-control"),
+            ("x-private", "1"),
+            ("cache-control", "no-store"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("proxy-authorization", "x"),
+            ("x-kept", "1"),
+        ];
+        let (arrival, told) = read(Trust::Stranger, &lines).unwrap();
+        assert_eq!((arrival.trailers, arrival.upgrade), (Trailers::Accepted, Upgrade::Asked));
+        let gone = ["connection", "x-private", "cache-control", "keep-alive", "te", "upgrade", "proxy-authorization"];
+        gone.iter().for_each(|name| assert!(!told.contains_key(*name), "{name}"));
+        assert_eq!(told["x-kept"], "1");
+        assert_eq!(told["via"], "1.1 stent");
+    }
+
+    #[test]
+    fn strangers_cannot_speak_for_others() {
+        let lines = [
+            ("host", "H.example:80"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x_forwarded_host", "evil"),
+            ("forwarded", "for=1.1.1.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-original-url", "/admin"),
+            ("x-http-method-override", "DELETE"),
+            ("x-request-id", "theirs"),
+        ];
+        let (arrival, told) = read(Trust::Stranger, &lines).unwrap();
+        assert_eq!((arrival.authority.as_str(), arrival.scheme), ("h.example", Scheme::Http));
+        assert_eq!(told["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(told["x-forwarded-host"], "h.example");
+        assert_eq!(told["forwarded"], "for=192.0.2.7;host=\"h.example\";proto=http");
+        assert_eq!(told["x-request-id"], "new");
+        assert!(!told.contains_key("x-original-url") && !told.contains_key("x-http-method-override"));
+        assert!(!told.contains_key("x_forwarded_host"));
+    }
+
+    #[test]
+    fn trusted_proxies_are_believed_and_added_to() {
+        let lines = [
+            ("host", "h"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-host", "www.example"),
+            ("x-forwarded-proto", "http, https"),
+            ("forwarded", "for=1.1.1.1"),
+            ("x-request-id", "theirs-1"),
+        ];
+        let (arrival, told) = read(Trust::Proxy, &lines).unwrap();
+        assert_eq!((arrival.scheme, arrival.other_host()), (Scheme::Https, Some("www.example")));
+        assert_eq!(told["x-forwarded-for"], "1.1.1.1, 192.0.2.7");
+        assert_eq!(told["x-forwarded-host"], "www.example");
+        assert_eq!(told["forwarded"], "for=1.1.1.1, for=192.0.2.7;host=\"h\";proto=https");
+        assert_eq!(told["x-request-id"], "theirs-1");
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        let refused = |lines: &[(&'static str, &'static str)]| read(Trust::Stranger, lines).err();
+        assert_eq!(refused(&[]), Some(Refusal::Host));
+        assert_eq!(refused(&[("host", "a"), ("host", "a")]), Some(Refusal::Host));
+        assert_eq!(refused(&[("host", "a b")]), Some(Refusal::Host));
+        assert_eq!(refused(&[("host", "a/b")]), Some(Refusal::Host));
+        let both = [("host", "a"), ("content-length", "1"), ("transfer-encoding", "chunked")];
+        assert_eq!(refused(&both), Some(Refusal::Framing));
+        assert_eq!(refused(&[("host", "a"), ("transfer-encoding", "gzip, chunked")]), Some(Refusal::TransferCoding));
+        assert_eq!(refused(&[("host", "a"), ("expect", "magic")]), Some(Refusal::Expectation));
+        assert_eq!(
+            refused(&[("host", "a"), ("via", "1.1 stent, 1.1 stent, 1.1 stent, 1.1 stent")]),
+            Some(Refusal::Loop)
+        );
+        let other = read_at("http://b/", Trust::Stranger, &[("host", "a")]).err();
+        assert_eq!(other, Some(Refusal::HostMismatch));
+        assert!(read_at("http://a/", Trust::Stranger, &[("host", "a")]).is_ok());
+    }
+}

@@ -1,0 +1,94 @@
+//! Listeners: each worker has its own socket on the same address (`SO_REUSEPORT`), so that the kernel spreads connections and
+//! no worker hands one to another.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use super::connection::{Service, serve};
+use super::incoming::{Peer, Trust};
+use super::settings::ServerSettings;
+use crate::key::Scheme;
+use crate::upstream::WorkerId;
+
+/// Binds one socket per worker. Port 0 takes a free one, the same for all.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    let first = bind_one(address)?;
+    let address = first.local_addr()?;
+    let mut all = vec![first];
+    for _ in 1..workers {
+        all.push(bind_one(address)?);
+    }
+    Ok(all)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// What a worker's listener needs to know.
+#[derive(Clone)]
+pub struct Accepting<S> {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Bounds and trusted peers.
+    pub settings: Arc<ServerSettings>,
+    /// Places for connections, over all workers.
+    pub places: Arc<Semaphore>,
+    /// What answers.
+    pub service: S,
+    /// Turns true when no more is accepted and what is in flight is to be finished.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Accepts until told to stop; then waits for the connections to end.
+pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let mut connections = tokio::task::JoinSet::new();
+    let mut stop = accepting.stop.clone();
+    while !*stop.borrow() {
+        let place = tokio::select! {
+            place = accepting.places.clone().acquire_owned() => place,
+            _ = stop.changed() => break,
+        };
+        // The semaphore is never closed.
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, address)) = accepted else {
+            // Out of descriptors or memory, most likely: what is open must end first.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let peer = peer(address, &accepting.settings);
+        let Accepting { worker, settings, service, stop, .. } = accepting.clone();
+        connections.spawn(async move {
+            serve(stream, peer, worker, &settings.limits, service, stop).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+fn peer(address: SocketAddr, settings: &ServerSettings) -> Peer {
+    let ip = address.ip().to_canonical();
+    let trusted = settings.trusted_proxies.iter().any(|net| net.contains(&ip));
+    Peer { ip, trust: if trusted { Trust::Proxy } else { Trust::Stranger }, scheme: Scheme::Http }
+}

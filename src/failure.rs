@@ -1,0 +1,99 @@
+//! What went wrong on the way to the origin: kind and phase. Retry follows from these, and the status is chosen here only.
+
+use http::StatusCode;
+
+/// An exchange with the origin that brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub kind: FailureKind,
+    /// How far it had come.
+    pub phase: Phase,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// No address, or the connection was refused.
+    Connect,
+    /// A time limit of ours passed.
+    Timeout,
+    /// All connections are taken and none became free in time.
+    Busy,
+    /// The connection ended before the answer's head was complete.
+    Reset,
+    /// What the origin sent is not HTTP that can be passed on.
+    Protocol,
+    /// The client's body ended early or came too slowly.
+    ClientBody,
+    /// The client's body is longer than is allowed here.
+    BodyTooLarge,
+    /// A fault of our own.
+    Internal,
+}
+
+/// How far an exchange had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing had left for the origin.
+    Before,
+    /// Some of the request may have left: the origin may have acted on it.
+    Sent,
+}
+
+impl Failure {
+    /// Nothing had left yet.
+    pub fn before(kind: FailureKind) -> Failure {
+        Failure { kind, phase: Phase::Before }
+    }
+
+    /// The origin may have acted.
+    pub fn sent(kind: FailureKind) -> Failure {
+        Failure { kind, phase: Phase::Sent }
+    }
+
+    /// The status that the client is given (RFC 9110 §15).
+    pub fn status(self) -> StatusCode {
+        match self.kind {
+            FailureKind::Connect | FailureKind::Reset | FailureKind::Protocol => StatusCode::BAD_GATEWAY,
+            FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            FailureKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::ClientBody => StatusCode::BAD_REQUEST,
+            FailureKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The origin is ill, as opposed to the client or us: a stale answer may stand in.
+    pub fn is_origins(self) -> bool {
+        !matches!(self.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge)
+    }
+
+    /// One spelling for metrics, logs and people.
+    pub fn as_str(self) -> &'static str {
+        match self.kind {
+            FailureKind::Connect => "connect-failed",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Busy => "busy",
+            FailureKind::Reset => "reset",
+            FailureKind::Protocol => "protocol-error",
+            FailureKind::ClientBody => "client-body",
+            FailureKind::BodyTooLarge => "body-too-large",
+            FailureKind::Internal => "internal",
+        }
+    }
+
+    /// What a person is told.
+    pub fn message(self) -> &'static str {
+        match self.kind {
+            FailureKind::Connect => "The server behind this proxy could not be reached.",
+            FailureKind::Timeout => "The server behind this proxy did not answer in time.",
+            FailureKind::Busy => "The server behind this proxy is busy. Please try again shortly.",
+            FailureKind::Reset => "The server behind this proxy closed the connection without an answer.",
+            FailureKind::Protocol => "The server behind this proxy sent something that is not a valid answer.",
+            FailureKind::ClientBody => "The request's body ended early or came too slowly.",
+            FailureKind::BodyTooLarge => "The request's body is longer than is allowed here.",
+            FailureKind::Internal => "The proxy made a mistake.",
+        }
+    }
+}

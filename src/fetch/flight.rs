@@ -1,0 +1,213 @@
+//! Flights: one fetch per key at a time, whoever asks, on whichever worker.
+//!
+//! A flight belongs to no client. Whoever comes first starts it and becomes its *leader*; the others follow. What it brings
+//! is judged by each of them anew (variant, credentials, purges: COHERENCE rule 7), because not everything that decides is
+//! known when they join.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::spool::Spool;
+use crate::entry::{Entry, Head};
+use crate::failure::Failure;
+use crate::key::Key;
+use crate::policy::admit::NotStored;
+use crate::policy::reuse::Freshness;
+use crate::store::purge::Stamp;
+
+/// What a flight has come to.
+#[derive(Debug, Clone)]
+pub enum Landing {
+    /// Nothing yet.
+    Waiting,
+    /// The head is here and the body is coming.
+    Filling(Filling),
+    /// The stored answer was confirmed by the origin.
+    Revalidated(Entry),
+    /// The origin failed and the stale answer stands in.
+    Rescued(Entry, Freshness, Failure),
+    /// What came belongs to nobody but its own client; ask for yourself.
+    Uncacheable(NotStored),
+    /// Nothing came.
+    Failed(Failure),
+}
+
+/// An answer whose body is being filled.
+#[derive(Debug, Clone)]
+pub struct Filling {
+    /// Its head, as far as it is known before the body.
+    pub head: Arc<Head>,
+    /// Its body.
+    pub spool: Arc<Spool>,
+    /// The key of the variant that was asked for, as it was sent.
+    pub variant: Key,
+    /// The request headers that the answer depends on beside the primary key.
+    pub vary: Arc<[http::HeaderName]>,
+    /// Whether all tags are known, or some come from the body.
+    pub tags: TagsKnown,
+    /// Whether it will be stored, and if not, why.
+    pub storing: Result<(), NotStored>,
+    /// What was asked of the origin, for `Cache-Status`.
+    pub origin_status: http::StatusCode,
+}
+
+/// Whether all tags of an answer are known with its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagsKnown {
+    /// All.
+    All,
+    /// Some come from the body.
+    NotBodys,
+}
+
+/// One fetch.
+#[derive(Debug)]
+pub struct Flight {
+    /// What it fetches.
+    pub key: Key,
+    /// Where the purge log stood before it left (rule 5).
+    pub born: Stamp,
+    /// Its place in the order of all flights and requests that demand a new one.
+    pub serial: u64,
+    landing: watch::Sender<Landing>,
+}
+
+impl Flight {
+    /// To wait for what it brings.
+    pub fn subscribe(&self) -> watch::Receiver<Landing> {
+        self.landing.subscribe()
+    }
+
+    /// Tells all who wait.
+    pub fn land(&self, landing: Landing) {
+        self.landing.send_replace(landing);
+    }
+
+    /// Has told nothing yet.
+    pub fn is_waiting(&self) -> bool {
+        matches!(*self.landing.borrow(), Landing::Waiting)
+    }
+}
+
+/// What a request demands of a flight that it would join.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand {
+    /// It left at or after this position of the purge log.
+    pub born: Option<Stamp>,
+    /// It left after this serial number was drawn.
+    pub serial: Option<u64>,
+}
+
+impl Demand {
+    /// Any flight will do.
+    pub const ANY: Demand = Demand { born: None, serial: None };
+
+    fn accepts(&self, flight: &Flight) -> bool {
+        self.born.is_none_or(|born| flight.born >= born) && self.serial.is_none_or(|serial| flight.serial > serial)
+    }
+}
+
+/// The place that a request takes.
+#[derive(Debug)]
+pub enum Joined {
+    /// Start it: nobody else does.
+    Leader(Takeoff),
+    /// Wait for it.
+    Follower(Arc<Flight>),
+}
+
+/// The duty to land a flight. Dropped without a landing it fails the flight, so that nobody waits for ever.
+#[derive(Debug)]
+pub struct Takeoff {
+    /// The flight.
+    pub flight: Arc<Flight>,
+    flights: Arc<Flights>,
+}
+
+impl Drop for Takeoff {
+    fn drop(&mut self) {
+        self.flights.leave(&self.flight);
+        if self.flight.is_waiting() {
+            self.flight.land(Landing::Failed(Failure::sent(crate::failure::FailureKind::Internal)));
+        }
+    }
+}
+
+const SHARDS: usize = 32;
+
+type Shard = Mutex<HashMap<Key, Arc<Flight>, foldhash::fast::RandomState>>;
+
+/// All flights under way.
+#[derive(Debug)]
+pub struct Flights {
+    shards: [Shard; SHARDS],
+    hasher: foldhash::fast::RandomState,
+    serial: std::sync::atomic::AtomicU64,
+}
+
+impl Default for Flights {
+    fn default() -> Flights {
+        Flights {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: foldhash::fast::RandomState::default(),
+            serial: std::sync::atomic::AtomicU64::new(1),
+        }
+    }
+}
+
+impl Flights {
+    /// Joins the flight for this key, or begins one. `stamp` is read only when one begins.
+    pub fn join(self: &Arc<Self>, key: &[u8], demand: Demand, stamp: impl Fn() -> Stamp) -> Joined {
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.get(key)
+            && demand.accepts(flight)
+        {
+            return Joined::Follower(flight.clone());
+        }
+        let key: Key = key.into();
+        let flight = Arc::new(Flight {
+            key: key.clone(),
+            born: stamp(),
+            serial: self.draw(),
+            landing: watch::channel(Landing::Waiting).0,
+        });
+        // One that does not suffice goes on for its own followers.
+        shard.insert(key, flight.clone());
+        Joined::Leader(Takeoff { flight, flights: self.clone() })
+    }
+
+    /// Whether a flight for this key is under way.
+    pub fn is_flying(&self, key: &[u8]) -> bool {
+        self.shard(key).contains_key(key)
+    }
+
+    /// The next serial number.
+    pub fn draw(&self) -> u64 {
+        self.serial.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// No further request may join this flight.
+    pub fn leave(&self, flight: &Arc<Flight>) {
+        let mut shard = self.shard(&flight.key);
+        if shard.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            shard.remove(&flight.key);
+        }
+    }
+
+    /// Flights under way.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// Whether none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, HashMap<Key, Arc<Flight>, foldhash::fast::RandomState>> {
+        let hash = std::hash::BuildHasher::hash_one(&self.hasher, key);
+        self.shards[hash as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,117 @@
+//! The tags of an exchange: those that its URL gives it, and those of the route's templates.
+
+use serde_json::Value;
+
+use crate::policy::plan::PrincipalKey;
+use crate::query;
+use crate::route::Route;
+use crate::tag::{PurgeTemplate, TagSet, TagSource, Unknown, Values, json_values};
+
+/// Where an exchange takes place; what its tags are made from.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Host and port in lower case.
+    pub authority: String,
+    /// The path in normal form.
+    pub path: String,
+    /// The query that is keyed, canonical.
+    pub query: String,
+    /// A digest of each part of the principal that was shown.
+    pub principal: Vec<[u8; 32]>,
+}
+
+impl Place {
+    /// The tags that every entry carries: everything, its route, host, URL, path and path prefixes, with this host and
+    /// without any; and its principal.
+    pub fn carried(&self, route: &Route) -> TagSet {
+        let mut tags = TagSet::default();
+        tags.all();
+        tags.route(&route.name);
+        tags.host(&self.authority);
+        for host in [self.authority.as_str(), ""] {
+            tags.url(host, &self.path, &self.query);
+            tags.path(host, &self.path);
+            tags.carry_prefixes(host, &self.path);
+        }
+        self.principal.iter().for_each(|digest| tags.principal(digest));
+        tags
+    }
+
+    /// Adds the tags of the route's templates to an entry. `Err` when one cannot be told: the answer is not stored.
+    pub fn add_templates(&self, route: &Route, answer: Option<&Value>, tags: &mut TagSet) -> Result<(), Unknown> {
+        let values = ExchangeValues { route, place: self, sent: None, answer };
+        for template in &route.tags {
+            template.tags(&values)?.iter().for_each(|tag| tags.carry(tag));
+        }
+        Ok(())
+    }
+
+    /// As [`Place::add_templates`], for the templates that do not need the answer's body.
+    pub fn add_known_templates(&self, route: &Route, tags: &mut TagSet) -> Result<(), Unknown> {
+        let values = ExchangeValues { route, place: self, sent: None, answer: None };
+        for template in route.tags.iter().filter(|template| !template.needs_answer()) {
+            template.tags(&values)?.iter().for_each(|tag| tags.carry(tag));
+        }
+        Ok(())
+    }
+
+    /// The names that a write purges by the route's templates: its `tags` and its `purges`. What cannot be told widens.
+    pub fn purged(&self, route: &Route, sent: Option<&Value>, answer: Option<&Value>) -> Vec<String> {
+        let values = ExchangeValues { route, place: self, sent, answer };
+        let purges = route.purges.iter().filter_map(|purge| match purge {
+            PurgeTemplate::Tag(template) => Some(template),
+            PurgeTemplate::Principal => None,
+        });
+        route.tags.iter().chain(purges).flat_map(|template| template.purged(&values)).collect()
+    }
+}
+
+/// The digests of the parts of the principal that are shown, each for itself: signing out purges by any of them.
+pub fn principal_parts(
+    headers: &http::HeaderMap,
+    identity: &crate::identity::Identity,
+    secret: &PrincipalKey,
+) -> Vec<[u8; 32]> {
+    let digest = |kind: &[u8], value: &[u8]| {
+        let mut hasher = blake3::Hasher::new_keyed(&secret.0);
+        hasher.update(kind).update(b"\0").update(value);
+        *hasher.finalize().as_bytes()
+    };
+    let mut parts = Vec::new();
+    if identity.authorization {
+        parts.extend(
+            headers.get_all(http::header::AUTHORIZATION).iter().map(|v| digest(b"authorization", v.as_bytes())),
+        );
+    }
+    for field in headers.get_all(http::header::COOKIE) {
+        let own = crate::identity::cookies(field)
+            .filter(|cookie| identity.cookie(cookie.name) == crate::identity::CookieRole::Principal);
+        parts.extend(own.map(|cookie| digest(b"cookie", cookie.pair)));
+    }
+    for name in &identity.headers {
+        parts.extend(headers.get_all(name).iter().map(|v| digest(name.as_str().as_bytes(), v.as_bytes())));
+    }
+    parts
+}
+
+struct ExchangeValues<'a> {
+    route: &'a Route,
+    place: &'a Place,
+    sent: Option<&'a Value>,
+    answer: Option<&'a Value>,
+}
+
+impl Values for ExchangeValues<'_> {
+    fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown> {
+        match source {
+            TagSource::Part(name) => {
+                let host = crate::edge::incoming::without_port(&self.place.authority);
+                let part = self.route.part(name, host, &self.place.path).ok_or(Unknown)?;
+                Ok(vec![part.to_owned()])
+            }
+            TagSource::Query(name) => Ok(query::parameter(Some(&self.place.query), name).into_iter().collect()),
+            TagSource::Sent(path) => self.sent.map_or(Ok(Vec::new()), |json| json_values(json, path)),
+            TagSource::Answer(path) => self.answer.map_or(Err(Unknown), |json| json_values(json, path)),
+        }
+    }
+}

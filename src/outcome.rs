@@ -1,0 +1,161 @@
+//! What became of a request: the one value from which `Cache-Status` (RFC 9211), metrics and logs are made.
+
+use http::HeaderValue;
+
+use crate::failure::Failure;
+use crate::policy::admit::NotStored;
+use crate::policy::plan::PassReason;
+use crate::policy::reuse::{Freshness, RevalidateReason, UnusableReason};
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Served from the store, fresh.
+    Hit(Freshness),
+    /// Served from the store although stale.
+    Stale(Freshness, StaleBecause),
+    /// Brought from the origin on a way through the cache.
+    Fetched { forward: Forward, collapsed: Collapsed, status: u16, stored: Result<(), NotStored> },
+    /// Confirmed by the origin (304) and served from the store.
+    Revalidated(RevalidateReason, Collapsed),
+    /// Forwarded as it was.
+    Passed(PassReason),
+    /// The client wanted it from the store only, and it was not there.
+    OnlyIfCached,
+    /// Refused before any of this.
+    Refused(&'static str),
+    /// The origin did not answer.
+    Failed(Failure),
+}
+
+/// Why a stale answer was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaleBecause {
+    /// It is being fetched anew behind.
+    Revalidating,
+    /// The origin failed.
+    Rescued(Failure),
+}
+
+/// Why the cache went to the origin (RFC 9211 §2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// Nothing was stored.
+    Miss,
+    /// What was stored was made for other request headers.
+    VaryMiss,
+    /// What was stored had to be asked about.
+    Stale(RevalidateReason),
+    /// What was stored could not be used.
+    Unusable(UnusableReason),
+}
+
+/// Whether a request waited for another's fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collapsed {
+    /// It did.
+    Yes,
+    /// It fetched for itself.
+    No,
+}
+
+impl Outcome {
+    /// The metric's label.
+    pub fn label(&self) -> &'static str {
+        LABELS[self.index()]
+    }
+
+    /// Its place in [`LABELS`].
+    pub fn index(&self) -> usize {
+        match self {
+            Outcome::Hit(_) => 0,
+            Outcome::Stale(..) => 1,
+            Outcome::Fetched { collapsed: Collapsed::No, .. } => 2,
+            Outcome::Fetched { collapsed: Collapsed::Yes, .. } => 3,
+            Outcome::Revalidated(..) => 4,
+            Outcome::Passed(_) => 5,
+            Outcome::OnlyIfCached | Outcome::Refused(_) => 6,
+            Outcome::Failed(_) => 7,
+        }
+    }
+
+    /// The field's value, our member only.
+    pub fn cache_status(&self) -> HeaderValue {
+        let text = match self {
+            Outcome::Hit(freshness) => return hit(freshness.ttl, ""),
+            Outcome::Stale(freshness, StaleBecause::Revalidating) => {
+                return hit(freshness.ttl, "; detail=stale-while-revalidate");
+            }
+            Outcome::Stale(freshness, StaleBecause::Rescued(failure)) => {
+                let (ttl, why) = (freshness.ttl, failure.as_str());
+                format!("stent; hit; ttl={ttl}; detail=\"stale-if-error {why}\"")
+            }
+            Outcome::Fetched { forward, collapsed, status, stored } => {
+                let mut text = format!("stent; fwd={}; fwd-status={status}", forward.token());
+                match stored {
+                    Ok(()) => text.push_str("; stored"),
+                    Err(why) => text.push_str(&format!("; detail={}", why.as_str())),
+                }
+                if *collapsed == Collapsed::Yes {
+                    text.push_str("; collapsed");
+                }
+                if let (Ok(()), Some(why)) = (stored, forward.detail()) {
+                    text.push_str("; detail=");
+                    text.push_str(why);
+                }
+                text
+            }
+            Outcome::Revalidated(why, collapsed) => {
+                let token = Forward::Stale(*why).token();
+                let collapsed = if *collapsed == Collapsed::Yes { "; collapsed" } else { "" };
+                format!("stent; fwd={token}; fwd-status=304{collapsed}; detail={}", why.as_str())
+            }
+            Outcome::Passed(PassReason::Method) => return HeaderValue::from_static("stent; fwd=method"),
+            Outcome::Passed(PassReason::NoPolicy) => {
+                return HeaderValue::from_static("stent; fwd=bypass; detail=no-policy");
+            }
+            Outcome::Passed(PassReason::Range) => "stent; fwd=partial; detail=range".to_owned(),
+            Outcome::Passed(reason @ (PassReason::NoStore | PassReason::Precondition)) => {
+                format!("stent; fwd=request; detail={}", reason.as_str())
+            }
+            Outcome::Passed(reason) => format!("stent; fwd=bypass; detail={}", reason.as_str()),
+            Outcome::OnlyIfCached => return HeaderValue::from_static("stent; detail=only-if-cached"),
+            Outcome::Refused(why) => format!("stent; detail={why}"),
+            Outcome::Failed(failure) => format!("stent; fwd=miss; detail={}", failure.as_str()),
+        };
+        // Tokens and digits make a value.
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("stent"))
+    }
+}
+
+/// The labels of [`Outcome::label`].
+pub const LABELS: [&str; 8] = ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed"];
+
+impl Forward {
+    fn token(self) -> &'static str {
+        match self {
+            Forward::Miss => "uri-miss",
+            Forward::VaryMiss => "vary-miss",
+            Forward::Stale(RevalidateReason::RequestNoCache | RevalidateReason::RequestAge) => "request",
+            Forward::Stale(_) => "stale",
+            Forward::Unusable(_) => "miss",
+        }
+    }
+
+    fn detail(self) -> Option<&'static str> {
+        match self {
+            Forward::Miss | Forward::VaryMiss => None,
+            Forward::Stale(why) => Some(why.as_str()),
+            Forward::Unusable(why) => Some(why.as_str()),
+        }
+    }
+}
+
+/// The hit path: no formatting machinery.
+fn hit(ttl: i64, detail: &str) -> HeaderValue {
+    let mut text = Vec::with_capacity(32 + detail.len());
+    text.extend_from_slice(b"stent; hit; ttl=");
+    text.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
+    text.extend_from_slice(detail.as_bytes());
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("stent; hit"))
+}

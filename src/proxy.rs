@@ -1,0 +1,252 @@
+//! The line: one request, top to bottom.
+//!
+//! ```text
+//! arrival → route → plan ── Pass ────────────────────────────► forward
+//!                     │ Lookup
+//!                     ▼
+//!             find → reuse ── Fresh ─────────────────────────► deliver
+//!                     │      └ stale, refreshed behind ──────► deliver
+//!                     ▼ nothing · Revalidate · Unusable
+//!             flight (leader or follower) → landing ─────────► deliver, or once more
+//! ```
+//!
+//! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
+//! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
+
+mod forward;
+mod lookup;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::edge::deliver;
+use crate::edge::error::{Connection, Problem};
+use crate::edge::incoming::{Arrival, Peer, Upgrade};
+use crate::edge::settings::ServerLimits;
+use crate::failure::Failure;
+use crate::fetch::fill::Cache;
+use crate::identity::Identity;
+use crate::outcome::Outcome;
+use crate::path::RequestPath;
+use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
+use crate::route::{AmbiguousPath, Route, Router, Target};
+use crate::store::purge::Stamp;
+use crate::store::settings::CacheMode;
+use crate::telemetry::Meters;
+use crate::upstream::exchange::Interim;
+use crate::upstream::{Upstream, WorkerId};
+
+/// How often a request may look again for what it waited for in vain.
+pub const MAX_ROUNDS: usize = 4;
+
+/// Everything that answering a request needs.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Which route takes what.
+    pub router: Router,
+    /// Who is asking.
+    pub identity: Identity,
+    /// Services, by the index that routes hold.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Whether the store is used at all.
+    pub mode: CacheMode,
+    /// Bounds on clients.
+    pub limits: ServerLimits,
+    /// What principals' digests are keyed with.
+    pub secret: PrincipalKey,
+    /// Store, purge log and flights.
+    pub cache: Arc<Cache>,
+    /// Counters by route.
+    pub meters: Meters,
+    /// Request ids, by worker.
+    pub ids: RequestIds,
+}
+
+impl std::fmt::Debug for PrincipalKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrincipalKey(…)")
+    }
+}
+
+/// One connection's end, as requests on it see it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address and what it may say.
+    pub peer: Peer,
+    /// The worker that serves it.
+    pub worker: WorkerId,
+    /// To hand on interim answers (1xx).
+    pub interim: Interim,
+}
+
+/// A request on its way down the line.
+struct Exchange<'a> {
+    client: &'a Client,
+    arrival: Arrival,
+    method: Method,
+    uri: &'a Uri,
+    path: &'a RequestPath<'a>,
+    headers: HeaderMap,
+    route: &'a Arc<Route>,
+    /// Where the purge log stood when the request was complete.
+    arrived: Stamp,
+}
+
+/// An answer and what became of the request.
+type Answer = (Response<Body>, Outcome);
+
+impl Proxy {
+    /// Answers one request.
+    pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Incoming>) -> Response<Body> {
+        let arrived = self.cache.log.stamp();
+        let (mut head, incoming) = request.into_parts();
+        let arrival = match Arrival::read(&mut head, &client.peer, || self.ids.next(client.worker)) {
+            Ok(arrival) => arrival,
+            Err(refusal) => return self.refuse(Problem::from(refusal), &head.headers, client),
+        };
+        let path = RequestPath::new(head.uri.path());
+        let target =
+            Target { host: arrival.host_name(), path: &path.text, method: &head.method, headers: &head.headers };
+        let Some((index, route)) = self.router.find(target) else {
+            return self.refuse(NO_ROUTE, &head.headers, client);
+        };
+        let (method, uri, headers) = (head.method, &head.uri, head.headers);
+        let exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, arrived };
+        let id = exchange.arrival.request_id.clone();
+        let (mut response, outcome) = self.answer(exchange, incoming).await;
+        deliver::finish(response.headers_mut(), &outcome, &id);
+        self.meters.count(index, &outcome);
+        response
+    }
+
+    /// The first question, and where its answer leads.
+    async fn answer(self: &Arc<Self>, exchange: Exchange<'_>, incoming: Incoming) -> Answer {
+        if let Some(ambiguity) = exchange.path.ambiguity {
+            return match exchange.route.ambiguous_path {
+                AmbiguousPath::Refuse => exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
+                AmbiguousPath::Pass => self.forward(exchange, incoming, PassReason::AmbiguousPath).await,
+            };
+        }
+        if self.mode == CacheMode::Bypass {
+            return self.forward(exchange, incoming, PassReason::Bypass).await;
+        }
+        if exchange.arrival.upgrade == Upgrade::Asked {
+            return self.forward(exchange, incoming, PassReason::Upgrade).await;
+        }
+        let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
+        match plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret) {
+            Plan::Pass(reason) => self.forward(exchange, incoming, reason).await,
+            Plan::Lookup(lookup) => match self.look_up(&exchange, lookup).await {
+                Ok(answer) => answer,
+                Err(reason) => self.forward(exchange, incoming, reason).await,
+            },
+        }
+    }
+
+    /// Refuses before there is a route.
+    fn refuse(&self, problem: Problem, headers: &HeaderMap, client: &Client) -> Response<Body> {
+        let id = self.ids.next(client.worker);
+        let outcome = Outcome::Refused(problem.code);
+        let mut response = problem.response(headers, &id);
+        deliver::finish(response.headers_mut(), &outcome, &id);
+        self.meters.count_refused(&outcome);
+        response
+    }
+}
+
+impl Exchange<'_> {
+    fn asked(&self, body: BodyPresence) -> Asked<'_> {
+        Asked {
+            method: &self.method,
+            scheme: self.arrival.scheme,
+            authority: &self.arrival.authority,
+            forwarded_host: self.arrival.other_host(),
+            path: &self.path.text,
+            query: self.uri.query(),
+            headers: &self.headers,
+            body,
+        }
+    }
+
+    /// Answers with an error of our own.
+    fn problem(&self, problem: Problem, outcome: Outcome) -> Answer {
+        (problem.response(&self.headers, &self.arrival.request_id), outcome)
+    }
+
+    /// Answers for an origin that did not.
+    fn failure(&self, failure: Failure) -> Answer {
+        self.problem(failure_problem(failure), Outcome::Failed(failure))
+    }
+}
+
+fn failure_problem(failure: Failure) -> Problem {
+    use crate::failure::FailureKind;
+    let left_unread = matches!(failure.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge);
+    let connection = if left_unread { Connection::Close } else { Connection::Keep };
+    Problem { status: failure.status(), detail: failure.message(), code: failure.as_str(), connection }
+}
+
+const NO_ROUTE: Problem = Problem {
+    status: StatusCode::NOT_FOUND,
+    detail: "No route of this proxy takes this request.",
+    code: "no-route",
+    connection: Connection::Keep,
+};
+
+const AMBIGUOUS: Problem = Problem {
+    status: StatusCode::BAD_REQUEST,
+    detail: "The request's path can be read in two ways.",
+    code: "ambiguous-path",
+    connection: Connection::Close,
+};
+
+/// The origin-form target for a path in normal form and a query; `None` for what cannot be one.
+fn target(path: &str, query: Option<&str>) -> Option<Uri> {
+    let text = match query {
+        Some(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    };
+    Uri::try_from(text).ok()
+}
+
+/// Request ids: sixteen hexadecimal digits, never twice in a process and not to be guessed from one another.
+#[derive(Debug)]
+pub struct RequestIds {
+    seed: u64,
+    drawn: Vec<AtomicU64>,
+}
+
+impl RequestIds {
+    /// For this many workers.
+    pub fn new(seed: u64, workers: usize) -> RequestIds {
+        RequestIds { seed, drawn: (0..workers).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// A new one.
+    pub fn next(&self, worker: WorkerId) -> HeaderValue {
+        let drawn = self.drawn[worker].fetch_add(1, Ordering::Relaxed);
+        // splitmix64 is a bijection: distinct numbers stay distinct.
+        let mut mixed = self.seed ^ ((worker as u64) << 52) ^ drawn;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let digits: [u8; 16] = std::array::from_fn(|i| b"0123456789abcdef"[(mixed >> (60 - 4 * i)) as usize & 15]);
+        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    }
+}
+
+/// Whether a method changes nothing (RFC 9110 §9.2.1).
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
+}
+
+/// Whether the fetch that was made for a request left out credentials that the client had sent.
+fn withheld(asked: &HeaderMap, sent: &HeaderMap) -> bool {
+    [header::COOKIE, header::AUTHORIZATION].into_iter().any(|name| asked.get(&name) != sent.get(&name))
+}

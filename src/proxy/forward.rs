@@ -1,0 +1,120 @@
+//! A pass: the request as it came, less this hop's fields; the answer as it comes. Nothing is stored.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::{Answer, Exchange, Proxy, is_safe, target};
+use crate::body::Body;
+use crate::edge::deliver;
+use crate::edge::incoming::Trailers;
+use crate::failure::{Failure, FailureKind};
+use crate::outcome::Outcome;
+use crate::policy::plan::PassReason;
+use crate::route::Route;
+use crate::tag::TagSet;
+use crate::upload::{Aside, Expects, Upload, UploadRules};
+use crate::upstream::Outgoing;
+use crate::upstream::exchange::{Exchanged, Interim};
+
+impl Proxy {
+    /// Forwards a request; one that may change something purges what it touched.
+    pub(super) async fn forward(
+        self: &Arc<Self>,
+        exchange: Exchange<'_>,
+        incoming: Incoming,
+        reason: PassReason,
+    ) -> Answer {
+        if !is_safe(&exchange.method) && !exchange.route.read_only {
+            return self.write(exchange, incoming, reason).await;
+        }
+        let accept = accept_only(&exchange);
+        let (outgoing, exchange) = match self.outgoing(exchange, incoming, Aside::No) {
+            Ok(parts) => parts,
+            Err((failure, exchange)) => return exchange.failure(failure),
+        };
+        let upstream = &self.upstreams[exchange.route.upstream];
+        match upstream.send(exchange.client.worker, outgoing).await {
+            Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
+            Err(failure) => Exchange { headers: accept, ..exchange }.failure(failure),
+        }
+    }
+
+    /// The whole request as it goes to the origin. The exchange comes back without its headers, which left with it.
+    #[allow(clippy::result_large_err)]
+    pub(super) fn outgoing<'a>(
+        &self,
+        mut exchange: Exchange<'a>,
+        incoming: Incoming,
+        aside: Aside,
+    ) -> Result<(Outgoing, Exchange<'a>), (Failure, Exchange<'a>)> {
+        let limit = exchange.route.body_limit.unwrap_or(self.limits.body);
+        if incoming.size_hint().lower() > limit {
+            return Err((Failure::before(FailureKind::BodyTooLarge), exchange));
+        }
+        // A path in normal form that was sent so keeps its target; an ambiguous one goes as it came.
+        let query = exchange.uri.query();
+        let as_sent = exchange.uri.path_and_query().filter(|_| exchange.path.text == exchange.uri.path());
+        let target = match as_sent {
+            Some(target) => Some(http::Uri::from(target.clone())),
+            None => target(&exchange.path.text, query),
+        };
+        let Some(target) = target else {
+            return Err((Failure::before(FailureKind::Protocol), exchange));
+        };
+        let mut headers = std::mem::take(&mut exchange.headers);
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        if exchange.arrival.trailers == Trailers::Accepted {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        let (body, upload) = match incoming.is_end_stream() {
+            true => (Body::Empty, None),
+            false => {
+                let expects = exchange.arrival.expects;
+                if expects == Expects::Continue {
+                    headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+                }
+                let rules = UploadRules { limit, idle: self.limits.idle_timeout, expects, aside };
+                let (upload, state) = Upload::new(incoming, rules);
+                (Body::stream(upload), Some(state))
+            }
+        };
+        let interim = interim(&exchange.client.interim, upload.clone());
+        let method = exchange.method.clone();
+        Ok((Outgoing { method, target, headers, body, interim: Some(interim), upload }, exchange))
+    }
+
+    /// An origin's answer on its way out, uncached.
+    pub(super) fn hand_on(&self, route: &Route, exchanged: Exchanged) -> Response<Body> {
+        let Exchanged { mut head, body, .. } = exchanged;
+        deliver::leave_hop(&mut head.headers);
+        // Names by which we purge are not for clients.
+        deliver::take_tags(&mut head.headers, "", &mut TagSet::default());
+        if route.caching.is_sensitive() {
+            deliver::make_private(&mut head.headers);
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+}
+
+/// `100 Continue` lets the upload begin, which tells the client so itself; other interim answers go on to the client
+/// (RFC 9110 §15.2).
+fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) -> Interim {
+    let client = client.clone();
+    Interim(Arc::new(move |status, headers| match (status, &upload) {
+        (StatusCode::CONTINUE, Some(upload)) => upload.open_gate(),
+        (StatusCode::CONTINUE, None) => {}
+        _ => (client.0)(status, headers),
+    }))
+}
+
+/// Enough of the headers to word an error by, once the others have left.
+pub(super) fn accept_only(exchange: &Exchange<'_>) -> http::HeaderMap {
+    exchange.headers.get(header::ACCEPT).map(|accept| (header::ACCEPT, accept.clone())).into_iter().collect()
+}

@@ -1,0 +1,396 @@
+//! The way through the cache: find, judge, fly, judge again.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::sync::oneshot;
+
+use super::{Answer, Exchange, MAX_ROUNDS, Proxy, target, withheld};
+use crate::body::Body;
+use crate::clock::Now;
+use crate::edge::deliver;
+use crate::edge::error::{Connection, Problem};
+use crate::entry::{Entry, Slot};
+use crate::failure::{Failure, FailureKind};
+use crate::fetch::fill::{Errand, Own, arriving, fly};
+use crate::fetch::flight::{Demand, Filling, Joined, Landing, TagsKnown, Takeoff};
+use crate::fetch::tags::{Place, principal_parts};
+use crate::identity::{CookieRole, cookies};
+use crate::key::{self, Key, KeyBuf, Partition};
+use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause};
+use crate::policy::Caching;
+use crate::policy::directives::RequestDirectives;
+use crate::policy::plan::{Credentialed, Lookup, PassReason};
+use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
+
+/// What the store has for a request.
+enum Found {
+    /// This, to be served as it is.
+    Usable(Entry, Freshness, Outcome, Refresh),
+    /// This or nothing, and why the origin must be asked.
+    Ask(Option<Entry>, Forward),
+}
+
+/// Whether a served entry is to be fetched anew behind.
+#[derive(PartialEq, Eq)]
+enum Refresh {
+    Behind,
+    No,
+}
+
+/// Where in the store a request's answer is.
+struct Spot {
+    /// The key of the variant, or the primary key while none is known.
+    key: KeyBuf,
+    /// The headers that the key holds because the origin's `Vary` named them.
+    vary: Option<Arc<[HeaderName]>>,
+}
+
+/// What waiting for a flight came to.
+enum Waited {
+    Answer(Answer),
+    /// Look again, and demand this of the next flight.
+    Again(Demand),
+    Pass(PassReason),
+}
+
+impl Proxy {
+    /// Answers from the store or by a flight. `Err`: the request is to be passed, for this reason.
+    pub(super) async fn look_up(
+        self: &Arc<Self>,
+        exchange: &Exchange<'_>,
+        lookup: Lookup,
+    ) -> Result<Answer, PassReason> {
+        let mut demand = self.demand(&lookup.directives);
+        for _ in 0..MAX_ROUNDS {
+            let now = self.cache.clock.now();
+            let (spot, slot) = self.find(exchange, &lookup);
+            let (base, forward) = match self.judge(slot, &spot, &lookup, now)? {
+                Found::Usable(entry, freshness, outcome, refresh) => {
+                    if refresh == Refresh::Behind {
+                        self.refresh(exchange, &lookup, &spot, &entry);
+                    }
+                    return Ok(serve(exchange, &entry, freshness, outcome));
+                }
+                Found::Ask(base, forward) => (base, forward),
+            };
+            if lookup.directives.only_if_cached {
+                return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached));
+            }
+            if exchange.method == Method::HEAD {
+                return Err(PassReason::HeadMiss);
+            }
+            if exchange.headers.contains_key(header::RANGE) {
+                return Err(PassReason::Range);
+            }
+            match self.fly(exchange, &lookup, spot, base, forward, demand).await {
+                Waited::Answer(answer) => return Ok(answer),
+                Waited::Again(next) => demand = next,
+                Waited::Pass(reason) => return Err(reason),
+            }
+        }
+        Err(PassReason::Rounds)
+    }
+
+    /// A client that says `no-cache` is given nothing that left before it asked.
+    fn demand(&self, directives: &RequestDirectives) -> Demand {
+        match directives.no_cache {
+            true => Demand { serial: Some(self.cache.flights.draw()), ..Demand::ANY },
+            false => Demand::ANY,
+        }
+    }
+
+    fn find(&self, exchange: &Exchange<'_>, lookup: &Lookup) -> (Spot, Option<Slot>) {
+        match self.cache.memory.get(&lookup.key) {
+            Some(Slot::Vary(names)) => {
+                let key = key::variant(&lookup.key, &names, &exchange.headers);
+                let slot = self.cache.memory.get(&key);
+                (Spot { key, vary: Some(names) }, slot)
+            }
+            slot => (Spot { key: lookup.key.clone(), vary: None }, slot),
+        }
+    }
+
+    /// The second question, for what was found.
+    fn judge(&self, slot: Option<Slot>, spot: &Spot, lookup: &Lookup, now: Now) -> Result<Found, PassReason> {
+        let miss = if spot.vary.is_some() { Forward::VaryMiss } else { Forward::Miss };
+        let entry = match slot {
+            Some(Slot::Entry(entry)) => entry,
+            Some(Slot::Uncacheable(until)) if now.instant < until => return Err(PassReason::Uncacheable),
+            _ => {
+                self.check_credentialed(spot, lookup, now)?;
+                return Ok(Found::Ask(None, miss));
+            }
+        };
+        let standing = self.cache.log.check(&entry.head.birth, &entry.head.tags);
+        Ok(match reuse(&entry.head, standing, &lookup.directives, lookup.credentialed, now) {
+            Reuse::Fresh(freshness) => Found::Usable(entry, freshness, Outcome::Hit(freshness), Refresh::No),
+            Reuse::StaleWhileRevalidate(freshness) => {
+                let outcome = Outcome::Stale(freshness, StaleBecause::Revalidating);
+                Found::Usable(entry, freshness, outcome, Refresh::Behind)
+            }
+            Reuse::Revalidate(why) => Found::Ask(Some(entry), Forward::Stale(why)),
+            // Others may go on using it; this one's credentials speak to the origin themselves.
+            Reuse::Unusable(UnusableReason::Credentials) => return Err(PassReason::Credentials),
+            Reuse::Unusable(why) => Found::Ask(None, Forward::Unusable(why)),
+        })
+    }
+
+    /// What is remembered of requests with credentials is kept apart from what holds for those without.
+    fn check_credentialed(&self, spot: &Spot, lookup: &Lookup, now: Now) -> Result<(), PassReason> {
+        if lookup.credentialed == Credentialed::No {
+            return Ok(());
+        }
+        match self.cache.memory.get(&flight_key(spot, lookup)) {
+            Some(Slot::Uncacheable(until)) if now.instant < until => Err(PassReason::Uncacheable),
+            _ => Ok(()),
+        }
+    }
+
+    /// Joins or begins a flight, waits for it, and judges what it brought.
+    async fn fly(
+        self: &Arc<Self>,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        spot: Spot,
+        base: Option<Entry>,
+        forward: Forward,
+        demand: Demand,
+    ) -> Waited {
+        let joined = self.cache.flights.join(&flight_key(&spot, lookup), demand, || self.cache.log.stamp());
+        let (flight, mut landing, mut own) = match joined {
+            Joined::Follower(flight) => {
+                let landing = flight.subscribe();
+                (flight, landing, None)
+            }
+            Joined::Leader(takeoff) => {
+                let (sender, receiver) = oneshot::channel();
+                let Some(errand) = self.errand(exchange, lookup, &spot, base, Some(sender)) else {
+                    return Waited::Pass(PassReason::AmbiguousPath);
+                };
+                let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
+                let sent = errand.headers.clone();
+                tokio::spawn(fly(self.cache.clone(), takeoff, errand));
+                (flight, landing, Some((receiver, sent)))
+            }
+        };
+        let collapsed = if own.is_some() { Collapsed::No } else { Collapsed::Yes };
+        let landed = match landing.wait_for(|landing| !matches!(landing, Landing::Waiting)).await {
+            Ok(landed) => landed.clone(),
+            Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
+        };
+        let why = |forward| match forward {
+            Forward::Stale(why) => why,
+            _ => RevalidateReason::Stale,
+        };
+        match landed {
+            Landing::Filling(filling) => {
+                let own = own.as_mut().and_then(|(receiver, _)| receiver.try_recv().ok());
+                self.follow(exchange, lookup, &filling, flight.born, own, forward, collapsed)
+            }
+            Landing::Revalidated(entry) => {
+                self.serve_landed(exchange, lookup, &entry, Outcome::Revalidated(why(forward), collapsed))
+            }
+            Landing::Rescued(entry, freshness, failure) => {
+                let outcome = Outcome::Stale(freshness, StaleBecause::Rescued(failure));
+                self.serve_landed(exchange, lookup, &entry, outcome)
+            }
+            Landing::Uncacheable(why) => match own.as_mut().map(|(receiver, sent)| (receiver.try_recv(), sent)) {
+                // What is nobody's to share is the client's own: it is asked for with all that the client sent.
+                Some((_, sent)) if self.withholds(exchange, sent) => Waited::Pass(PassReason::Uncacheable),
+                Some((Ok(Own::Answer(exchanged)), _)) => {
+                    let status = exchanged.head.status.as_u16();
+                    let outcome = Outcome::Fetched { forward, collapsed, status, stored: Err(why) };
+                    Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
+                }
+                _ => Waited::Pass(PassReason::Uncacheable),
+            },
+            Landing::Failed(failure) => Waited::Answer(exchange.failure(failure)),
+            Landing::Waiting => Waited::Pass(PassReason::Rounds),
+        }
+    }
+
+    /// Serves an answer that is still coming, if it is for this request (COHERENCE rule 7).
+    #[allow(clippy::too_many_arguments)]
+    fn follow(
+        &self,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        filling: &Filling,
+        born: crate::store::purge::Stamp,
+        own: Option<Own>,
+        forward: Forward,
+        collapsed: Collapsed,
+    ) -> Waited {
+        let other_variant = !filling.vary.is_empty()
+            && key::variant(&lookup.key, &filling.vary, &exchange.headers).as_slice() != &*filling.variant;
+        if other_variant {
+            return Waited::Again(Demand::ANY);
+        }
+        let may_follow = match filling.tags {
+            TagsKnown::All => self.cache.log.may_follow(born, exchange.arrived, &filling.head.tags),
+            TagsKnown::NotBodys => {
+                self.cache.log.may_follow(born, exchange.arrived, &filling.head.tags)
+                    && self.cache.log.may_follow_untagged(born, exchange.arrived)
+            }
+        };
+        if !may_follow {
+            return Waited::Again(Demand { born: Some(exchange.arrived), ..Demand::ANY });
+        }
+        let reader = match own {
+            Some(Own::Reader(reader)) => Some(reader),
+            _ => filling.spool.reader(),
+        };
+        // The beginning is gone: it has become too long to be kept.
+        let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
+        let now = self.cache.clock.now();
+        let freshness = arriving(&filling.head, now.instant);
+        let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
+        let status = filling.origin_status.as_u16();
+        let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.storing };
+        Waited::Answer((response, outcome))
+    }
+
+    /// Serves a whole entry that a flight ended with, if it still stands for this request.
+    fn serve_landed(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry, outcome: Outcome) -> Waited {
+        let standing = self.cache.log.check(&entry.head.birth, &entry.head.tags);
+        let now = self.cache.clock.now();
+        let any = RequestDirectives::default();
+        match reuse(&entry.head, standing, &any, lookup.credentialed, now) {
+            Reuse::Unusable(UnusableReason::Credentials) => Waited::Pass(PassReason::Credentials),
+            Reuse::Unusable(UnusableReason::Purged) => {
+                Waited::Again(Demand { born: Some(exchange.arrived), ..Demand::ANY })
+            }
+            // It has just been confirmed, or it stands in: its lifetime was judged there.
+            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.head, now.instant), outcome)),
+        }
+    }
+
+    /// Fetches anew behind a stale answer, unless that is under way or too much is.
+    fn refresh(self: &Arc<Self>, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot, entry: &Entry) {
+        let Ok(permit) = self.cache.refreshes.clone().try_acquire_owned() else { return };
+        let joined = self.cache.flights.join(&flight_key(spot, lookup), Demand::ANY, || self.cache.log.stamp());
+        let Joined::Leader(takeoff) = joined else { return };
+        let Some(errand) = self.errand(exchange, lookup, spot, Some(entry.clone()), None) else { return };
+        let cache = self.cache.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let takeoff: Takeoff = takeoff;
+            fly(cache, takeoff, errand).await;
+        });
+    }
+
+    fn errand(
+        &self,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        spot: &Spot,
+        base: Option<Entry>,
+        own: Option<oneshot::Sender<Own>>,
+    ) -> Option<Errand> {
+        let route = exchange.route;
+        let principal = match lookup.partition {
+            Partition::Principal(_) => principal_parts(&exchange.headers, &self.identity, &self.secret),
+            Partition::Public | Partition::Anonymous => Vec::new(),
+        };
+        Some(Errand {
+            upstream: self.upstreams[route.upstream].clone(),
+            worker: exchange.client.worker,
+            route: route.clone(),
+            primary: Key::from(lookup.key.as_slice()),
+            spot: Key::from(spot.key.as_slice()),
+            target: target(&exchange.path.text, Some(&lookup.query))?,
+            headers: self.fetch_headers(exchange, lookup, spot.vary.as_deref().unwrap_or_default()),
+            credentialed: lookup.credentialed,
+            place: Place {
+                authority: exchange.arrival.authority.clone(),
+                path: exchange.path.text.clone().into_owned(),
+                query: lookup.query.clone(),
+                principal,
+            },
+            base,
+            own,
+        })
+    }
+
+    /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
+    /// less its own conditions and what makes some origins see another target.
+    fn fetch_headers(&self, exchange: &Exchange<'_>, lookup: &Lookup, vary: &[HeaderName]) -> HeaderMap {
+        let asked = &exchange.headers;
+        let mut headers = match &exchange.route.caching {
+            Caching::Named(policy) => {
+                let mut headers = HeaderMap::with_capacity(16);
+                let mut accept = KeyBuf::new();
+                key::write_accept(&mut accept, asked);
+                headers.extend(HeaderValue::from_bytes(&accept).ok().map(|value| (header::ACCEPT, value)));
+                policy.vary.iter().chain(vary).for_each(|name| copy(asked, name, &mut headers));
+                if let Partition::Principal(_) = lookup.partition {
+                    self.copy_principal(asked, &mut headers);
+                }
+                headers
+            }
+            _ => {
+                let mut headers = asked.clone();
+                let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
+                own.iter().for_each(|name| drop(headers.remove(name)));
+                let overrides = asked.keys().filter(|name| crate::edge::incoming::is_override(name.as_str()));
+                overrides.for_each(|name| drop(headers.remove(name)));
+                headers
+            }
+        };
+        headers.extend(HeaderValue::from_str(&exchange.arrival.authority).ok().map(|host| (header::HOST, host)));
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        headers
+    }
+
+    fn copy_principal(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
+        if self.identity.authorization {
+            copy(asked, &header::AUTHORIZATION, headers);
+        }
+        self.identity.headers.iter().for_each(|name| copy(asked, name, headers));
+        let mut kept: Vec<u8> = Vec::new();
+        for field in asked.get_all(header::COOKIE) {
+            for cookie in cookies(field).filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Principal) {
+                if !kept.is_empty() {
+                    kept.extend_from_slice(b"; ");
+                }
+                kept.extend_from_slice(cookie.pair);
+            }
+        }
+        if !kept.is_empty() {
+            headers.extend(HeaderValue::from_bytes(&kept).ok().map(|value| (header::COOKIE, value)));
+        }
+    }
+
+    fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> bool {
+        matches!(exchange.route.caching, Caching::Named(_)) && withheld(&exchange.headers, sent)
+    }
+}
+
+/// Requests with unkeyed credentials never share a flight with those without.
+fn flight_key(spot: &Spot, lookup: &Lookup) -> KeyBuf {
+    let mut key = spot.key.clone();
+    if lookup.credentialed == Credentialed::Yes {
+        key.push(b'C');
+    }
+    key
+}
+
+fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {
+    (deliver::entry(entry, freshness, &exchange.method, &exchange.headers), outcome)
+}
+
+fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {
+    to.remove(name);
+    for value in from.get_all(name) {
+        to.append(name.clone(), value.clone());
+    }
+}
+
+/// RFC 9111 §5.2.1.7.
+const NOT_CACHED: Problem = Problem {
+    status: StatusCode::GATEWAY_TIMEOUT,
+    detail: "The request asked for a stored answer only, and there is none that may be used.",
+    code: "only-if-cached",
+    connection: Connection::Keep,
+};

@@ -1,0 +1,225 @@
+//! Requests that may change something: what they touched is purged before the first byte of their answer goes out
+//! (COHERENCE rule 14, RFC 9111 §4.4).
+//!
+//! The exchange runs in a task of its own: a client that hangs up does not keep the purge from following the write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::forward::accept_only;
+use super::{Answer, Exchange, Proxy};
+use crate::body::{Body, BodyError};
+use crate::edge::deliver;
+use crate::failure::{Failure, FailureKind, Phase};
+use crate::fetch::tags::{Place, principal_parts};
+use crate::key::Scheme;
+use crate::outcome::Outcome;
+use crate::policy::admit::media_type;
+use crate::policy::plan::PassReason;
+use crate::route::Route;
+use crate::store::purge::Strength;
+use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource};
+use crate::upload::{ASIDE_BYTES, Aside, UploadState};
+use crate::upstream::exchange::Exchanged;
+
+/// How long after a write of unknown outcome its purge is repeated: the origin may still be at it.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What a write may have touched.
+struct Touched {
+    route: Arc<Route>,
+    place: Place,
+    scheme: Scheme,
+    upload: Option<Arc<UploadState>>,
+}
+
+impl Proxy {
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        exchange: Exchange<'_>,
+        incoming: Incoming,
+        reason: PassReason,
+    ) -> Answer {
+        let accept = accept_only(&exchange);
+        let mut touched = Touched {
+            route: exchange.route.clone(),
+            place: self.place(&exchange),
+            scheme: exchange.arrival.scheme,
+            upload: None,
+        };
+        let aside = if needs(&exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
+        let (outgoing, exchange) = match self.outgoing(exchange, incoming, aside) {
+            Ok(parts) => parts,
+            Err((failure, exchange)) => return exchange.failure(failure),
+        };
+        touched.upload = outgoing.upload.clone();
+        let (proxy, worker) = (self.clone(), exchange.client.worker);
+        let upstream = self.upstreams[exchange.route.upstream].clone();
+        let task = tokio::spawn(async move {
+            let sent = upstream.send(worker, outgoing).await;
+            proxy.after(touched, sent).await
+        });
+        let exchanged = task.await.unwrap_or(Err(Failure::sent(FailureKind::Internal)));
+        match exchanged {
+            Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
+            Err(failure) => Exchange { headers: accept, ..exchange }.failure(failure),
+        }
+    }
+
+    /// Purges what a write touched, by how it ended.
+    async fn after(self: &Arc<Self>, touched: Touched, sent: Result<Exchanged, Failure>) -> Result<Exchanged, Failure> {
+        match sent {
+            Ok(exchanged) if is_refused(exchanged.head.status) => Ok(exchanged),
+            Ok(exchanged) => {
+                let (exchanged, answer) = peek(&touched.route, exchanged).await?;
+                let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head.headers));
+                self.purge(&tags);
+                Ok(exchanged)
+            }
+            Err(failure) if failure.phase == Phase::Before => Err(failure),
+            Err(failure) => {
+                // The origin may have acted, or may yet.
+                let tags = self.touched(&touched, None, None);
+                self.purge(&tags);
+                let proxy = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                    proxy.purge(&tags);
+                });
+                Err(failure)
+            }
+        }
+    }
+
+    fn purge(&self, tags: &TagSet) {
+        self.cache.log.apply(tags, Strength::Hard);
+        self.meters.count_purge();
+    }
+
+    /// The path with any query, the route's tags and purges, and where the answer points (RFC 9111 §4.4).
+    fn touched(&self, touched: &Touched, answer: Option<&serde_json::Value>, headers: Option<&HeaderMap>) -> TagSet {
+        let Touched { route, place, .. } = touched;
+        let mut tags = TagSet::default();
+        tags.path(&place.authority, &place.path);
+        let sent = touched.upload.as_ref().and_then(|upload| upload.aside());
+        let sent = sent.and_then(|body| serde_json::from_slice(&body).ok());
+        place.purged(route, sent.as_ref(), answer).iter().for_each(|tag| tags.name(tag));
+        if route.purges.contains(&PurgeTemplate::Principal) {
+            place.principal.iter().for_each(|digest| tags.principal(digest));
+        }
+        let Some(headers) = headers else { return tags };
+        for name in [header::LOCATION, header::CONTENT_LOCATION] {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            if let Some(path) = value.and_then(|value| same_origin_path(value, touched)) {
+                tags.path(&place.authority, &path);
+            }
+        }
+        // RFC 9875 §3.
+        let groups = deliver::groups(headers, "cache-group-invalidation");
+        groups.iter().for_each(|group| tags.group(&place.authority, group));
+        tags
+    }
+
+    fn place(&self, exchange: &Exchange<'_>) -> Place {
+        Place {
+            authority: exchange.arrival.authority.clone(),
+            path: exchange.path.text.clone().into_owned(),
+            query: exchange.uri.query().unwrap_or("").to_owned(),
+            principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
+        }
+    }
+}
+
+/// The origin says that it did not do it. Its own errors say nothing: it may have done it before it failed.
+fn is_refused(status: StatusCode) -> bool {
+    status.is_client_error()
+}
+
+/// The path that a `Location` or `Content-Location` names, if it is on the same origin.
+fn same_origin_path(value: &str, touched: &Touched) -> Option<String> {
+    let uri: http::Uri = value.parse().ok()?;
+    let same = match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), Some(authority)) => {
+            scheme.eq_ignore_ascii_case(touched.scheme.as_str())
+                && authority.as_str().eq_ignore_ascii_case(&touched.place.authority)
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    let path = crate::path::RequestPath::new(uri.path());
+    (same && uri.path().starts_with('/') && path.ambiguity.is_none()).then(|| path.text.into_owned())
+}
+
+fn needs(route: &Route, is: fn(&TagSource) -> bool) -> bool {
+    let purges = route.purges.iter().filter_map(|purge| match purge {
+        PurgeTemplate::Tag(template) => Some(template),
+        PurgeTemplate::Principal => None,
+    });
+    let mut pieces = route.tags.iter().chain(purges).flat_map(|template| &template.pieces);
+    pieces.any(|piece| matches!(piece, TagPiece::Value(source) if is(source)))
+}
+
+/// Reads an answer whose fields name what to purge, as far as [`ASIDE_BYTES`]; the body is whole again afterwards.
+async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<serde_json::Value>), Failure> {
+    let is_json = media_type(&exchanged.head.headers).ends_with("json");
+    let encoded = exchanged.head.headers.contains_key(header::CONTENT_ENCODING);
+    if !needs(route, |source| matches!(source, TagSource::Answer(_))) || !is_json || encoded {
+        return Ok((exchanged, None));
+    }
+    let Exchanged { head, mut body, framing, delay } = exchanged;
+    let mut read: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while length <= ASIDE_BYTES {
+        match body.frame().await {
+            None => {
+                let whole = Bytes::from(read.concat());
+                let json = serde_json::from_slice(&whole).ok();
+                return Ok((Exchanged { head, body: Body::full(whole), framing, delay }, json));
+            }
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    length += data.len();
+                    read.push(data);
+                }
+            }
+            // The write took place; what it touched is purged, and the client sees the answer break off.
+            Some(Err(error)) => {
+                let body = Body::stream(Prefixed { read: read.into(), rest: Err(Some(error)) });
+                return Ok((Exchanged { head, body, framing, delay }, None));
+            }
+        }
+    }
+    let body = Body::stream(Prefixed { read: read.into(), rest: Ok(body) });
+    Ok((Exchanged { head, body, framing, delay }, None))
+}
+
+/// What was read already, then the rest or how it broke off.
+struct Prefixed {
+    read: std::collections::VecDeque<Bytes>,
+    rest: Result<Body, Option<BodyError>>,
+}
+
+impl http_body::Body for Prefixed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        use std::task::Poll;
+        let this = self.get_mut();
+        if let Some(data) = this.read.pop_front() {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(data))));
+        }
+        match &mut this.rest {
+            Ok(body) => std::pin::Pin::new(body).poll_frame(cx),
+            Err(error) => Poll::Ready(error.take().map(Err)),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A client's body on its way to the origin: counted, bounded, watched for stalls, and copied aside where tags need it.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::body::BodyError;
+
+/// The most of a body that is copied aside to read tags from, in bytes.
+pub const ASIDE_BYTES: usize = 256 << 10;
+
+/// How long a client that expects `100 Continue` is kept waiting for the origin's word (RFC 9110 §10.1.1).
+const EXPECT_WAIT: Duration = Duration::from_secs(1);
+
+/// What others may know of an upload.
+#[derive(Debug)]
+pub struct UploadState {
+    progress: AtomicU64,
+    end: AtomicU8,
+    gate: Mutex<Gate>,
+    aside: Option<Mutex<Vec<u8>>>,
+}
+
+/// How an upload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadEnd {
+    /// It has not.
+    Running,
+    /// The whole body was read.
+    Whole,
+    /// The client went away or stalled.
+    Aborted,
+    /// Longer than allowed.
+    TooLong,
+}
+
+#[derive(Debug)]
+enum Gate {
+    Open,
+    /// The client waits for `100 Continue`: nothing is read until the origin asks for it.
+    Shut(Option<Waker>),
+}
+
+/// How an upload is treated.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadRules {
+    /// The longest body in bytes.
+    pub limit: u64,
+    /// The longest wait between two pieces.
+    pub idle: Duration,
+    /// The client sent `Expect: 100-continue`.
+    pub expects: Expects,
+    /// Whether a copy is needed.
+    pub aside: Aside,
+}
+
+/// Whether the client waits for an interim answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expects {
+    /// `Expect: 100-continue`.
+    Continue,
+    /// No.
+    Nothing,
+}
+
+/// Whether a copy of the body is kept for tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// Up to [`ASIDE_BYTES`].
+    Keep,
+    /// None.
+    No,
+}
+
+impl UploadState {
+    /// Changes whenever the upload moves; stays once it is over.
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// How it ended.
+    pub fn end(&self) -> UploadEnd {
+        match self.end.load(Ordering::Relaxed) {
+            1 => UploadEnd::Whole,
+            2 => UploadEnd::Aborted,
+            3 => UploadEnd::TooLong,
+            _ => UploadEnd::Running,
+        }
+    }
+
+    /// The origin wants the body.
+    pub fn open_gate(&self) {
+        let before = std::mem::replace(&mut *self.gate(), Gate::Open);
+        if let Gate::Shut(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+
+    /// The copy, if one was kept and the body was whole and short enough for it.
+    pub fn aside(&self) -> Option<Vec<u8>> {
+        let copy = self.aside.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.end() == UploadEnd::Whole && copy.len() <= ASIDE_BYTES).then(|| copy.clone())
+    }
+
+    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, end: UploadEnd) {
+        let code = match end {
+            UploadEnd::Running => 0,
+            UploadEnd::Whole => 1,
+            UploadEnd::Aborted => 2,
+            UploadEnd::TooLong => 3,
+        };
+        self.end.store(code, Ordering::Relaxed);
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn set_aside(&self, data: &Bytes) {
+        let Some(copy) = &self.aside else { return };
+        let mut copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
+        // One byte too many says that it did not fit.
+        let room = (ASIDE_BYTES + 1).saturating_sub(copy.len());
+        copy.extend_from_slice(&data[..data.len().min(room)]);
+    }
+}
+
+/// The body that is sent on.
+pub struct Upload {
+    incoming: Incoming,
+    state: Arc<UploadState>,
+    rules: UploadRules,
+    read: u64,
+    timer: Pin<Box<Sleep>>,
+    waiting: Expects,
+}
+
+impl Upload {
+    /// Wraps a client's body.
+    pub fn new(incoming: Incoming, rules: UploadRules) -> (Upload, Arc<UploadState>) {
+        let gate = match rules.expects {
+            Expects::Continue => Gate::Shut(None),
+            Expects::Nothing => Gate::Open,
+        };
+        let state = Arc::new(UploadState {
+            progress: AtomicU64::new(0),
+            end: AtomicU8::new(0),
+            gate: Mutex::new(gate),
+            aside: (rules.aside == Aside::Keep).then(Mutex::default),
+        });
+        let first = if rules.expects == Expects::Continue { EXPECT_WAIT } else { rules.idle };
+        let timer = Box::pin(tokio::time::sleep(first));
+        (Upload { incoming, state: state.clone(), rules, read: 0, timer, waiting: rules.expects }, state)
+    }
+
+    /// Ready once the body may be read.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting == Expects::Nothing {
+            return Poll::Ready(());
+        }
+        let shut = match &mut *self.state.gate() {
+            Gate::Open => false,
+            Gate::Shut(waker) => {
+                *waker = Some(cx.waker().clone());
+                true
+            }
+        };
+        if shut && self.timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.waiting = Expects::Nothing;
+        self.rest();
+        Poll::Ready(())
+    }
+
+    fn rest(&mut self) {
+        let next = tokio::time::Instant::now() + self.rules.idle;
+        self.timer.as_mut().reset(next);
+    }
+
+    fn fail(&mut self, end: UploadEnd, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.state.finish(end);
+        Poll::Ready(Some(Err(why.into())))
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this.poll_gate(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Pending => match this.timer.as_mut().poll(cx) {
+                Poll::Ready(()) => this.fail(UploadEnd::Aborted, "the client stopped sending"),
+                Poll::Pending => Poll::Pending,
+            },
+            Poll::Ready(None) => {
+                this.state.finish(UploadEnd::Whole);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => this.fail(UploadEnd::Aborted, "the client's body broke off"),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    this.read += data.len() as u64;
+                    if this.read > this.rules.limit {
+                        return this.fail(UploadEnd::TooLong, "the client's body is too long");
+                    }
+                    this.state.set_aside(data);
+                    this.state.progress.fetch_add(1, Ordering::Relaxed);
+                }
+                this.rest();
+                if this.incoming.is_end_stream() {
+                    this.state.finish(UploadEnd::Whole);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

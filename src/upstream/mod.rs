@@ -1,0 +1,170 @@
+//! Services behind the proxy: their servers, their connections, and sending one request within its deadlines.
+//!
+//! [`Upstream::send`] is the only way out. [`pool`] keeps connections per worker and counts them over all; [`exchange`]
+//! carries one attempt and gives the connection back when the answer's body has been read.
+
+pub mod exchange;
+pub mod pool;
+pub mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Method, Uri};
+
+use self::exchange::Exchanged;
+use self::pool::{Pool, Reused};
+use self::settings::{Balance, UpstreamSettings};
+use crate::body::Body;
+use crate::failure::{Failure, FailureKind, Phase};
+use crate::upload::UploadState;
+
+/// The index of a worker; each keeps its own idle connections.
+pub type WorkerId = usize;
+
+/// One named service.
+#[derive(Debug)]
+pub struct Upstream {
+    /// As configured.
+    pub settings: UpstreamSettings,
+    pool: Pool,
+    next: AtomicUsize,
+}
+
+/// A request on its way to an origin.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its method.
+    pub method: Method,
+    /// Origin-form target.
+    pub target: Uri,
+    /// All fields, `Host` among them.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Body,
+    /// Called with every interim answer (1xx).
+    pub interim: Option<exchange::Interim>,
+    /// What is known of the body on its way, if there is one.
+    pub upload: Option<Arc<UploadState>>,
+}
+
+impl Outgoing {
+    /// Sending it twice does no more than sending it once (RFC 9110 §9.2.2), and it can be sent twice.
+    fn is_repeatable(&self) -> bool {
+        let idempotent = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+        idempotent && matches!(self.body, Body::Empty)
+    }
+
+    fn copy(&self) -> Outgoing {
+        Outgoing {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: Body::Empty,
+            interim: self.interim.clone(),
+            upload: None,
+        }
+    }
+}
+
+impl Upstream {
+    /// For this many workers.
+    pub fn new(settings: UpstreamSettings, workers: usize) -> Upstream {
+        let pool = Pool::new(&settings, workers);
+        Upstream { settings, pool, next: AtomicUsize::new(0) }
+    }
+
+    /// Sends a request and answers the response's head with its body still streaming.
+    ///
+    /// Everything until the head shares one deadline. An attempt that failed before anything left is tried again on a fresh
+    /// connection; one that died on a reused connection before the first byte of an answer is tried once more if it is
+    /// repeatable; beyond that `retries` counts.
+    pub async fn send(&self, worker: WorkerId, request: Outgoing) -> Result<Exchanged, Failure> {
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut retries = self.settings.retries;
+        let mut fresh_only = Freshness::AnyConnection;
+        let mut request = request;
+        loop {
+            let server = self.pick();
+            let lease = self.pool.lease(server, worker, deadline, fresh_only).await;
+            let repeatable = request.is_repeatable();
+            let (reused, failure, unsent) = match lease {
+                Ok(lease) => {
+                    let reused = lease.reused;
+                    let copy = (repeatable && (reused == Reused::Yes || retries > 0)).then(|| request.copy());
+                    match exchange::attempt(lease, request, self.limit(deadline)).await {
+                        Ok(exchanged) => return Ok(exchanged),
+                        Err(broken) => (reused, broken.failure, broken.unsent.or(copy)),
+                    }
+                }
+                Err(failure) => (Reused::No, failure, Some(request)),
+            };
+            let Some(again) = unsent else { return Err(failure) };
+            let died_idle = reused == Reused::Yes && failure.kind == FailureKind::Reset;
+            let may_retry = matches!(failure.kind, FailureKind::Connect | FailureKind::Reset)
+                && (failure.phase == Phase::Before || repeatable);
+            if died_idle && fresh_only == Freshness::AnyConnection {
+                // Other idle connections of that server are likely dead as well.
+                fresh_only = Freshness::FreshConnection;
+            } else if may_retry && retries > 0 {
+                retries -= 1;
+            } else {
+                return Err(failure);
+            }
+            if Instant::now() >= deadline {
+                return Err(failure);
+            }
+            request = again;
+        }
+    }
+
+    /// Connections that are open now, those that idle, and requests in flight, for the admin.
+    pub fn counts(&self) -> pool::Counts {
+        self.pool.counts()
+    }
+
+    /// Closes idle connections whose time is over.
+    pub fn tend(&self, now: Instant) {
+        self.pool.tend(now);
+    }
+
+    fn limit(&self, deadline: Instant) -> exchange::Limits {
+        let left = deadline.saturating_duration_since(Instant::now());
+        exchange::Limits { head: self.settings.timeout.min(left), idle: self.settings.timeout }
+    }
+
+    fn pick(&self) -> usize {
+        let servers = self.settings.servers.len();
+        if servers == 1 {
+            return 0;
+        }
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        match self.settings.balance {
+            Balance::RoundRobin => turn % servers,
+            Balance::LeastConnections => {
+                // Starting at a different server each time, equals take turns.
+                (0..servers).map(|i| (turn + i) % servers).min_by_key(|&i| self.pool.in_flight(i)).unwrap_or(0)
+            }
+            Balance::P2c => {
+                let mix = (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let (a, b) = ((mix >> 33) as usize % servers, (mix >> 13) as usize % servers);
+                if self.pool.in_flight(a) <= self.pool.in_flight(b) { a } else { b }
+            }
+        }
+    }
+}
+
+/// Whether a connection that was used before will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It will.
+    AnyConnection,
+    /// A new one is wanted.
+    FreshConnection,
+}
+
+/// The longest wait between two pieces of an event stream.
+pub const EVENT_STREAM_IDLE: Duration = Duration::from_secs(600);
+
+pub use pool::Counts;

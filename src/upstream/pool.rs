@@ -1,0 +1,277 @@
+//! Connections to the servers of one upstream: kept alive per worker, counted over all of them.
+//!
+//! A worker takes its own idle connection first, then opens one if the cap allows, then takes another worker's idle one,
+//! then waits: for a permit or for any connection to be given back. So no worker starves while another sits on idle ones.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::uri::Authority;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::settings::UpstreamSettings;
+use super::{Freshness, WorkerId};
+use crate::body::Body;
+use crate::failure::{Failure, FailureKind};
+
+/// The connections of one upstream.
+#[derive(Debug)]
+pub struct Pool {
+    servers: Vec<Arc<Server>>,
+    /// One permit per connection; a connection holds it until it is closed.
+    cap: Arc<Semaphore>,
+    max_connections: usize,
+    connect_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Server {
+    authority: Authority,
+    idle: Vec<Mutex<Vec<Idle>>>,
+    idle_count: AtomicUsize,
+    max_idle: usize,
+    idle_timeout: Duration,
+    max_life: Duration,
+    in_flight: AtomicUsize,
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<Body>,
+    since: Instant,
+    born: Instant,
+}
+
+/// What an upstream's connections are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Connections that are open.
+    pub open: usize,
+    /// Of these, idle ones.
+    pub idle: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+}
+
+/// Whether a connection had carried a request before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reused {
+    /// It had.
+    Yes,
+    /// It is new.
+    No,
+}
+
+/// A connection in use. It goes back to the pool by [`Lease::give_back`]; dropping it closes it.
+#[derive(Debug)]
+pub struct Lease {
+    /// To send with.
+    pub sender: SendRequest<Body>,
+    /// Whether it had carried a request before.
+    pub reused: Reused,
+    worker: WorkerId,
+    born: Instant,
+    seat: Seat,
+}
+
+/// Counts one request in flight for as long as it lives.
+#[derive(Debug)]
+struct Seat(Arc<Server>);
+
+impl Seat {
+    fn take(server: &Arc<Server>) -> Seat {
+        server.in_flight.fetch_add(1, Ordering::Relaxed);
+        Seat(server.clone())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    /// For this many workers.
+    pub fn new(settings: &UpstreamSettings, workers: usize) -> Pool {
+        let server = |authority: &Authority| {
+            Arc::new(Server {
+                authority: authority.clone(),
+                idle: (0..workers).map(|_| Mutex::default()).collect(),
+                idle_count: AtomicUsize::new(0),
+                max_idle: settings.max_idle,
+                idle_timeout: settings.idle_timeout,
+                max_life: settings.max_life,
+                in_flight: AtomicUsize::new(0),
+                freed: Notify::new(),
+            })
+        };
+        Pool {
+            servers: settings.servers.iter().map(server).collect(),
+            cap: Arc::new(Semaphore::new(settings.max_connections)),
+            max_connections: settings.max_connections,
+            connect_timeout: settings.connect_timeout,
+        }
+    }
+
+    /// A connection to a server, at the latest when the deadline passes.
+    pub async fn lease(
+        &self,
+        server: usize,
+        worker: WorkerId,
+        deadline: Instant,
+        freshness: Freshness,
+    ) -> Result<Lease, Failure> {
+        let server = &self.servers[server];
+        if freshness == Freshness::AnyConnection
+            && let Some(lease) = server.take(worker, worker).await
+        {
+            return Ok(lease);
+        }
+        if let Ok(permit) = self.cap.clone().try_acquire_owned() {
+            return self.open(server, worker, permit, deadline).await;
+        }
+        let waiting = self.wait(server, worker);
+        match tokio::time::timeout_at(deadline.into(), waiting).await {
+            Err(_) => Err(Failure::before(FailureKind::Busy)),
+            Ok(Ok(lease)) => Ok(lease),
+            Ok(Err(permit)) => self.open(server, worker, permit, deadline).await,
+        }
+    }
+
+    /// The cap is reached: another worker's idle connection, or what is freed next.
+    async fn wait(&self, server: &Arc<Server>, worker: WorkerId) -> Result<Lease, OwnedSemaphorePermit> {
+        loop {
+            // Registered before looking, so that what is freed in between is not missed.
+            let mut freed = std::pin::pin!(server.freed.notified());
+            for other in 0..server.idle.len() {
+                if let Some(lease) = server.take(other, worker).await {
+                    return Ok(lease);
+                }
+            }
+            // Idle connections to the other servers of this upstream hold permits too.
+            for sibling in self.servers.iter().filter(|sibling| !Arc::ptr_eq(sibling, server)) {
+                sibling.drop_one_idle();
+            }
+            tokio::select! {
+                permit = self.cap.clone().acquire_owned() => match permit {
+                    Ok(permit) => return Err(permit),
+                    // The semaphore is never closed; should it be, waiting for a freed connection is all that is left.
+                    Err(_) => freed.as_mut().await,
+                },
+                () = freed.as_mut() => {}
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        server: &Arc<Server>,
+        worker: WorkerId,
+        permit: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<Lease, Failure> {
+        let limit = deadline.min(Instant::now() + self.connect_timeout);
+        let connected = tokio::time::timeout_at(limit.into(), connect(&server.authority)).await;
+        let stream = match connected {
+            Err(_) => return Err(Failure::before(FailureKind::Timeout)),
+            Ok(Err(_)) => return Err(Failure::before(FailureKind::Connect)),
+            Ok(Ok(stream)) => stream,
+        };
+        let handshake = http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream));
+        let Ok((sender, connection)) = handshake.await else {
+            return Err(Failure::before(FailureKind::Connect));
+        };
+        // The task ends with the connection: when the origin closes it or nobody holds its sender any more.
+        tokio::spawn(async move {
+            let _permit = permit;
+            let _ = connection.await;
+        });
+        Ok(Lease { sender, reused: Reused::No, worker, born: Instant::now(), seat: Seat::take(server) })
+    }
+
+    /// Requests in flight at one server.
+    pub fn in_flight(&self, server: usize) -> usize {
+        self.servers[server].in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Over all servers.
+    pub fn counts(&self) -> Counts {
+        let sum = |count: fn(&Server) -> &AtomicUsize| {
+            self.servers.iter().map(|server| count(server).load(Ordering::Relaxed)).sum()
+        };
+        Counts {
+            open: self.max_connections - self.cap.available_permits().min(self.max_connections),
+            idle: sum(|server| &server.idle_count),
+            in_flight: sum(|server| &server.in_flight),
+        }
+    }
+
+    /// Closes idle connections whose time is over.
+    pub fn tend(&self, now: Instant) {
+        for server in &self.servers {
+            for idle in &server.idle {
+                let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = idle.len();
+                idle.retain(|one| server.is_usable(one, now));
+                server.idle_count.fetch_sub(before - idle.len(), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Server {
+    /// The youngest usable idle connection in the list of `from`, for `worker`.
+    async fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId) -> Option<Lease> {
+        loop {
+            let mut idle = self.pop(from)?;
+            if !self.is_usable(&idle, Instant::now()) || idle.sender.ready().await.is_err() {
+                continue;
+            }
+            let (sender, born) = (idle.sender, idle.born);
+            return Some(Lease { sender, reused: Reused::Yes, worker, born, seat: Seat::take(self) });
+        }
+    }
+
+    fn pop(&self, from: WorkerId) -> Option<Idle> {
+        let idle = self.idle[from].lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        self.idle_count.fetch_sub(1, Ordering::Relaxed);
+        Some(idle)
+    }
+
+    fn drop_one_idle(&self) {
+        let _ = (0..self.idle.len()).find_map(|worker| self.pop(worker));
+    }
+
+    fn is_usable(&self, idle: &Idle, now: Instant) -> bool {
+        !idle.sender.is_closed()
+            && now.saturating_duration_since(idle.since) < self.idle_timeout
+            && now.saturating_duration_since(idle.born) < self.max_life
+    }
+}
+
+impl Lease {
+    /// Back to the worker's idle list. Only a connection that is ready for its next request may come back.
+    pub fn give_back(self) {
+        let server = &self.seat.0;
+        if server.idle_count.load(Ordering::Relaxed) >= server.max_idle || self.sender.is_closed() {
+            return;
+        }
+        let idle = Idle { sender: self.sender, since: Instant::now(), born: self.born };
+        server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        server.idle_count.fetch_add(1, Ordering::Relaxed);
+        server.freed.notify_one();
+    }
+}
+
+async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {
+    let stream =
+        TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
