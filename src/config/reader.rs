@@ -1,5 +1,6 @@
 //! Typed reading of nodes. Whatever cannot be read becomes a problem and `None`, and reading goes on.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::config::nearest::nearest;
@@ -12,6 +13,8 @@ use crate::config::{not_yet, units};
 #[derive(Default)]
 pub(super) struct Reader {
     pub problems: Vec<Problem>,
+    /// The paths of keys that somebody probably meant by an unknown one. They are not called missing too.
+    meant: HashSet<String>,
 }
 
 /// A value and the node that says it.
@@ -43,9 +46,16 @@ impl Reader {
         self.push(Problem::error(kind, node.place, &node.path, message).hint(hint));
     }
 
-    /// An error about something that is not there, at the key it belongs to.
-    pub(super) fn missing(&mut self, node: &Node, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(Problem::error(Kind::Missing, node.label(), &node.path, message).hint(hint));
+    /// `node` has no `key`: an error at the key that leads to `node`, unless an unknown key was meant to be it.
+    pub(super) fn missing(&mut self, node: &Node, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        if !self.is_meant(node, key) {
+            self.push(Problem::error(Kind::Missing, node.label(), &node.path, message).hint(hint));
+        }
+    }
+
+    /// `node` has an unknown key that is probably `key`, misspelt.
+    pub(super) fn is_meant(&self, node: &Node, key: &str) -> bool {
+        self.meant.contains(&below(&node.path, key))
     }
 
     pub(super) fn warn(&mut self, kind: Kind, node: &Node, message: impl Into<String>, hint: impl Into<String>) {
@@ -76,7 +86,10 @@ impl Reader {
             }
             let every = known.iter().chain(not_yet).copied();
             let hint = match nearest(&key.text, every) {
-                Some(name) => format!("did you mean `{name}`?"),
+                Some(name) => {
+                    self.meant.insert(below(&node.path, name));
+                    format!("did you mean `{name}`?")
+                }
                 None => format!("these exist here: {}", known.join(", ")),
             };
             let message = format!("unknown key `{}`", key.text);
@@ -236,6 +249,17 @@ impl Reader {
         None
     }
 
+    /// One of a few words, of which some are not available yet.
+    pub(super) fn choice_so_far<T: Copy>(&mut self, node: &Node, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+        if let NodeKind::Scalar(scalar) = &node.kind
+            && later.contains(&scalar.text.as_str())
+        {
+            self.not_yet(node, &format!("{}: {}", last_key(&node.path), scalar.text));
+            return None;
+        }
+        self.choice(node, choices)
+    }
+
     fn wrong<T>(&mut self, node: &Node, wanted: &str, hint: &str) -> Option<T> {
         let name = if node.path.is_empty() { "the file".to_owned() } else { format!("`{}`", node.path) };
         let (place, message): (Place, String) = match &node.kind {
@@ -248,6 +272,10 @@ impl Reader {
         self.push(Problem::error(Kind::Value, place, &node.path, message).hint(hint));
         None
     }
+}
+
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// What a message may say of a value: what stands in the file.

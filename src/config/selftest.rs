@@ -177,12 +177,12 @@ fn test(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<SelfTest>
     let expect = match table.get("expect") {
         Some(node) => expect(reader, node, names),
         None => {
-            reader.missing(node, "the test expects nothing", "write expect: {route: NAME, outcome: lookup}");
+            reader.missing(node, "expect", "the test expects nothing", "write expect: {route: NAME, outcome: lookup}");
             None
         }
     };
     let Some(ask) = table.get("ask") else {
-        reader.missing(node, "the test asks for nothing", "write ask: GET /api/patients/7");
+        reader.missing(node, "ask", "the test asks for nothing", "write ask: GET /api/patients/7");
         return None;
     };
     let (method, host, target) = reader.parsed(ask, "a request", "GET /api/patients/7", request)?;
@@ -254,25 +254,14 @@ fn credentials(reader: &mut Reader, node: &Node) -> Vec<Credential> {
 fn expect(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<Expect> {
     let known = ["route", "policy", "share", "outcome", "tags", "purges", "ttl", "query"];
     let table = reader.table(node, &known, &[])?;
-    let shares = [
-        ("public", Some(Share::Public)),
-        ("anonymous", Some(Share::Anonymous)),
-        ("principal", Some(Share::Principal)),
-        ("permitted", None),
-    ];
+    let shares = [("public", Share::Public), ("anonymous", Share::Anonymous), ("principal", Share::Principal)];
     let outcomes = [("pass", Outcome::Pass), ("lookup", Outcome::Lookup), ("refuse", Outcome::Refuse)];
     let share = table.get("share").and_then(|node| match &node.kind {
         NodeKind::List(_) => {
             reader.not_yet(node, "share: [facets]");
             None
         }
-        _ => match reader.choice(node, &shares)? {
-            Some(share) => Some(at(node, share)),
-            None => {
-                reader.not_yet(node, "share: permitted");
-                None
-            }
-        },
+        _ => reader.choice_so_far(node, &shares, &["permitted"]).map(|share| at(node, share)),
     });
     Some(Expect {
         route: known_name(reader, table, "route", &names.routes),

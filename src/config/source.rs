@@ -42,6 +42,8 @@ const SECRET_KEYS: [&str; 6] = ["token", "seal_key", "password", "secret", "bear
 
 impl Source {
     pub(super) fn new(file: &str, text: &str) -> Source {
+        // A byte order mark is not a character of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Source { file: file.to_owned(), lines: text.lines().map(str::to_owned).collect() }
     }
 

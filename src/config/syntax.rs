@@ -28,32 +28,71 @@ pub(super) fn explain(error: &ErrorKind, at: Place, text: &str, brackets: &[Plac
     }
     if let E::MismatchedFlowCollectionEnd { open, close } = error {
         let wanted = if *open == '[' { ']' } else { '}' };
-        let message = format!("`{close}` closes what `{open}` opened");
-        return problem(at, message, format!("write `{wanted}` here, or look for a bracket that is missing before"));
+        let message = format!("the `{open}` that opens here is closed by a `{close}`");
+        return problem(at, message, format!("write `{wanted}` before the `{close}`, or look for a bracket too many"));
     }
     if let Some((place, value)) = unquoted(line, at) {
-        let message = format!("a value that begins with `{}` must be in quotes", first_char(value));
+        let message = match first_char(value) {
+            first @ ('*' | '@' | '`' | '%' | '{') => format!("a value that begins with `{first}` must be in quotes"),
+            _ => "a value with `${…}` must be in quotes where it stands inside brackets".to_owned(),
+        };
         let hint = if may_hold_secret(line) { "put it in quotes".to_owned() } else { format!("write \"{value}\"") };
         return problem(place, message, hint);
     }
-    if is_unclosed_bracket(error)
+    if let E::UnclosedFlowCollection { open } = error {
+        return unclosed(at, *open);
+    }
+    if is_in_brackets(error)
         && let Some(open) = brackets.last()
     {
         let bracket = char_at(text, *open).unwrap_or('[');
-        let close = if bracket == '{' { '}' } else { ']' };
-        let message = format!("the `{bracket}` that opens here is never closed");
-        return problem(*open, message, format!("write the missing `{close}`, or the `,` between two entries"));
+        if open.line != at.line {
+            return unclosed(*open, bracket);
+        }
+        let message = format!("a `,` or the closing `{}` is missing before this", closing(bracket));
+        return problem(
+            at,
+            message,
+            "separate entries with `,`, and put text with brackets or `: ` in quotes".to_owned(),
+        );
+    }
+    if matches!(error, E::MappingValueNotAllowed) {
+        return misplaced_entry(at, line);
     }
     let (message, hint) = words(error);
     problem(at, message.to_owned(), hint.to_owned())
 }
 
-fn is_unclosed_bracket(error: &ErrorKind) -> bool {
+fn unclosed(open: Place, bracket: char) -> Problem {
+    let message = format!("the `{bracket}` that opens here is never closed");
+    let hint = format!("write the missing `{}`", closing(bracket));
+    Problem::error(Kind::Syntax, open, "", message).hint(hint)
+}
+
+fn closing(bracket: char) -> char {
+    if bracket == '{' { '}' } else { ']' }
+}
+
+/// The parser stopped at a `:` that it did not expect.
+fn misplaced_entry(at: Place, line: &str) -> Problem {
+    let before: String = line.chars().take(usize::try_from(at.column.saturating_sub(1)).unwrap_or(0)).collect();
+    if before.contains(": ") {
+        let problem = Problem::error(Kind::Syntax, at, "", "a second `:` on one line");
+        return problem.hint("begin `key: value` on a line of its own; put text that contains `: ` in quotes");
+    }
+    let indentation = line.len() - line.trim_start().len();
+    let column = u32::try_from(indentation).unwrap_or(u32::MAX).saturating_add(1);
+    let place = Place { line: at.line, column, length: at.column.saturating_sub(column).max(1) };
+    let problem = Problem::error(Kind::Syntax, place, "", "a `key: value` cannot begin here");
+    problem.hint("the line before has no `:` or already has a value, or this line is indented too far")
+}
+
+/// What the parser says when brackets are open that should not be, or when something is between them that cannot be.
+fn is_in_brackets(error: &ErrorKind) -> bool {
     use ErrorKind as E;
     matches!(
         error,
-        E::UnclosedFlowCollection { .. }
-            | E::UnexpectedEofFlowSequence
+        E::UnexpectedEofFlowSequence
             | E::UnexpectedEofFlowMapping
             | E::UnexpectedEofImplicitFlowMapping
             | E::ExpectedFlowMappingSeparator
@@ -125,6 +164,10 @@ fn words(error: &ErrorKind) -> (&'static str, &'static str) {
 
 /// A value on this line whose first character gives it a meaning that its author did not want: its place and its text.
 fn unquoted(line: &str, at: Place) -> Option<(Place, &str)> {
+    // Nobody wrote a longer line by hand, and looking at it costs its length squared.
+    if line.len() > 4096 {
+        return None;
+    }
     let mut found = None;
     for (start, value) in values(line) {
         let column = u32::try_from(line[..start].chars().count()).unwrap_or(u32::MAX).saturating_add(1);
@@ -140,13 +183,12 @@ fn unquoted(line: &str, at: Place) -> Option<(Place, &str)> {
 }
 
 fn has_other_meaning(value: &str) -> bool {
-    match first_char(value) {
-        '*' | '@' | '`' | '%' => true,
-        // `{id}/photo` and `${NAME}` inside brackets; not `{a: 1}`.
-        '{' => value.find('}').is_some_and(|end| !value[end + 1..].is_empty()),
-        '$' => value.starts_with("${"),
-        _ => false,
-    }
+    // `{id}/photo`, not `{a: 1}`.
+    let part = |value: &str| {
+        let inside = value.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        inside.is_some_and(|(name, rest)| !rest.is_empty() && !name.contains([':', ',', ' ']))
+    };
+    matches!(first_char(value), '*' | '@' | '`' | '%') || value.contains("${") || part(value)
 }
 
 /// The texts on a line that follow `: `, `- `, `[`, `{` or `, `, up to the next separator, with their byte offsets.
@@ -161,13 +203,20 @@ fn values(line: &str) -> impl Iterator<Item = (usize, &str)> {
         };
         (begins && c != ' ').then_some(index)
     });
-    starts.map(move |start| {
-        let rest = &line[start..];
-        let braced = rest.starts_with('{') || rest.starts_with("${");
-        let from = if braced { rest.find('}').map_or(0, |end| end + 1) } else { 0 };
-        let end = rest[from..].find([',', ']', '}', ' ']).map_or(rest.len(), |end| from + end);
-        (start, rest[..end].trim_end())
-    })
+    starts.map(move |start| (start, &line[start..start + length(&line[start..])]))
+}
+
+/// The length of the value at the start of `rest` in bytes, with the braces of `{id}` and `${NAME}` in it.
+fn length(rest: &str) -> usize {
+    let mut end = 0;
+    while let Some(next) = rest[end..].find(['{', ',', ']', '}', ' ']).map(|next| end + next) {
+        let brace = rest[next..].starts_with('{') && (next == 0 || rest[..next].ends_with('$'));
+        match rest[next..].find('}') {
+            Some(close) if brace => end = next + close + 1,
+            _ => return next,
+        }
+    }
+    rest.len()
 }
 
 fn tab_in_indentation(line: &str) -> Option<u32> {

@@ -126,6 +126,8 @@ struct Open {
 struct Builder {
     found: Tree,
     open: Vec<Open>,
+    /// Of the node that began last.
+    last_path: String,
     nodes: usize,
     documents: usize,
 }
@@ -169,8 +171,15 @@ impl Builder {
                 return self.leaf(NodeKind::Broken, &span);
             }
             Event::Anchor(_, name) => {
-                let problem = self.syntax(&span, "anchors (`&name`) are not supported");
-                let name = if source::is_secret(&self.next_path()) { "…".into() } else { name };
+                // It comes behind the node that it stands before.
+                let secret = source::is_secret(&self.last_path);
+                if secret {
+                    self.found.secrets.push((span.start, span.end));
+                }
+                let name = if secret { "…".into() } else { name };
+                let place = Place::of_span(&span);
+                let problem =
+                    Problem::error(Kind::Syntax, place, &self.last_path, "anchors (`&name`) are not supported");
                 let hint =
                     format!("remove `&{name}` and write the value where it is needed; for text, put it in quotes");
                 self.found.problems.push(problem.hint(hint));
@@ -194,8 +203,12 @@ impl Builder {
     }
 
     fn refuse_tag(&mut self, span: &Span) -> NodeKind {
-        let place = span.tag_span().map_or(Place::of_span(span), |tag| Place::of_span(&tag));
-        let problem = Problem::error(Kind::Syntax, place, &self.next_path(), "tags (`!name`) are not supported");
+        let tag = span.tag_span().unwrap_or(*span);
+        let path = self.next_path();
+        if source::is_secret(&path) {
+            self.found.secrets.push((tag.start, tag.end));
+        }
+        let problem = Problem::error(Kind::Syntax, Place::of_span(&tag), &path, "tags (`!name`) are not supported");
         self.found.problems.push(problem.hint("remove it; for text that begins with `!`, put it in quotes"));
         NodeKind::Broken
     }
@@ -213,9 +226,10 @@ impl Builder {
         }
     }
 
-    fn node(&self, kind: NodeKind, span: &Span) -> Node {
+    fn node(&mut self, kind: NodeKind, span: &Span) -> Node {
+        self.last_path = self.next_path();
         let key_place = self.open.last().and_then(|parent| parent.key.as_ref()).map(|key| key.place);
-        Node { place: Place::of_span(span), key_place, path: self.next_path(), kind }
+        Node { place: Place::of_span(span), key_place, path: self.last_path.clone(), kind }
     }
 
     fn leaf(&mut self, kind: NodeKind, span: &Span) -> bool {
@@ -257,6 +271,11 @@ impl Builder {
             NodeKind::List(items) => items.push(node),
             NodeKind::Map(entries) => match parent.key.take() {
                 None => parent.key = Some(key_of(node, &mut self.found.problems)),
+                Some(key) if key.text == "<<" => {
+                    refuse_merge(&key, &node, &mut self.found.problems);
+                    // What it would have brought is unknown, so nothing in this map can be called missing.
+                    parent.node.kind = NodeKind::Broken;
+                }
                 Some(key) => add(entries, &mut parent.seen, key, node, &mut self.found.problems),
             },
             // The children of something refused are counted, and forgotten.
@@ -306,15 +325,15 @@ fn key_of(node: Node, problems: &mut Vec<Problem>) -> Key {
     Key { text, place: node.place }
 }
 
+fn refuse_merge(key: &Key, value: &Node, problems: &mut Vec<Problem>) {
+    let problem = Problem::error(Kind::Syntax, key.place, &value.path, "merge keys (`<<`) are not supported");
+    problems.push(problem.hint("write the keys out where they are needed"));
+}
+
 type Entries = Vec<(Key, Node)>;
 
 fn add(entries: &mut Entries, seen: &mut HashMap<String, Place>, key: Key, value: Node, problems: &mut Vec<Problem>) {
     if key.text.is_empty() {
-        return;
-    }
-    if key.text == "<<" {
-        let problem = Problem::error(Kind::Syntax, key.place, &value.path, "merge keys (`<<`) are not supported");
-        problems.push(problem.hint("write the keys out where they are needed"));
         return;
     }
     if let Some(&first) = seen.get(&key.text) {

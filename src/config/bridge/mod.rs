@@ -38,7 +38,7 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     let cache = server::cache(&mut reader, table.get("cache"));
     let before = reader.errors();
     let (identity, facets) = identity::identity(&mut reader, table.get("identity"));
-    let identity_is_sound = reader.errors() == before;
+    let identity_is_sound = reader.errors() == before && !reader.is_meant(root, "identity");
     let upstreams = upstreams::upstreams(&mut reader, root);
     let around = policies::Surroundings { identity: &identity, identity_is_sound, facets: &facets };
     let policies = policies::policies(&mut reader, root, &around);

@@ -59,7 +59,9 @@ pub(super) struct Surroundings<'a> {
 
 /// `None`: the section cannot be read, and names in it cannot be known.
 pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroundings<'_>) -> Option<Vec<Policy<'n>>> {
-    let Some(node) = root.get("policies") else { return Some(Vec::new()) };
+    let Some(node) = root.get("policies") else {
+        return (!reader.is_meant(root, "policies")).then(Vec::new);
+    };
     let mut policies = Vec::new();
     for (key, node) in reader.named(node)? {
         if BUILT_IN.contains(&key.text.as_str()) {
@@ -76,7 +78,7 @@ pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroun
             if table.get("share").is_none() {
                 let message = format!("the policy `{}` does not say who may share its answers", key.text);
                 let hint = "there is no default: write share: principal, share: anonymous or share: public";
-                reader.missing(node, message, hint);
+                reader.missing(node, "share", message, hint);
             }
             if reader.errors() == before {
                 draft.check(reader, &draft);
@@ -149,7 +151,7 @@ fn share<'n>(
         _ => {
             let words = ["public", "anonymous", "principal", "permitted"];
             let hint = nearest(text, words).map_or(forms.to_owned(), |name| format!("did you mean `{name}`?"));
-            reader.error(Kind::Value, node, format!("nobody is called `{text}` in `share`"), hint);
+            reader.error(Kind::Value, node, format!("`{text}` is not a value of `share`"), hint);
             return None;
         }
     };

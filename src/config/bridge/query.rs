@@ -30,11 +30,12 @@ pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
 
 fn rule(reader: &mut Reader, node: &Node) -> Option<QueryRule> {
     if !matches!(node.kind, NodeKind::Map(_)) {
-        let words = [("any", QueryWord::Any), ("drop", QueryWord::Drop), ("pass", QueryWord::Pass)];
-        return reader.choice(node, &words).map(|word| match word {
-            QueryWord::Any => QueryRule::Any,
-            QueryWord::Drop => QueryRule::Drop,
-            QueryWord::Pass => QueryRule::Pass,
+        let example = "any, drop or pass; for a number, {default: 1, min: 1, max: 100}";
+        return reader.parsed(node, "a rule", example, |text| match text {
+            "any" => Ok(QueryRule::Any),
+            "drop" => Ok(QueryRule::Drop),
+            "pass" => Ok(QueryRule::Pass),
+            _ => Err((format!("`{text}` is not a rule for a parameter"), format!("write {example}"))),
         });
     }
     let table = reader.table(node, &["default", "min", "max"], &[])?;
@@ -56,13 +57,6 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<QueryRule> {
         reader.error(Kind::Contradiction, node, message, "write a default between them");
     }
     Some(QueryRule::Number { default, min, max })
-}
-
-#[derive(Clone, Copy)]
-enum QueryWord {
-    Any,
-    Drop,
-    Pass,
 }
 
 fn integer(reader: &mut Reader, node: &Node) -> Option<i64> {

@@ -49,7 +49,7 @@ pub(super) struct Scope<'a, 'n> {
 pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) -> Vec<Route> {
     let hint = "write routes: [{name: rest, path: /**}]";
     let Some(node) = root.get("routes") else {
-        reader.missing(root, "`routes` is missing: no request would be answered", hint);
+        reader.missing(root, "routes", "`routes` is missing: no request would be answered", hint);
         return Vec::new();
     };
     let Some(items) = reader.list(node) else { return Vec::new() };
@@ -81,7 +81,7 @@ pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) ->
 fn name<'n>(reader: &mut Reader, table: Table<'n>, names: &mut HashMap<&'n str, u32>) -> Option<&'n str> {
     let Some(node) = table.get("name") else {
         let message = "the route has no name; logs, metrics and purges need one";
-        reader.missing(table.node, message, "write name: patients");
+        reader.missing(table.node, "name", message, "write name: patients");
         return None;
     };
     let name = reader.text(node)?;
@@ -106,6 +106,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Option<Route> {
         None => {
             reader.missing(
                 table.node,
+                "path",
                 format!("the route `{name}` has no path"),
                 "write path: /api/patients/<int:id>, or /** for all",
             );
@@ -230,7 +231,12 @@ fn upstream(reader: &mut Reader, table: Table<'_>, upstreams: &Upstreams<'_>) ->
     let Some(node) = table.get("upstream") else {
         if names.len() > 1 {
             let message = "the route does not say where its requests go, and there are several upstreams";
-            reader.missing(table.node, message, format!("write upstream: {}", names.join(" or upstream: ")));
+            reader.missing(
+                table.node,
+                "upstream",
+                message,
+                format!("write upstream: {}", names.join(" or upstream: ")),
+            );
         }
         return Some(0);
     };
@@ -306,7 +312,7 @@ fn purges(reader: &mut Reader, node: &Node, parts: &[String], facets: &Facets) -
 fn too_many(reader: &mut Reader, node: &Node, count: usize) {
     if count > MOST_TAGS {
         let hint = "name what the answer is about; wider purges need no tags of their own";
-        reader.error(Kind::Value, node, format!("{count} are too many: {MOST_TAGS} are the most"), hint);
+        reader.error(Kind::Value, node, format!("{count} tags are too many: {MOST_TAGS} are the most"), hint);
     }
 }
 

@@ -140,7 +140,7 @@ pub(super) fn admin(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> 
     let tokens = table.get("tokens").map(|node| tokens(reader, node, folder)).unwrap_or_default();
     let tokens_are_sound = reader.errors() == before;
     let Some(listen_node) = table.get("listen") else {
-        reader.missing(table.node, "`admin` does not say where to listen", "write listen: 127.0.0.1:9090");
+        reader.missing(table.node, "listen", "`admin` does not say where to listen", "write listen: 127.0.0.1:9090");
         return None;
     };
     let listen = address(reader, listen_node)?;
@@ -177,6 +177,7 @@ fn tokens(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<AdminToken> {
             None => {
                 reader.missing(
                     node,
+                    "token",
                     format!("the token `{}` has no `token`", name.text),
                     "write token: {file: /run/secrets/admin}",
                 );
@@ -188,7 +189,8 @@ fn tokens(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<AdminToken> {
             None => {
                 reader.missing(
                     node,
-                    format!("the token `{}` may do nothing", name.text),
+                    "may",
+                    format!("the token `{}` does not say what it may do", name.text),
                     "write may: [read], [purge] or [read, purge]",
                 );
                 None
@@ -226,7 +228,7 @@ fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
         NodeKind::Map(_) => {
             let table = reader.table(node, &["file"], &[])?;
             let Some(file) = table.get("file") else {
-                reader.missing(node, "the file is missing", "write token: {file: /run/secrets/admin}");
+                reader.missing(node, "file", "the file is missing", "write token: {file: /run/secrets/admin}");
                 return None;
             };
             (secret_file(reader, file, folder)?, file)
@@ -282,12 +284,8 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     let known = ["mode", "memory", "max_object"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
     if let Some(node) = table.get("mode") {
-        let modes = [("serve", Some(CacheMode::Serve)), ("bypass", Some(CacheMode::Bypass)), ("shadow", None)];
-        match reader.choice(node, &modes) {
-            Some(Some(mode)) => settings.mode = mode,
-            Some(None) => reader.not_yet(node, "mode: shadow"),
-            None => {}
-        }
+        let modes = [("serve", CacheMode::Serve), ("bypass", CacheMode::Bypass)];
+        settings.mode = reader.choice_so_far(node, &modes, &["shadow"]).unwrap_or_default();
     }
     if let Some(size) = table.get("memory").and_then(|node| reader.size(node)) {
         if size.value < LEAST_MEMORY {

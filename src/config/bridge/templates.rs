@@ -220,6 +220,10 @@ fn literal(piece: &str, whole: &str) -> Result<(), Refusal> {
     let good = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
     match piece.chars().find(|c| !good(*c)) {
         None => Ok(()),
+        Some('*') if whole == "*" => {
+            Err(("`*` alone would purge everything".to_owned(), "write a word before it: patients:*".to_owned()))
+        }
+        Some(' ') => Err((format!("`{whole}` has a space in it"), "write `-` or `_` instead".to_owned())),
         Some('*') => Err((
             format!("`{whole}` has a `*`, which only a purge may end in"),
             "an answer with `patient:7` is also purged by `patient:*`, without being tagged so".to_owned(),

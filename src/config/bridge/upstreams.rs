@@ -38,7 +38,7 @@ pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node) -> Upstreams<'n
     let mut upstreams = Upstreams { names: None, settings: Vec::new() };
     let hint = "write upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
     let Some(node) = root.get("upstreams") else {
-        reader.missing(root, "`upstreams` is missing: nothing says where requests go", hint);
+        reader.missing(root, "upstreams", "`upstreams` is missing: nothing says where requests go", hint);
         return upstreams;
     };
     let Some(entries) = reader.named(node) else { return upstreams };
@@ -47,7 +47,7 @@ pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node) -> Upstreams<'n
     let defaults = defaults.map(|table| draft(reader, table)).unwrap_or_default();
     let services: Vec<(&Key, &Node)> = entries.into_iter().filter(|(name, _)| name.text != "defaults").collect();
     if services.is_empty() {
-        reader.missing(node, "no upstream is defined", hint);
+        reader.missing(node, "", "no upstream is defined", hint);
         return upstreams;
     }
     upstreams.names = Some(services.iter().map(|(name, _)| name.text.as_str()).collect());
@@ -96,7 +96,7 @@ fn upstream(reader: &mut Reader, name: &Key, node: &Node, defaults: Draft<'_>) -
         Some(node) => servers(reader, node),
         None => {
             let message = format!("the upstream `{}` has no servers", name.text);
-            reader.missing(node, message, "write servers: [http://127.0.0.1:8000]");
+            reader.missing(node, "servers", message, "write servers: [http://127.0.0.1:8000]");
             return None;
         }
     };
@@ -222,7 +222,7 @@ fn server(text: &str) -> Result<Authority, (String, String)> {
         host.parse().map_err(|_| (message(), "write http://host:port, like http://127.0.0.1:8000".to_owned()))?;
     match authority.port_u16() {
         Some(port) if port > 0 && !authority.host().is_empty() => Ok(authority),
-        _ if authority.port().is_none() && !authority.host().is_empty() => {
+        _ if authority.host() == host.trim_end_matches(':') && !host.is_empty() => {
             Err((format!("`{text}` has no port"), format!("write http://{}:80", authority.host())))
         }
         _ => Err((message(), "write http://host:port, like http://127.0.0.1:8000".to_owned())),
