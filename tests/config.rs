@@ -363,7 +363,7 @@ fn a_file_that_cannot_be_read_says_why() {
 
 /// Something to render exercises every place that a problem has.
 fn survives(text: &str) {
-    let vars = |name: &str| (name.len() % 2 == 0).then(|| format!("${{{name}}}"));
+    let vars = |name: &str| name.len().is_multiple_of(2).then(|| format!("${{{name}}}"));
     match parse("proxy.yaml", text, &vars) {
         Ok(loaded) => drop(loaded.report(loaded.warnings.clone()).render(true)),
         Err(report) => {
