@@ -170,6 +170,36 @@ fn a_misspelt_key_is_not_missing_too() {
 }
 
 #[test]
+fn a_path_that_cannot_be_read_hides_no_other_mistake() {
+    let routes = "[{name: a, path: \"/a/{id}\", policy: non, tags: [a:<id>], body: 5, upstream: other, purges: [b:<id>]}]\n\
+                  tests: [{ask: GET /a/7, expect: {route: a}}]";
+    let report = refused(&with("{own: {share: public}}", routes));
+    let paths: Vec<&str> = report.errors().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["routes[0].path", "routes[0].policy", "routes[0].body", "routes[0].upstream"], "{report}");
+}
+
+#[test]
+fn what_depends_on_a_missing_variable_is_not_reported_too() {
+    let check = |text: &str| {
+        let report = refused(text);
+        assert_eq!(report.errors().count(), 1, "{report}");
+        assert!(report.to_string().contains("variable NONE is not set"), "{report}");
+    };
+    let app = "upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
+    check(&format!(
+        "identity: {{principal: \"${{NONE}}\"}}\n{app}\npolicies: {{own: {{share: principal}}}}\nroutes: [{{name: a, path: /a, policy: own}}]\n"
+    ));
+    check(&with("{own: {share: \"${NONE}\"}}", "[{name: a, path: /patients, policy: own}]"));
+    check(&with("{own: {share: public}}", "[{name: a, path: \"${NONE}\", tags: [a:<id>]}, {name: b, path: /}]"));
+    check(&with("{own: {share: public}}", "[{name: a, path: /a, methods: \"${NONE}\"}, {name: b, path: /a}]"));
+    check(&with("{own: {share: public}}", "[{name: \"${NONE}\", path: /a}]"));
+    check(&with("\"${NONE}\"", "[{name: a, path: /a, policy: own}]"));
+    check("upstreams: {app: {servers: \"${NONE}\"}}\nroutes: [{name: a, path: /a}]\n");
+    check("upstreams: \"${NONE}\"\nroutes: [{name: a, path: /a, upstream: b}]\n");
+    check(&format!("admin: {{listen: 0.0.0.0:9090, tokens: \"${{NONE}}\"}}\n{app}\nroutes: [{{name: a, path: /a}}]\n"));
+}
+
+#[test]
 fn a_secret_file_is_read_and_trimmed_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("proxy.yaml");
@@ -217,6 +247,19 @@ fn a_secret_is_in_no_message() {
         assert!(!report.to_string().contains(secret), "{report}");
         assert!(!json.contains(secret), "{json}");
     }
+}
+
+#[test]
+fn what_a_variable_holds_is_in_no_message() {
+    let vars = |name: &str| (name == "WRONG").then(|| "s3cret-value".to_owned());
+    let text = with(
+        "{p: {share: \"${WRONG}\", ttl: \"${WRONG}\", vary: {headers: [\"${WRONG} x\"]}}}",
+        "[{name: \"${WRONG}/\", path: \"${WRONG}\", upstream: \"${WRONG}\", tags: [\"<${WRONG}>\"]}]",
+    );
+    let Err(report) = parse("proxy.yaml", &text, &vars) else { panic!("accepted:\n{text}") };
+    assert!(report.errors().count() >= 6, "{report}");
+    assert!(!report.to_string().contains("s3cret"), "{report}");
+    assert!(report.to_string().contains("there is no upstream `${WRONG}`"), "{report}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod bridge;
 mod excerpt;
 mod fingerprint;
 mod nearest;
+mod node;
 mod not_yet;
 pub mod problem;
 mod reader;
@@ -129,6 +130,7 @@ pub fn parse(file_name: &str, text: &str, vars: &dyn Fn(&str) -> Option<String>)
     let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
     let (crossed, found) = bridge::cross(&root, folder);
     problems.extend(found);
+    vars::hide(text, vars, &mut problems);
     match crossed {
         Some((settings, tests)) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             let mut warnings = problems;

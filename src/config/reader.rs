@@ -4,17 +4,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::config::nearest::nearest;
+use crate::config::node::{Key, Node, NodeKind, Scalar};
 use crate::config::problem::{Kind, Problem, Severity};
 use crate::config::source::Place;
-use crate::config::tree::{Key, Node, NodeKind, Scalar};
 use crate::config::{not_yet, units};
 
 /// Collects problems while the bridge reads.
 #[derive(Default)]
 pub(super) struct Reader {
-    pub problems: Vec<Problem>,
+    problems: Vec<Problem>,
     /// The paths of keys that somebody probably meant by an unknown one. They are not called missing too.
     meant: HashSet<String>,
+    /// Errors, and how often a value was wanted whose mistake was reported when the tree was built.
+    errors: usize,
 }
 
 /// A value and the node that says it.
@@ -38,6 +40,7 @@ impl<'n> Table<'n> {
 
 impl Reader {
     pub(super) fn push(&mut self, problem: Problem) {
+        self.errors += usize::from(problem.severity == Severity::Error);
         self.problems.push(problem);
     }
 
@@ -68,9 +71,18 @@ impl Reader {
         self.push(Problem::error(Kind::NotYet, node.label(), &node.path, message).hint(not_yet::hint(&node.path)));
     }
 
-    /// How many errors there are; two equal counts mean that nothing went wrong in between.
+    /// How many errors were met; two equal counts mean that nothing went wrong in between.
     pub(super) fn errors(&self) -> usize {
-        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+        self.errors
+    }
+
+    fn reported_before<T>(&mut self) -> Option<T> {
+        self.errors += 1;
+        None
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
     /// A map with the keys in `known`. Those in `not_yet` and all others are reported.
@@ -102,7 +114,7 @@ impl Reader {
     pub(super) fn map<'n>(&mut self, node: &'n Node) -> Option<&'n [(Key, Node)]> {
         match &node.kind {
             NodeKind::Map(entries) => Some(entries),
-            NodeKind::Broken => None,
+            NodeKind::Broken => self.reported_before(),
             _ => self.wrong(node, "a map", "write `key: value` lines below it, or {key: value}"),
         }
     }
@@ -126,7 +138,7 @@ impl Reader {
     pub(super) fn list<'n>(&mut self, node: &'n Node) -> Option<&'n [Node]> {
         match &node.kind {
             NodeKind::List(items) => Some(items),
-            NodeKind::Broken => None,
+            NodeKind::Broken => self.reported_before(),
             NodeKind::Scalar(scalar) if !node.is_empty() => {
                 let hint = format!("write [{}]", shown(scalar));
                 self.wrong(node, "a list", &hint)
@@ -146,7 +158,7 @@ impl Reader {
     pub(super) fn scalar<'n>(&mut self, node: &'n Node, what: &str, hint: &str) -> Option<&'n Scalar> {
         match &node.kind {
             NodeKind::Scalar(scalar) if !node.is_empty() => Some(scalar),
-            NodeKind::Broken => None,
+            NodeKind::Broken => self.reported_before(),
             _ => self.wrong(node, what, hint),
         }
     }
@@ -267,7 +279,7 @@ impl Reader {
             NodeKind::Scalar(_) => (node.place, format!("{name} must be {wanted}, but this is a single value")),
             NodeKind::List(_) => (node.place, format!("{name} must be {wanted}, but this is a list")),
             NodeKind::Map(_) => (node.place, format!("{name} must be {wanted}, but this is a map")),
-            NodeKind::Broken => return None,
+            NodeKind::Broken => return self.reported_before(),
         };
         self.push(Problem::error(Kind::Value, place, &node.path, message).hint(hint));
         None

@@ -114,6 +114,9 @@ fn binary(count: u64) -> String {
 
 /// `1h30m` and `1.5h` in one unit.
 fn compound(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
     let mut total = Duration::ZERO;
     if let Some((whole, rest)) = text.split_once('.') {
         let (digits, unit) = split(rest);

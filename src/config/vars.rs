@@ -2,8 +2,8 @@
 //!
 //! Done on the tree and not on the text, so a variable's value can neither add keys nor move a position.
 
+use crate::config::node::{Node, NodeKind, Scalar};
 use crate::config::problem::{Kind, Problem};
-use crate::config::tree::{Node, NodeKind, Scalar};
 
 /// Where variables come from.
 pub(super) type Vars<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -84,6 +84,25 @@ fn filled(text: &str, vars: Vars<'_>) -> Result<String, (String, String)> {
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Shorter values are no secrets, and could be part of any word.
+const SHORTEST_HIDDEN: usize = 6;
+
+/// Puts `${NAME}` for what the variables in `text` hold into messages: a secret may stand in the wrong variable.
+pub(super) fn hide(text: &str, vars: Vars<'_>, problems: &mut [Problem]) {
+    let names = text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next()).filter(|name| is_name(name));
+    for name in names {
+        let Some(value) = vars(name).filter(|value| value.len() >= SHORTEST_HIDDEN) else { continue };
+        let shown = format!("${{{name}}}");
+        for problem in problems.iter_mut() {
+            for said in [Some(&mut problem.message), problem.hint.as_mut()].into_iter().flatten() {
+                if said.contains(&value) {
+                    *said = said.replace(&value, &shown);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@
 
 use http::HeaderName;
 
+use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::source::Place;
-use crate::config::tree::Node;
 use crate::route::{HostTemplate, PartKind, PathTemplate, Route, Segment};
 
 /// The routes above the one at hand.

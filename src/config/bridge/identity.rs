@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use http::HeaderName;
 
+use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
-use crate::config::tree::{Node, NodeKind};
 use crate::identity::Identity;
 
 /// Facets are not available yet. What they would have been is kept for two reasons: a share on something that a client
@@ -145,6 +145,6 @@ fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
 }
 
 /// RFC 6265 §4.1.1: a token; `*` is one too, but here it means any ending.
-pub(in crate::config) fn is_cookie_name(name: &str) -> bool {
+pub(super) fn is_cookie_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}*"#.contains(&byte))
 }

@@ -7,11 +7,12 @@
 use std::path::Path;
 
 use crate::config::Settings;
+use crate::config::node::Node;
 use crate::config::problem::Problem;
 use crate::config::reader::Reader;
-use crate::config::selftest::{self, SelfTest};
-use crate::config::tree::Node;
+use crate::config::selftest::SelfTest;
 
+mod admin;
 mod covers;
 mod headers;
 mod identity;
@@ -20,10 +21,11 @@ mod policies;
 mod query;
 mod routes;
 mod server;
+mod share;
+mod tags;
 mod templates;
+mod tests;
 mod upstreams;
-
-pub(in crate::config) use identity::is_cookie_name;
 
 const KNOWN: [&str; 8] = ["server", "admin", "cache", "identity", "upstreams", "policies", "routes", "tests"];
 const NOT_YET: [&str; 3] = ["include", "limits", "log"];
@@ -31,24 +33,24 @@ const NOT_YET: [&str; 3] = ["include", "limits", "log"];
 /// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to `folder`.
 pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
     let mut reader = Reader::default();
-    let Some(table) = reader.table(root, &KNOWN, &NOT_YET) else { return (None, reader.problems) };
+    let Some(table) = reader.table(root, &KNOWN, &NOT_YET) else { return (None, reader.into_problems()) };
     let server = server::server(&mut reader, table.get("server"));
-    let admin = server::admin(&mut reader, table.get("admin"), folder);
-    server::check_listeners(&mut reader, root, &server, admin.as_ref());
+    let admin = admin::admin(&mut reader, table.get("admin"), folder);
+    admin::check_listeners(&mut reader, root, &server, admin.as_ref());
     let cache = server::cache(&mut reader, table.get("cache"));
     let before = reader.errors();
     let (identity, facets) = identity::identity(&mut reader, table.get("identity"));
     let identity_is_sound = reader.errors() == before && !reader.is_meant(root, "identity");
     let upstreams = upstreams::upstreams(&mut reader, root);
-    let around = policies::Surroundings { identity: &identity, identity_is_sound, facets: &facets };
+    let around = share::Surroundings { identity: &identity, identity_is_sound, facets: &facets };
     let policies = policies::policies(&mut reader, root, &around);
     let scope = routes::Scope { around, upstreams: &upstreams, policies: policies.as_deref() };
     let routes = routes::routes(&mut reader, root, &scope);
-    let names = selftest::Names {
+    let names = tests::Names {
         routes: routes.iter().map(|route| route.name.as_str()).collect(),
         policies: policies.iter().flatten().map(|policy| policy.name).chain(policies::BUILT_IN).collect(),
     };
-    let tests = table.get("tests").map(|node| selftest::read(&mut reader, node, &names)).unwrap_or_default();
+    let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
     let upstreams = upstreams.settings;
-    (Some((Settings { server, admin, cache, identity, upstreams, routes }, tests)), reader.problems)
+    (Some((Settings { server, admin, cache, identity, upstreams, routes }, tests)), reader.into_problems())
 }

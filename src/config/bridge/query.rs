@@ -1,8 +1,8 @@
 //! `query:` of a route: which parameters are keyed, and how.
 
+use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
-use crate::config::tree::{Node, NodeKind};
 use crate::query::{OtherQuery, QueryRule, QueryRules};
 
 pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {

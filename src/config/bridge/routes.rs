@@ -4,20 +4,20 @@ use std::collections::{HashMap, HashSet};
 
 use http::{HeaderName, Method};
 
-use super::identity::Facets;
-use super::policies::{self, BUILT_IN, Policy, Surroundings};
+use super::policies::{self, BUILT_IN, Policy};
+use super::share::{Surroundings, parts_of};
+use super::tags::{purges, tags};
 use super::upstreams::Upstreams;
 use super::{covers, patient, query, templates};
 use crate::config::fingerprint;
 use crate::config::nearest::nearest;
+use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, is_name};
 use crate::config::source::Place;
-use crate::config::tree::{Node, NodeKind};
 use crate::policy::{Caching, Credentials};
 use crate::query::QueryRules;
 use crate::route::{AmbiguousPath, HostTemplate, PathTemplate, Route, Segment};
-use crate::tag::{PurgeTemplate, TagTemplate};
 
 const KNOWN: [&str; 13] = [
     "name",
@@ -35,8 +35,6 @@ const KNOWN: [&str; 13] = [
     "body",
 ];
 const NOT_YET: [&str; 8] = ["project", "limits", "preflight", "slo", "images", "warm", "log", "websocket"];
-/// More tags on one answer are a mistake in the data or in the template.
-const MOST_TAGS: usize = 32;
 
 /// What routes are read against.
 pub(super) struct Scope<'a, 'n> {
@@ -68,11 +66,12 @@ pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) ->
         let Some(table) = table else { continue };
         let name = name(reader, table, &mut names);
         let before = reader.errors();
-        let Some(mut route) = shape(reader, table, name.unwrap_or("route")) else { continue };
-        if reader.errors() == before {
+        let mut route = shape(reader, table, name.unwrap_or("route"));
+        let sound = reader.errors() == before;
+        if sound {
             shapes.check(reader, item, &route);
         }
-        contents(reader, table, &mut route, scope);
+        contents(reader, table, &mut route, scope, sound);
         routes.push(route);
     }
     routes
@@ -99,8 +98,8 @@ fn name<'n>(reader: &mut Reader, table: Table<'n>, names: &mut HashMap<&'n str, 
     Some(name)
 }
 
-/// Which requests it takes.
-fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Option<Route> {
+/// Which requests it takes. A path that cannot be read is the empty one, and an error.
+fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
     let path = match table.get("path") {
         Some(node) => reader.parsed(node, "a path", "/api/patients/<int:id>", templates::path),
         None => {
@@ -116,7 +115,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Option<Route> {
     let host = table.get("host").and_then(|node| reader.parsed(node, "a host", "clinic.example", templates::host));
     let methods = table.get("methods").map(|node| methods(reader, node)).unwrap_or_default();
     let headers = table.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
-    let path = path?;
+    let path = path.unwrap_or(PathTemplate { text: "/".to_owned(), segments: Vec::new(), rest: false });
     if let Some(HostTemplate::Wildcard { part: Some(part), .. }) = &host
         && path.segments.iter().any(|segment| matches!(segment, Segment::Part(_, name) if name == part))
         && let Some(node) = table.get("host")
@@ -128,7 +127,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Option<Route> {
             "give each part a name of its own",
         );
     }
-    Some(Route {
+    Route {
         name: name.to_owned(),
         line: table.node.place.line,
         host,
@@ -145,7 +144,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Option<Route> {
         body_limit: None,
         ambiguous_path: AmbiguousPath::default(),
         fingerprint: 0,
-    })
+    }
 }
 
 fn methods(reader: &mut Reader, node: &Node) -> Vec<Method> {
@@ -193,8 +192,9 @@ fn headers(reader: &mut Reader, node: &Node) -> Vec<(HeaderName, Option<String>)
     headers
 }
 
-/// Where requests go, how answers are kept, and what they touch.
-fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>) {
+/// Where requests go, how answers are kept, and what they touch. Without a `sound` path and host its parts are not
+/// known, and neither is whether a tag may use them.
+fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>, sound: bool) {
     if let Some(index) = upstream(reader, table, scope.upstreams) {
         route.upstream = index;
     }
@@ -207,9 +207,11 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         route.ambiguous_path = choice;
     }
     let parts = part_names(route.host.as_ref(), &route.path);
-    route.tags = table.get("tags").map(|node| tags(reader, node, &parts, scope.around.facets)).unwrap_or_default();
-    route.purges =
-        table.get("purges").map(|node| purges(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+    if sound {
+        route.tags = table.get("tags").map(|node| tags(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+        route.purges =
+            table.get("purges").map(|node| purges(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+    }
     if let Some(node) = table.get("purges").filter(|_| route.read_only) {
         let message = "a route that is `read_only` changes nothing, so it purges nothing";
         reader.error(Kind::Contradiction, node, message, "remove `purges` or `read_only`");
@@ -219,7 +221,7 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     }
     let before = reader.errors();
     policy(reader, table, route, scope);
-    if reader.errors() == before {
+    if sound && reader.errors() == before {
         patient::check(reader, table, route);
     }
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
@@ -268,70 +270,6 @@ fn part_names(host: Option<&HostTemplate>, path: &PathTemplate) -> Vec<String> {
     in_path.chain(in_host).collect()
 }
 
-fn tags(reader: &mut Reader, node: &Node, parts: &[String], facets: &Facets) -> Vec<TagTemplate> {
-    let items = reader.one_or_list(node).unwrap_or_default();
-    too_many(reader, node, items.len());
-    let mut tags: Vec<TagTemplate> = Vec::new();
-    for item in items {
-        let Some(text) = reader.text(item) else { continue };
-        if text == "principal" {
-            let message =
-                "`principal` is something to purge, not a tag: answers with `share: principal` carry it by themselves";
-            reader.error(Kind::Contradiction, item, message, "write it in `purges`, or remove it");
-            continue;
-        }
-        if let Some(tag) = tag(reader, item, text, parts, facets, false) {
-            if tags.contains(&tag) {
-                reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
-            }
-            tags.push(tag);
-        }
-    }
-    tags
-}
-
-fn purges(reader: &mut Reader, node: &Node, parts: &[String], facets: &Facets) -> Vec<PurgeTemplate> {
-    let items = reader.one_or_list(node).unwrap_or_default();
-    too_many(reader, node, items.len());
-    let mut purges: Vec<PurgeTemplate> = Vec::new();
-    for item in items {
-        let Some(text) = reader.text(item) else { continue };
-        let purge = match text {
-            "principal" => Some(PurgeTemplate::Principal),
-            _ => tag(reader, item, text, parts, facets, true).map(PurgeTemplate::Tag),
-        };
-        let Some(purge) = purge else { continue };
-        if purges.contains(&purge) {
-            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
-        }
-        purges.push(purge);
-    }
-    purges
-}
-
-fn too_many(reader: &mut Reader, node: &Node, count: usize) {
-    if count > MOST_TAGS {
-        let hint = "name what the answer is about; wider purges need no tags of their own";
-        reader.error(Kind::Value, node, format!("{count} tags are too many: {MOST_TAGS} are the most"), hint);
-    }
-}
-
-fn tag(
-    reader: &mut Reader,
-    node: &Node,
-    text: &str,
-    parts: &[String],
-    facets: &Facets,
-    star: bool,
-) -> Option<TagTemplate> {
-    // A facet in a hole needs `identity.facets`, and that was reported where it stands.
-    let holes = text.split('<').skip(1).filter_map(|hole| hole.split_once('>'));
-    if holes.into_iter().any(|(hole, _)| facets.has(hole) && !parts.iter().any(|part| part == hole)) {
-        return None;
-    }
-    reader.parsed(node, "a tag", "patient:<id>", |text| templates::tag(text, parts, star))
-}
-
 fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>) {
     let name = match table.get("policy") {
         Some(node) => match reader.text(node) {
@@ -358,7 +296,7 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
         }
         return;
     };
-    let parts: HashSet<String> = policies::parts_of(table.node).into_iter().collect();
+    let parts: HashSet<String> = parts_of(table.node).into_iter().collect();
     let before = reader.errors();
     let mut own = policies::draft(reader, table, &scope.around, &parts);
     own.vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -1,14 +1,13 @@
-//! Paths, hosts and tags with holes: `/api/patients/<int:id>`, `<tenant>.clinic.example`, `patient:<id>`.
+//! Paths and hosts with holes: `/api/patients/<int:id>`, `<tenant>.clinic.example`.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::config::nearest::nearest;
 use crate::route::{HostTemplate, PartKind, PathTemplate, Segment};
-use crate::tag::{TagPiece, TagSource, TagTemplate};
 
 /// What is wrong and what to write.
-type Refusal = (String, String);
+pub(super) type Refusal = (String, String);
 
 const KINDS: [(&str, PartKind); 5] = [
     ("str", PartKind::Text),
@@ -185,91 +184,4 @@ fn is_host(text: &str) -> bool {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     bracketed.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())
         || (text.len() <= 253 && text.split('.').all(label))
-}
-
-/// A tag; `parts` are the names that its holes may have. A `*` may end a tag that is purged, not one that an answer carries.
-pub(super) fn tag(text: &str, parts: &[String], star_may_end: bool) -> Result<TagTemplate, Refusal> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('<') {
-        literal(before, text)?;
-        if !before.is_empty() {
-            pieces.push(TagPiece::Text(before.to_owned()));
-        }
-        let Some((hole, after)) = after.split_once('>') else {
-            return Err((format!("a `<` in `{text}` is never closed"), "write patient:<id>".to_owned()));
-        };
-        pieces.push(TagPiece::Value(source(hole, parts)?));
-        rest = after;
-    }
-    let last = if star_may_end { rest.strip_suffix(":*").unwrap_or(rest) } else { rest };
-    literal(last, text)?;
-    if !rest.is_empty() {
-        pieces.push(TagPiece::Text(rest.to_owned()));
-    }
-    if !matches!(pieces.first(), Some(TagPiece::Text(_))) {
-        return Err((
-            format!("`{text}` does not begin with a word"),
-            "write what the value is of: patient:<id>".to_owned(),
-        ));
-    }
-    Ok(TagTemplate { pieces })
-}
-
-fn literal(piece: &str, whole: &str) -> Result<(), Refusal> {
-    let good = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
-    match piece.chars().find(|c| !good(*c)) {
-        None => Ok(()),
-        Some('*') if whole == "*" => {
-            Err(("`*` alone would purge everything".to_owned(), "write a word before it: patients:*".to_owned()))
-        }
-        Some(' ') => Err((format!("`{whole}` has a space in it"), "write `-` or `_` instead".to_owned())),
-        Some('*') => Err((
-            format!("`{whole}` has a `*`, which only a purge may end in"),
-            "an answer with `patient:7` is also purged by `patient:*`, without being tagged so".to_owned(),
-        )),
-        Some(c) => Err((
-            format!("`{whole}` has a character that cannot be in a tag: `{c}`"),
-            "write letters, digits, `-`, `_`, `.` and `:`".to_owned(),
-        )),
-    }
-}
-
-fn source(hole: &str, parts: &[String]) -> Result<TagSource, Refusal> {
-    let fields = |fields: &str| fields.split('.').map(str::to_owned).collect::<Vec<String>>();
-    let empty = |text: &str| text.split('.').any(str::is_empty);
-    let no_name = || {
-        Err((
-            format!("`<{hole}>` names no field"),
-            "write <answer.patient_id>, <sent.patient_id> or <query.patient>".to_owned(),
-        ))
-    };
-    match hole.split_once('.') {
-        Some(("query", name)) if !name.is_empty() => return Ok(TagSource::Query(name.to_owned())),
-        Some(("sent", path)) if !empty(path) => return Ok(TagSource::Sent(fields(path))),
-        Some(("answer", path)) if !empty(path) => return Ok(TagSource::Answer(fields(path))),
-        Some(("query" | "sent" | "answer", _)) => return no_name(),
-        None if ["query", "sent", "answer"].contains(&hole) => return no_name(),
-        _ => {}
-    }
-    if parts.iter().any(|part| part == hole) {
-        return Ok(TagSource::Part(hole.to_owned()));
-    }
-    if let Some((_, name)) = hole.split_once(':').filter(|(_, name)| parts.iter().any(|part| part == name)) {
-        return Err((format!("a part has its kind in the path only: `<{hole}>`"), format!("write <{name}>")));
-    }
-    let hint = match nearest(hole, parts.iter().map(String::as_str)) {
-        Some(name) => format!("did you mean `<{name}>`?"),
-        None if parts.is_empty() => {
-            "this route has no parts; write one in its path, or <answer.name>, <sent.name>, <query.name>".to_owned()
-        }
-        None => {
-            let names: Vec<String> = parts.iter().map(|part| format!("<{part}>")).collect();
-            format!(
-                "this route has {}; besides, there are <answer.name>, <sent.name> and <query.name>",
-                names.join(", ")
-            )
-        }
-    };
-    Err((format!("`<{hole}>` is not a part of this route's path or host"), hint))
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
+use crate::config::node::{Key, Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
-use crate::config::tree::{Key, Node, NodeKind};
 use crate::config::units::show_duration;
 use crate::upstream::settings::{Balance, UpstreamSettings};
 
@@ -177,8 +177,8 @@ fn check(reader: &mut Reader, node: &Node, settings: &UpstreamSettings, own: Dra
 
 fn servers(reader: &mut Reader, node: &Node) -> Vec<Authority> {
     let mut servers: Vec<Authority> = Vec::new();
-    let items = reader.one_or_list(node).unwrap_or_default();
-    if items.is_empty() && reader.problems.iter().all(|problem| problem.path != node.path) {
+    let Some(items) = reader.one_or_list(node) else { return servers };
+    if items.is_empty() {
         reader.error(Kind::Missing, node, "the list of servers is empty", "write [http://127.0.0.1:8000]");
     }
     for item in items {
