@@ -1,0 +1,56 @@
+//! The one bridge from what was written to what is needed.
+//!
+//! Every section is read even when another is broken, and each mistake is told once: what cannot be known because of an
+//! earlier mistake (the parts of a path that cannot be read, a policy that uses something not available yet) is not
+//! reported again where it is used.
+
+use std::path::Path;
+
+use crate::config::Settings;
+use crate::config::node::Node;
+use crate::config::problem::Problem;
+use crate::config::reader::Reader;
+use crate::config::selftest::SelfTest;
+
+mod admin;
+mod covers;
+mod headers;
+mod identity;
+mod patient;
+mod policies;
+mod query;
+mod routes;
+mod server;
+mod share;
+mod tags;
+mod templates;
+mod tests;
+mod upstreams;
+
+const KNOWN: [&str; 8] = ["server", "admin", "cache", "identity", "upstreams", "policies", "routes", "tests"];
+const NOT_YET: [&str; 3] = ["include", "limits", "log"];
+
+/// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to `folder`.
+pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
+    let mut reader = Reader::default();
+    let Some(table) = reader.table(root, &KNOWN, &NOT_YET) else { return (None, reader.into_problems()) };
+    let server = server::server(&mut reader, table.get("server"));
+    let admin = admin::admin(&mut reader, table.get("admin"), folder);
+    admin::check_listeners(&mut reader, root, &server, admin.as_ref());
+    let cache = server::cache(&mut reader, table.get("cache"));
+    let before = reader.errors();
+    let (identity, facets) = identity::identity(&mut reader, table.get("identity"));
+    let identity_is_sound = reader.errors() == before && !reader.is_meant(root, "identity");
+    let upstreams = upstreams::upstreams(&mut reader, root);
+    let around = share::Surroundings { identity: &identity, identity_is_sound, facets: &facets };
+    let policies = policies::policies(&mut reader, root, &around);
+    let scope = routes::Scope { around, upstreams: &upstreams, policies: policies.as_deref() };
+    let routes = routes::routes(&mut reader, root, &scope);
+    let names = tests::Names {
+        routes: routes.iter().map(|route| route.name.as_str()).collect(),
+        policies: policies.iter().flatten().map(|policy| policy.name).chain(policies::BUILT_IN).collect(),
+    };
+    let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
+    let upstreams = upstreams.settings;
+    (Some((Settings { server, admin, cache, identity, upstreams, routes }, tests)), reader.into_problems())
+}

@@ -1,0 +1,115 @@
+//! What may not be shared between people.
+//!
+//! An answer is taken to be about a patient when its route says so by a name. The rules, and there is no way around
+//! them but to name things as they are:
+//!
+//! 1. `share: public` and `share: anonymous` are refused when a literal segment of the route's path, or the first word
+//!    of one of its tags or purges, holds a word of patient data: patient, encounter, observation, appointment,
+//!    prescription, diagnosis, admission, dicom, wado, and the compounds medical, health or clinical record,
+//!    lab result. Singular and plural; a word is what stands between `-`, `_` and `.`, and compounds may be written
+//!    with or without these.
+//! 2. `share: public` is refused when the route's `purges` hold `principal`: what changes with who is signed in is not
+//!    everybody's.
+//! 3. `<int:id>` alone says nothing: `/media/medications/<int:id>/<file>` with the tag `medication:<id>` may be public.
+
+use crate::config::problem::Kind;
+use crate::config::reader::{Reader, Table};
+use crate::policy::{Caching, Share};
+use crate::route::{Route, Segment};
+use crate::tag::{PurgeTemplate, TagPiece, TagTemplate};
+
+const WORDS: [&str; 9] =
+    ["patient", "encounter", "observation", "appointment", "prescription", "diagnosis", "admission", "dicom", "wado"];
+const COMPOUNDS: [(&str, &str); 4] =
+    [("medical", "record"), ("health", "record"), ("clinical", "record"), ("lab", "result")];
+
+pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
+    let Caching::Named(policy) = &route.caching else { return };
+    if policy.share == Share::Principal {
+        return;
+    }
+    let share = policy.share.as_str();
+    let hint = "write share: principal: each caller then has an own copy";
+    if let Some((what, word)) = evidence(route) {
+        let node = ["share", "policy", "path"].into_iter().find_map(|key| table.get(key)).unwrap_or(table.node);
+        let message = format!("`share: {share}` on a route of patient data: its {what} says `{word}`");
+        reader.error(Kind::Unsafe, node, message, hint);
+    } else if policy.share == Share::Public
+        && route.purges.contains(&PurgeTemplate::Principal)
+        && let Some(node) = table.get("purges")
+    {
+        let message = "`share: public` on a route that changes with who is signed in, since it purges `principal`";
+        reader.error(
+            Kind::Unsafe,
+            node,
+            message,
+            "give the writes a route of their own, with methods: [POST], above this one",
+        );
+    }
+}
+
+/// Where the route says that it is about patients, and the word.
+fn evidence(route: &Route) -> Option<(&'static str, &str)> {
+    let path = route.path.segments.iter().filter_map(|segment| match segment {
+        Segment::Literal(text) => Some(("path", text.as_str())),
+        Segment::Part(..) => None,
+    });
+    let tags = route.tags.iter().filter_map(first_word).map(|word| ("tag", word));
+    let purges = route.purges.iter().filter_map(|purge| match purge {
+        PurgeTemplate::Tag(tag) => first_word(tag).map(|word| ("purge", word)),
+        PurgeTemplate::Principal => None,
+    });
+    path.chain(tags).chain(purges).find(|(_, text)| about_patients(text))
+}
+
+/// `patient` of `patient:<id>`.
+fn first_word(tag: &TagTemplate) -> Option<&str> {
+    match tag.pieces.first()? {
+        TagPiece::Text(text) => text.split(':').next(),
+        TagPiece::Value(_) => None,
+    }
+}
+
+fn about_patients(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower.split(['-', '_', '.']).map(singular).collect();
+    let compound = |first: &str, second: &str| {
+        words.windows(2).any(|pair| pair == [first, second])
+            || words.iter().any(|word| word.strip_prefix(first) == Some(second))
+    };
+    words.iter().any(|word| WORDS.contains(word)) || COMPOUNDS.iter().any(|(first, second)| compound(first, second))
+}
+
+fn singular(word: &str) -> &str {
+    match word {
+        "diagnosis" => word,
+        "diagnoses" => "diagnosis",
+        _ => word.strip_suffix('s').unwrap_or(word),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_patient_data() {
+        for text in [
+            "patients",
+            "Patient",
+            "patient-photos",
+            "dicom-web",
+            "medical-records",
+            "medicalrecord",
+            "lab_results",
+            "diagnoses",
+        ] {
+            assert!(about_patients(text), "{text}");
+        }
+        for text in
+            ["medications", "medication", "static", "media", "records", "patience", "inpatients-info2", "results", ""]
+        {
+            assert!(!about_patients(text), "{text}");
+        }
+    }
+}

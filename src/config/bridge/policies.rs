@@ -1,0 +1,259 @@
+//! `policies:`, and the same keys where a route overrides them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::headers;
+use super::share::{Surroundings, parts_beside, share};
+use crate::config::node::{Node, NodeKind};
+use crate::config::problem::{Kind, Problem};
+use crate::config::reader::{Reader, Table, Written};
+use crate::config::units::show_duration;
+use crate::policy::{NamedPolicy, Share, TypePattern};
+
+/// The names that mean something without being defined.
+pub(super) const BUILT_IN: [&str; 3] = ["pass", "origin", "rfc9111"];
+
+/// The keys that a policy and a route share.
+pub(super) const KEYS: [&str; 8] =
+    ["share", "signed_in", "ttl", "stale_while_revalidate", "stale_if_error", "ceiling", "types", "compress"];
+pub(super) const NOT_YET: [&str; 3] = ["access", "pool", "cdn"];
+
+/// A policy as far as it is written; a route's overrides have this form too.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Draft<'n> {
+    pub share: Option<Written<'n, Share>>,
+    signed_in: Option<&'n Node>,
+    ttl: Option<Written<'n, Duration>>,
+    stale_while_revalidate: Option<Written<'n, Duration>>,
+    stale_if_error: Option<Written<'n, Duration>>,
+    ceiling: Option<Written<'n, Duration>>,
+    types: Option<Vec<(TypePattern, Written<'n, Duration>)>>,
+    pub vary: Vec<HeaderName>,
+}
+
+/// An entry of `policies:`.
+#[derive(Debug)]
+pub(super) struct Policy<'n> {
+    pub name: &'n str,
+    pub draft: Draft<'n>,
+    /// Nothing is wrong with it, and nothing in it is not available yet.
+    pub sound: bool,
+}
+
+/// `None`: the section cannot be read, and names in it cannot be known.
+pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroundings<'_>) -> Option<Vec<Policy<'n>>> {
+    let Some(node) = root.get("policies") else {
+        return (!reader.is_meant(root, "policies")).then(Vec::new);
+    };
+    let mut policies = Vec::new();
+    for (key, node) in reader.named(node)? {
+        if BUILT_IN.contains(&key.text.as_str()) {
+            let message = format!("the policy `{}` is built in and cannot be defined anew", key.text);
+            let problem = Problem::error(Kind::Duplicate, key.place, &node.path, message);
+            reader.push(problem.hint("give yours another name"));
+            continue;
+        }
+        let before = reader.errors();
+        let known = [&KEYS[..], &["vary"]].concat();
+        let mut draft = Draft::default();
+        if let Some(table) = reader.table(node, &known, &NOT_YET) {
+            draft = self::draft(reader, table, around, &parts_beside(root, &key.text));
+            if table.get("share").is_none() {
+                let message = format!("the policy `{}` does not say who may share its answers", key.text);
+                let hint = "there is no default: write share: principal, share: anonymous or share: public";
+                reader.missing(node, "share", message, hint);
+            }
+            if reader.errors() == before {
+                draft.check(reader, &draft);
+            }
+        }
+        let sound = reader.errors() == before;
+        policies.push(Policy { name: &key.text, draft, sound });
+    }
+    Some(policies)
+}
+
+pub(super) fn draft<'n>(
+    reader: &mut Reader,
+    table: Table<'n>,
+    around: &Surroundings<'_>,
+    parts: &HashSet<String>,
+) -> Draft<'n> {
+    if let Some(node) = table.get("compress") {
+        let off = matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.plain && scalar.text == "false");
+        if !off && !matches!(node.kind, NodeKind::Broken) {
+            reader.not_yet(node, &node.path);
+        }
+    }
+    let signed_in = table.get("signed_in").filter(|node| {
+        reader.text(node).is_some_and(|text| {
+            text == "pass" || {
+                reader.not_yet(node, &format!("signed_in: {text}"));
+                false
+            }
+        })
+    });
+    Draft {
+        share: table.get("share").and_then(|node| share(reader, node, around, parts)),
+        signed_in,
+        ttl: table
+            .get("ttl")
+            .and_then(|node| reader.positive_duration(node, "to keep nothing, write policy: pass on the route")),
+        stale_while_revalidate: table.get("stale_while_revalidate").and_then(|node| reader.duration(node)),
+        stale_if_error: table.get("stale_if_error").and_then(|node| reader.duration(node)),
+        ceiling: table.get("ceiling").and_then(|node| reader.positive_duration(node, "write 15m, or leave it out")),
+        types: table.get("types").and_then(|node| types(reader, node)),
+        vary: table.get("vary").map(|node| vary(reader, node)).unwrap_or_default(),
+    }
+}
+
+fn types<'n>(reader: &mut Reader, node: &'n Node) -> Option<Vec<(TypePattern, Written<'n, Duration>)>> {
+    let mut types = Vec::new();
+    for (key, node) in reader.map(node)? {
+        let Some(pattern) = pattern(&key.text) else {
+            let message = format!("`{}` is not a media type", key.text);
+            let problem = Problem::error(Kind::Value, key.place, &node.path, message);
+            reader.push(problem.hint("write text/css, image/* or fingerprinted"));
+            continue;
+        };
+        if let Some(time) = reader.positive_duration(node, "to keep nothing of this type, leave it out") {
+            types.push((pattern, time));
+        }
+    }
+    Some(types)
+}
+
+fn pattern(text: &str) -> Option<TypePattern> {
+    if text == "fingerprinted" {
+        return Some(TypePattern::Fingerprinted);
+    }
+    // RFC 6838 §4.2 restricted names.
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    };
+    let (family, kind) = text.split_once('/')?;
+    match kind {
+        "*" if is_part(family) => Some(TypePattern::Family(family.to_ascii_lowercase())),
+        _ if is_part(family) && is_part(kind) => Some(TypePattern::Exact(text.to_ascii_lowercase())),
+        _ => None,
+    }
+}
+
+/// `vary: {headers: [...]}` in lower case.
+pub(super) fn vary(reader: &mut Reader, node: &Node) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    let Some(table) = reader.table(node, &["headers"], &["device", "language"]) else { return names };
+    for item in table.get("headers").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
+        let Some(text) = reader.text(item) else { continue };
+        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+            reader.error(
+                Kind::Value,
+                item,
+                format!("`{text}` cannot be the name of a header"),
+                "write a name like x-client-version",
+            );
+            continue;
+        };
+        let refused = if name == http::header::COOKIE || name == http::header::AUTHORIZATION {
+            Some((
+                "holds credentials: they decide who may share an answer, not which one it is",
+                "name them in identity.principal and write share: principal",
+            ))
+        } else if headers::is_connection(&name) {
+            Some(("belongs to the connection and not to the answer", "remove it"))
+        } else if headers::is_forwarding(&name) {
+            Some(("says where a request came from and differs for every client", "remove it"))
+        } else if headers::is_conditional(&name) {
+            Some(("is answered by the cache itself", "remove it"))
+        } else {
+            None
+        };
+        if let Some((reason, hint)) = refused {
+            reader.error(Kind::Contradiction, item, format!("`{name}` {reason}"), hint);
+        } else if name == http::header::ACCEPT {
+            reader.warn(Kind::Contradiction, item, "`accept` is always keyed", "remove it");
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
+impl<'n> Draft<'n> {
+    /// This one's keys, and where it is silent those of `other`; the headers of both.
+    pub(super) fn over(&self, other: &Draft<'n>) -> Draft<'n> {
+        let mut vary: Vec<HeaderName> = self.vary.iter().chain(&other.vary).cloned().collect();
+        vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        vary.dedup();
+        Draft {
+            share: self.share.or(other.share),
+            signed_in: self.signed_in.or(other.signed_in),
+            ttl: self.ttl.or(other.ttl),
+            stale_while_revalidate: self.stale_while_revalidate.or(other.stale_while_revalidate),
+            stale_if_error: self.stale_if_error.or(other.stale_if_error),
+            ceiling: self.ceiling.or(other.ceiling),
+            types: self.types.clone().or_else(|| other.types.clone()),
+            vary,
+        }
+    }
+
+    /// Does what holds in the end contradict itself? Only what `local` had a part in is reported.
+    pub(super) fn check(&self, reader: &mut Reader, local: &Draft<'_>) {
+        if let (Some(ttl), Some(ceiling)) = (self.ttl, self.ceiling)
+            && ttl.value > ceiling.value
+            && let Some(at) = local.ttl.or(local.ceiling)
+        {
+            let (ttl, ceiling) = (show_duration(ttl.value), show_duration(ceiling.value));
+            let message =
+                format!("`ttl` is {ttl}, but nothing older than the `ceiling` of {ceiling} is ever delivered");
+            reader.error(
+                Kind::Contradiction,
+                at.node,
+                message,
+                format!("write a `ttl` of {ceiling} or less, or a `ceiling` of {ttl} or more"),
+            );
+        }
+        for (_, time) in local.types.iter().flatten() {
+            if let Some(ceiling) = self.ceiling.filter(|ceiling| time.value > ceiling.value) {
+                let ceiling = show_duration(ceiling.value);
+                let message = format!("{} is longer than the `ceiling` of {ceiling}", show_duration(time.value));
+                reader.error(
+                    Kind::Contradiction,
+                    time.node,
+                    message,
+                    format!("write {ceiling} or less, or a longer `ceiling`"),
+                );
+            }
+        }
+        if let (Some(share), Some(node)) = (self.share, local.signed_in)
+            && share.value != Share::Anonymous
+        {
+            let message = format!(
+                "`signed_in` means something with `share: anonymous` only, and this is `share: {}`",
+                share.value.as_str()
+            );
+            reader.error(Kind::Contradiction, node, message, "remove it, or write share: anonymous");
+        }
+    }
+
+    /// The validated form; `None` if it does not say who may share.
+    pub(super) fn finish(&self) -> Option<NamedPolicy> {
+        let value = |written: Option<Written<'_, Duration>>| written.map(|written| written.value);
+        let mut vary = self.vary.clone();
+        vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        vary.dedup();
+        let types = self.types.iter().flatten();
+        Some(NamedPolicy {
+            share: self.share?.value,
+            ttl: value(self.ttl),
+            stale_while_revalidate: value(self.stale_while_revalidate),
+            stale_if_error: value(self.stale_if_error),
+            ceiling: value(self.ceiling),
+            types: types.map(|(pattern, time)| (pattern.clone(), time.value)).collect(),
+            vary,
+        })
+    }
+}

@@ -1,0 +1,347 @@
+//! `routes:`: each with its policy resolved, its overrides applied and its names checked.
+
+use std::collections::{HashMap, HashSet};
+
+use http::{HeaderName, Method};
+
+use super::policies::{self, BUILT_IN, Policy};
+use super::share::{Surroundings, parts_of};
+use super::tags::{purges, tags};
+use super::upstreams::Upstreams;
+use super::{covers, patient, query, templates};
+use crate::config::fingerprint;
+use crate::config::nearest::nearest;
+use crate::config::node::{Node, NodeKind};
+use crate::config::problem::{Kind, Problem};
+use crate::config::reader::{Reader, Table, is_name};
+use crate::config::source::Place;
+use crate::policy::{Caching, Credentials};
+use crate::query::QueryRules;
+use crate::route::{AmbiguousPath, HostTemplate, PathTemplate, Route, Segment};
+
+const KNOWN: [&str; 13] = [
+    "name",
+    "path",
+    "host",
+    "methods",
+    "headers",
+    "upstream",
+    "policy",
+    "tags",
+    "purges",
+    "query",
+    "vary",
+    "read_only",
+    "body",
+];
+const NOT_YET: [&str; 8] = ["project", "limits", "preflight", "slo", "images", "warm", "log", "websocket"];
+
+/// What routes are read against.
+pub(super) struct Scope<'a, 'n> {
+    pub around: Surroundings<'a>,
+    pub upstreams: &'a Upstreams<'n>,
+    /// `None`: the section cannot be read, and names in it cannot be known.
+    pub policies: Option<&'a [Policy<'n>]>,
+}
+
+pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) -> Vec<Route> {
+    let hint = "write routes: [{name: rest, path: /**}]";
+    let Some(node) = root.get("routes") else {
+        reader.missing(root, "routes", "`routes` is missing: no request would be answered", hint);
+        return Vec::new();
+    };
+    let Some(items) = reader.list(node) else { return Vec::new() };
+    if items.is_empty() {
+        reader.error(Kind::Missing, node, "there are no routes", hint);
+    }
+    let mut routes = Vec::new();
+    let mut names: HashMap<&str, u32> = HashMap::new();
+    let mut shapes = covers::Earlier::default();
+    for item in items {
+        let table = reader.table(
+            item,
+            &[&KNOWN[..], &["ambiguous_path"], &policies::KEYS].concat(),
+            &[NOT_YET.as_slice(), &policies::NOT_YET].concat(),
+        );
+        let Some(table) = table else { continue };
+        let name = name(reader, table, &mut names);
+        let before = reader.errors();
+        let mut route = shape(reader, table, name.unwrap_or("route"));
+        let sound = reader.errors() == before;
+        if sound {
+            shapes.check(reader, item, &route);
+        }
+        contents(reader, table, &mut route, scope, sound);
+        routes.push(route);
+    }
+    routes
+}
+
+fn name<'n>(reader: &mut Reader, table: Table<'n>, names: &mut HashMap<&'n str, u32>) -> Option<&'n str> {
+    let Some(node) = table.get("name") else {
+        let message = "the route has no name; logs, metrics and purges need one";
+        reader.missing(table.node, "name", message, "write name: patients");
+        return None;
+    };
+    let name = reader.text(node)?;
+    if !is_name(name) {
+        let hint = "use letters, digits, spaces, `-`, `_` and `.`; 64 characters at most";
+        reader.error(Kind::Value, node, format!("`{name}` cannot be a name"), hint);
+        return None;
+    }
+    if let Some(line) = names.get(name) {
+        let message = format!("the route in line {line} is called `{name}` too");
+        reader.error(Kind::Duplicate, node, message, "give each route a name of its own");
+        return Some(name);
+    }
+    names.insert(name, node.place.line);
+    Some(name)
+}
+
+/// Which requests it takes. A path that cannot be read is the empty one, and an error.
+fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
+    let path = match table.get("path") {
+        Some(node) => reader.parsed(node, "a path", "/api/patients/<int:id>", templates::path),
+        None => {
+            reader.missing(
+                table.node,
+                "path",
+                format!("the route `{name}` has no path"),
+                "write path: /api/patients/<int:id>, or /** for all",
+            );
+            None
+        }
+    };
+    let host = table.get("host").and_then(|node| reader.parsed(node, "a host", "clinic.example", templates::host));
+    let methods = table.get("methods").map(|node| methods(reader, node)).unwrap_or_default();
+    let headers = table.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
+    let path = path.unwrap_or(PathTemplate { text: "/".to_owned(), segments: Vec::new(), rest: false });
+    if let Some(HostTemplate::Wildcard { part: Some(part), .. }) = &host
+        && path.segments.iter().any(|segment| matches!(segment, Segment::Part(_, name) if name == part))
+        && let Some(node) = table.get("host")
+    {
+        reader.error(
+            Kind::Duplicate,
+            node,
+            format!("`<{part}>` is in the host and in the path"),
+            "give each part a name of its own",
+        );
+    }
+    Route {
+        name: name.to_owned(),
+        line: table.node.place.line,
+        host,
+        path,
+        methods,
+        headers,
+        upstream: 0,
+        policy_name: "pass".to_owned(),
+        caching: Caching::Pass,
+        tags: Vec::new(),
+        purges: Vec::new(),
+        query: QueryRules::default(),
+        read_only: false,
+        body_limit: None,
+        ambiguous_path: AmbiguousPath::default(),
+        fingerprint: 0,
+    }
+}
+
+fn methods(reader: &mut Reader, node: &Node) -> Vec<Method> {
+    const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let mut methods: Vec<Method> = Vec::new();
+    let items = reader.one_or_list(node).unwrap_or_default();
+    for item in items {
+        let Some(text) = reader.text(item) else { continue };
+        let upper = text.to_ascii_uppercase();
+        let meant = nearest(text, STANDARD).filter(|name| *name != text && (text.len() > 3 || upper == *name));
+        let custom =
+            Method::from_bytes(text.as_bytes()).ok().filter(|_| text == upper && !["CONNECT", "TRACE"].contains(&text));
+        match (custom, meant) {
+            (Some(method), None) if !methods.contains(&method) => methods.push(method),
+            (Some(_), None) => {
+                reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two")
+            }
+            (_, Some(meant)) => {
+                reader.error(Kind::Value, item, format!("`{text}` is not a method"), format!("did you mean `{meant}`?"))
+            }
+            (None, None) => reader.error(
+                Kind::Value,
+                item,
+                format!("`{text}` is not a method that a route can take"),
+                format!("write one of {}", STANDARD.join(", ")),
+            ),
+        }
+    }
+    methods
+}
+
+fn headers(reader: &mut Reader, node: &Node) -> Vec<(HeaderName, Option<String>)> {
+    let mut headers = Vec::new();
+    for (key, value) in reader.map(node).unwrap_or_default() {
+        let Ok(name) = HeaderName::from_bytes(key.text.as_bytes()) else {
+            let message = format!("`{}` cannot be the name of a header", key.text);
+            reader
+                .push(Problem::error(Kind::Value, key.place, &value.path, message).hint("write a name like x-client"));
+            continue;
+        };
+        let hint = "write the value it must have, or `any` if it only has to be there";
+        let Some(scalar) = reader.scalar(value, "text", hint) else { continue };
+        headers.push((name, (scalar.text != "any").then(|| scalar.text.clone())));
+    }
+    headers
+}
+
+/// Where requests go, how answers are kept, and what they touch. Without a `sound` path and host its parts are not
+/// known, and neither is whether a tag may use them.
+fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>, sound: bool) {
+    if let Some(index) = upstream(reader, table, scope.upstreams) {
+        route.upstream = index;
+    }
+    if let Some(read_only) = table.get("read_only").and_then(|node| reader.boolean(node)) {
+        route.read_only = read_only;
+    }
+    route.body_limit = table.get("body").and_then(|node| reader.size(node)).map(|size| size.value);
+    let words = [("refuse", AmbiguousPath::Refuse), ("pass", AmbiguousPath::Pass)];
+    if let Some(choice) = table.get("ambiguous_path").and_then(|node| reader.choice(node, &words)) {
+        route.ambiguous_path = choice;
+    }
+    let parts = part_names(route.host.as_ref(), &route.path);
+    if sound {
+        route.tags = table.get("tags").map(|node| tags(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+        route.purges =
+            table.get("purges").map(|node| purges(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+    }
+    if let Some(node) = table.get("purges").filter(|_| route.read_only) {
+        let message = "a route that is `read_only` changes nothing, so it purges nothing";
+        reader.error(Kind::Contradiction, node, message, "remove `purges` or `read_only`");
+    }
+    if let Some(rules) = table.get("query").and_then(|node| query::query(reader, node)) {
+        route.query = rules;
+    }
+    let before = reader.errors();
+    policy(reader, table, route, scope);
+    if sound && reader.errors() == before {
+        patient::check(reader, table, route);
+    }
+    let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
+    route.fingerprint = fingerprint::of(route, upstream, scope.around.identity);
+}
+
+fn upstream(reader: &mut Reader, table: Table<'_>, upstreams: &Upstreams<'_>) -> Option<usize> {
+    let names = upstreams.names.as_ref()?;
+    let Some(node) = table.get("upstream") else {
+        if names.len() > 1 {
+            let message = "the route does not say where its requests go, and there are several upstreams";
+            reader.missing(
+                table.node,
+                "upstream",
+                message,
+                format!("write upstream: {}", names.join(" or upstream: ")),
+            );
+        }
+        return Some(0);
+    };
+    let name = reader.text(node)?;
+    let found = names.iter().position(|other| *other == name);
+    if found.is_none() {
+        let hint = suggestion(name, names);
+        reader.error(Kind::UnknownName, node, format!("there is no upstream `{name}`"), hint);
+    }
+    found
+}
+
+fn suggestion(name: &str, names: &[&str]) -> String {
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("these exist: {}", names.join(", ")),
+    }
+}
+
+fn part_names(host: Option<&HostTemplate>, path: &PathTemplate) -> Vec<String> {
+    let in_host = match host {
+        Some(HostTemplate::Wildcard { part: Some(part), .. }) => Some(part.clone()),
+        _ => None,
+    };
+    let in_path = path.segments.iter().filter_map(|segment| match segment {
+        Segment::Part(_, name) => Some(name.clone()),
+        Segment::Literal(_) => None,
+    });
+    in_path.chain(in_host).collect()
+}
+
+fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>) {
+    let name = match table.get("policy") {
+        Some(node) => match reader.text(node) {
+            Some(name) => name,
+            None => return,
+        },
+        None => "pass",
+    };
+    route.policy_name = name.to_owned();
+    if BUILT_IN.contains(&name) {
+        route.caching = match name {
+            "origin" => Caching::Http(Credentials::AuthorizationAndCookies),
+            "rfc9111" => Caching::Http(Credentials::AuthorizationOnly),
+            _ => Caching::Pass,
+        };
+        overrides_nothing(reader, table, name);
+        return;
+    }
+    let Some(policies) = scope.policies else { return };
+    let Some(policy) = policies.iter().find(|policy| policy.name == name) else {
+        if let Some(node) = table.get("policy") {
+            let names: Vec<&str> = policies.iter().map(|policy| policy.name).chain(BUILT_IN).collect();
+            reader.error(Kind::UnknownName, node, format!("there is no policy `{name}`"), suggestion(name, &names));
+        }
+        return;
+    };
+    let parts: HashSet<String> = parts_of(table.node).into_iter().collect();
+    let before = reader.errors();
+    let mut own = policies::draft(reader, table, &scope.around, &parts);
+    own.vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    let whole = own.over(&policy.draft);
+    if reader.errors() != before || !policy.sound {
+        return;
+    }
+    whole.check(reader, &own);
+    if let Some(named) = whole.finish() {
+        route.caching = Caching::Named(named);
+    }
+}
+
+/// Built-in policies are what they are.
+fn overrides_nothing(reader: &mut Reader, table: Table<'_>, name: &str) {
+    let keys = policies::KEYS.iter().filter(|key| **key != "compress").chain(&["vary"]);
+    for key in keys {
+        let Some(node) = table.get(key) else { continue };
+        let place: Place = node.label();
+        let (message, hint) = if table.get("policy").is_some() {
+            (
+                format!("`{key}` cannot change the built-in policy `{name}`"),
+                "define a policy of your own in `policies`, and name it here".to_owned(),
+            )
+        } else {
+            (
+                format!("`{key}` does nothing on a route without a policy: its requests are passed through"),
+                "write policy: NAME, or remove it".to_owned(),
+            )
+        };
+        // A vary that is not available yet was not read, so it is not reported twice.
+        reader.push(Problem::error(Kind::Contradiction, place, &node.path, message).hint(hint));
+    }
+    if let Some(node) = table.get("query").filter(|_| name == "pass") {
+        let message = "`query` does nothing on a route whose requests are passed through";
+        reader.push(
+            Problem::error(Kind::Contradiction, node.label(), &node.path, message)
+                .hint("write policy: NAME, or remove it")
+                .warning(),
+        );
+    }
+    if let Some(node) = table.get("compress") {
+        // Only for its value: what is not available yet is said.
+        if !matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.text == "false") {
+            reader.not_yet(node, &node.path);
+        }
+    }
+}

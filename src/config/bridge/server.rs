@@ -1,0 +1,161 @@
+//! `server:` and `cache:`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::config::node::Node;
+use crate::config::problem::Kind;
+use crate::config::reader::Reader;
+use crate::config::units;
+use crate::edge::settings::{ServerLimits, ServerSettings};
+use crate::store::settings::{CacheMode, CacheSettings};
+
+/// Room for the head of any sane request.
+const LEAST_HEADER_BYTES: u64 = 8 << 10;
+const MOST_HEADER_BYTES: u64 = 1 << 20;
+const LEAST_MEMORY: u64 = 1 << 20;
+
+pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings {
+    let mut settings = ServerSettings {
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+        workers: None,
+        trusted_proxies: Vec::new(),
+        limits: ServerLimits::default(),
+    };
+    let known = ["listen", "workers", "trusted_proxies", "limits"];
+    let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure", "tls"])) else { return settings };
+    if let Some(listen) = table.get("listen").and_then(|node| addresses(reader, node)) {
+        settings.listen = listen;
+    }
+    settings.workers = table.get("workers").and_then(|node| workers(reader, node));
+    if let Some(items) = table.get("trusted_proxies").and_then(|node| reader.one_or_list(node)) {
+        settings.trusted_proxies = items.iter().filter_map(|item| network(reader, item)).collect();
+    }
+    if let Some(node) = table.get("limits") {
+        limits(reader, node, &mut settings.limits);
+    }
+    settings
+}
+
+fn addresses(reader: &mut Reader, node: &Node) -> Option<Vec<SocketAddr>> {
+    let items = reader.one_or_list(node)?;
+    if items.is_empty() {
+        reader.error(Kind::Missing, node, "`server.listen` is an empty list", "write listen: 127.0.0.1:8080");
+    }
+    let mut addresses = Vec::new();
+    for item in items {
+        let Some(address) = address(reader, item) else { continue };
+        if address.port() != 0 && addresses.contains(&address) {
+            reader.error(Kind::Duplicate, item, format!("`{address}` is listed twice"), "keep one of the two");
+        }
+        addresses.push(address);
+    }
+    Some(addresses)
+}
+
+pub(super) fn address(reader: &mut Reader, node: &Node) -> Option<SocketAddr> {
+    reader.parsed(node, "an address", "an address and a port, like 127.0.0.1:8080", |text| {
+        text.parse().map_err(|_| {
+            let port = text.strip_prefix(':').unwrap_or(text);
+            let hint = if port.parse::<u16>().is_ok() {
+                format!("write 127.0.0.1:{port}, or 0.0.0.0:{port} to be reached from other machines")
+            } else if let Some(port) = text.strip_prefix("localhost:") {
+                format!("write 127.0.0.1:{port}")
+            } else if let Some(port) = text.strip_prefix("*:") {
+                format!("write 0.0.0.0:{port}")
+            } else if let Ok(ip) = text.parse::<IpAddr>() {
+                format!("the port is missing: write {}", SocketAddr::new(ip, 8080))
+            } else {
+                "write an IP address and a port: 127.0.0.1:8080 or [::1]:8080".to_owned()
+            };
+            (format!("`{text}` is not an address to listen on"), hint)
+        })
+    })
+}
+
+fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {
+    let example = "auto or a number from 1 to 64";
+    let workers = reader.parsed(node, "a number of workers", example, |text| match text {
+        "auto" => Ok(None),
+        _ => match text.parse::<usize>() {
+            Ok(number @ 1..=64) => Ok(Some(number)),
+            _ => Err((format!("`{text}` is not a number of workers"), format!("write {example}"))),
+        },
+    });
+    workers.flatten()
+}
+
+fn network(reader: &mut Reader, node: &Node) -> Option<IpNet> {
+    let network = reader.parsed(node, "a network", "10.0.0.0/8", |text| {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(|network| network.trunc()).map_err(|_| {
+            (
+                format!("`{text}` is not a network"),
+                "write an address or a network: 10.0.0.7, 10.0.0.0/8 or fd00::/8".to_owned(),
+            )
+        })
+    })?;
+    if network.prefix_len() == 0 {
+        let message = format!("`{network}` trusts everybody: any client can then say where it comes from");
+        reader.warn(Kind::Unsafe, node, message, "name only the networks of your own proxies");
+    }
+    Some(network)
+}
+
+fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
+    let known = ["connections", "header_bytes", "headers", "body", "header_timeout", "idle_timeout"];
+    let Some(table) = reader.table(node, &known, &[]) else { return };
+    if let Some(count) = table.get("connections").and_then(|node| reader.count(node, 1, 1_000_000)) {
+        limits.connections = usize::try_from(count).unwrap_or(usize::MAX);
+    }
+    if let Some(count) = table.get("headers").and_then(|node| reader.count(node, 1, 1_000)) {
+        limits.headers = usize::try_from(count).unwrap_or(usize::MAX);
+    }
+    if let Some(size) = table.get("header_bytes").and_then(|node| reader.size(node)) {
+        if (LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&size.value) {
+            limits.header_bytes = usize::try_from(size.value).unwrap_or(usize::MAX);
+        } else {
+            reader.error(Kind::Value, size.node, "`header_bytes` must be from 8KiB to 1MiB", "write 32KiB");
+        }
+    }
+    if let Some(size) = table.get("body").and_then(|node| reader.size(node)) {
+        limits.body = size.value;
+    }
+    for (key, target) in [("header_timeout", &mut limits.header_timeout), ("idle_timeout", &mut limits.idle_timeout)] {
+        if let Some(time) = table.get(key).and_then(|node| reader.positive_duration(node, "write 10s or more")) {
+            *target = time.value;
+        }
+    }
+}
+
+pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
+    let mut settings = CacheSettings::default();
+    let known = ["mode", "memory", "max_object"];
+    let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
+    if let Some(node) = table.get("mode") {
+        let modes = [("serve", CacheMode::Serve), ("bypass", CacheMode::Bypass)];
+        settings.mode = reader.choice_so_far(node, &modes, &["shadow"]).unwrap_or_default();
+    }
+    if let Some(size) = table.get("memory").and_then(|node| reader.size(node)) {
+        if size.value < LEAST_MEMORY {
+            reader.error(Kind::Value, size.node, "`memory` must be 1MiB at least", "write 256MiB");
+        }
+        settings.memory = size.value;
+    }
+    settings.max_object = settings.max_object.min(settings.memory);
+    if let Some(size) = table.get("max_object").and_then(|node| reader.size(node)) {
+        if size.value > settings.memory {
+            let shown = units::show_size(settings.memory);
+            let message = format!("`max_object` is larger than `memory`, which is {shown}");
+            reader.error(
+                Kind::Contradiction,
+                size.node,
+                message,
+                format!("write {shown} or less, or give `memory` more"),
+            );
+        }
+        settings.max_object = size.value;
+    }
+    settings
+}

@@ -1,0 +1,127 @@
+//! A number that changes when anything does that decides which request an answer belongs to.
+//!
+//! It is part of every key, so that an entry which was made under other rules is a miss (COHERENCE rule 15). Lifetimes
+//! are not in it: a longer `ttl` makes nobody's answer somebody else's. The service's name is, because the same key at
+//! another service is another thing.
+
+use crate::identity::Identity;
+use crate::policy::{Caching, Credentials};
+use crate::query::{OtherQuery, QueryRule};
+use crate::route::{HostTemplate, PartKind, Route, Segment};
+use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+
+/// Changes with the meaning of what is written below.
+const VERSION: &str = "route 1";
+
+pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
+    let mut text = Canonical(VERSION.to_owned());
+    text.put("name", &route.name);
+    text.put("upstream", upstream);
+    host(&mut text, route.host.as_ref());
+    path(&mut text, route);
+    caching(&mut text, &route.caching);
+    query(&mut text, route);
+    route.tags.iter().for_each(|tag| self::tag(&mut text, "tag", tag));
+    for purge in &route.purges {
+        match purge {
+            PurgeTemplate::Tag(tag) => self::tag(&mut text, "purge", tag),
+            PurgeTemplate::Principal => text.put("purge principal", ""),
+        }
+    }
+    who(&mut text, identity);
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(text.0.as_bytes()).as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Fields with their lengths, so that no two routes have the same text.
+struct Canonical(String);
+
+impl Canonical {
+    fn put(&mut self, field: &str, value: &str) {
+        self.0.push_str(&format!("\n{field} {}:{value}", value.len()));
+    }
+}
+
+fn host(text: &mut Canonical, host: Option<&HostTemplate>) {
+    match host {
+        None => text.put("any host", ""),
+        Some(HostTemplate::Exact(host)) => text.put("host", host),
+        Some(HostTemplate::Wildcard { part, suffix }) => {
+            text.put("host below", suffix);
+            text.put("host part", part.as_deref().unwrap_or(""));
+        }
+    };
+}
+
+fn path(text: &mut Canonical, route: &Route) {
+    for segment in &route.path.segments {
+        match segment {
+            Segment::Literal(literal) => text.put("segment", literal),
+            Segment::Part(kind, name) => {
+                let kind = match kind {
+                    PartKind::Text => "text part",
+                    PartKind::Int => "int part",
+                    PartKind::Uuid => "uuid part",
+                    PartKind::Slug => "slug part",
+                };
+                text.put(kind, name)
+            }
+        };
+    }
+    text.put("rest", if route.path.rest { "yes" } else { "no" });
+}
+
+fn caching(text: &mut Canonical, caching: &Caching) {
+    match caching {
+        Caching::Pass => text.put("policy", "pass"),
+        Caching::Http(Credentials::AuthorizationAndCookies) => text.put("policy", "origin"),
+        Caching::Http(Credentials::AuthorizationOnly) => text.put("policy", "rfc9111"),
+        Caching::Named(policy) => {
+            text.put("share", policy.share.as_str());
+            policy.vary.iter().for_each(|name| text.put("vary", name.as_str()));
+        }
+    };
+}
+
+fn query(text: &mut Canonical, route: &Route) {
+    for (name, rule) in &route.query.rules {
+        let rule = match rule {
+            QueryRule::Any => "any".to_owned(),
+            QueryRule::Drop => "drop".to_owned(),
+            QueryRule::Pass => "pass".to_owned(),
+            QueryRule::Number { default, min, max } => {
+                let show = |number: &Option<i64>| number.map_or("none".to_owned(), |number| number.to_string());
+                format!("number {} {} {}", show(default), show(min), show(max))
+            }
+        };
+        text.put("parameter", name);
+        text.put("rule", &rule);
+    }
+    let other = match route.query.other {
+        OtherQuery::Any => "any",
+        OtherQuery::Drop => "drop",
+        OtherQuery::Pass => "pass",
+    };
+    text.put("other", other);
+}
+
+fn tag(text: &mut Canonical, field: &str, tag: &TagTemplate) {
+    text.put(field, &tag.pieces.len().to_string());
+    for piece in &tag.pieces {
+        match piece {
+            TagPiece::Text(piece) => text.put("text", piece),
+            TagPiece::Value(TagSource::Part(name)) => text.put("part", name),
+            TagPiece::Value(TagSource::Query(name)) => text.put("query", name),
+            TagPiece::Value(TagSource::Sent(fields)) => text.put("sent", &fields.join(".")),
+            TagPiece::Value(TagSource::Answer(fields)) => text.put("answer", &fields.join(".")),
+        };
+    }
+}
+
+fn who(text: &mut Canonical, identity: &Identity) {
+    text.put("authorization", if identity.authorization { "yes" } else { "no" });
+    identity.cookies.iter().for_each(|name| text.put("cookie", name));
+    identity.headers.iter().for_each(|name| text.put("header", name.as_str()));
+    identity.ignore_cookies.iter().for_each(|name| text.put("ignored", name));
+}

@@ -1,0 +1,158 @@
+//! `tests:` of the file: what a request would get, checked without a network.
+//!
+//! Only the comparing is here: what a request gets is the caller's to say.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use crate::config::problem::{Kind, Problem};
+use crate::config::reader::last_key;
+use crate::config::source::Place;
+use crate::config::units::show_duration;
+use crate::policy::Share;
+
+/// One entry of `tests:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfTest {
+    /// 1-based.
+    pub line: u32,
+    /// The request.
+    pub ask: Ask,
+    /// What it must get.
+    pub expect: Expect,
+}
+
+/// A request of a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub method: Method,
+    /// `http://clinic.example/…` names one; otherwise any.
+    pub host: Option<String>,
+    /// Path and query.
+    pub target: String,
+    /// Who asks; empty is nobody.
+    pub credentials: Vec<Credential>,
+}
+
+/// Something that the request of a test carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    Authorization(String),
+    Cookie(String, String),
+    Header(HeaderName, String),
+}
+
+/// What is expected; `None` is not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expect {
+    pub route: Option<Expected<String>>,
+    pub policy: Option<Expected<String>>,
+    pub share: Option<Expected<Share>>,
+    pub outcome: Option<Expected<Outcome>>,
+    /// The route's own tags for this request, in any order.
+    pub tags: Option<Expected<Vec<String>>>,
+    /// What this request purges if it succeeds, in any order.
+    pub purges: Option<Expected<Vec<String>>>,
+    pub ttl: Option<Expected<Duration>>,
+    /// Parameters that are keyed with this value; others may be there too.
+    pub query: Option<Expected<Vec<(String, String)>>>,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected<T> {
+    pub value: T,
+    pub(super) place: Place,
+    pub(super) path: String,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// To the origin, without the cache.
+    Pass,
+    /// Looked up in the cache.
+    Lookup,
+    /// Answered with an error.
+    Refuse,
+}
+
+impl Outcome {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Pass => "pass",
+            Outcome::Lookup => "lookup",
+            Outcome::Refuse => "refuse",
+        }
+    }
+}
+
+/// What a request gets by the settings at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// `None`: no route takes it.
+    pub route: Option<String>,
+    pub policy: Option<String>,
+    pub share: Option<Share>,
+    pub outcome: Outcome,
+    pub tags: Vec<String>,
+    pub purges: Vec<String>,
+    pub ttl: Option<Duration>,
+    /// The canonical query, decoded.
+    pub query: Vec<(String, String)>,
+}
+
+/// Asks `judge` about every test; where a verdict differs from what is expected, there is a problem.
+pub fn run(tests: &[SelfTest], judge: &dyn Fn(&Ask) -> Verdict) -> Vec<Problem> {
+    tests.iter().flat_map(|test| differences(&test.expect, &judge(&test.ask))).collect()
+}
+
+fn differences(expect: &Expect, verdict: &Verdict) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
+    compare(&mut problems, &expect.route, |wanted| {
+        (verdict.route.as_ref() != Some(wanted)).then(|| (wanted.clone(), name(&verdict.route)))
+    });
+    compare(&mut problems, &expect.policy, |wanted| {
+        (verdict.policy.as_ref() != Some(wanted)).then(|| (wanted.clone(), name(&verdict.policy)))
+    });
+    compare(&mut problems, &expect.share, |wanted| {
+        let got = verdict.share.map_or("none", Share::as_str);
+        (verdict.share != Some(*wanted)).then(|| (wanted.as_str().to_owned(), got.to_owned()))
+    });
+    compare(&mut problems, &expect.outcome, |wanted| {
+        (verdict.outcome != *wanted).then(|| (wanted.as_str().to_owned(), verdict.outcome.as_str().to_owned()))
+    });
+    compare(&mut problems, &expect.tags, |wanted| sets(wanted, &verdict.tags));
+    compare(&mut problems, &expect.purges, |wanted| sets(wanted, &verdict.purges));
+    compare(&mut problems, &expect.ttl, |wanted| {
+        let got = verdict.ttl.map_or("none".to_owned(), show_duration);
+        (verdict.ttl != Some(*wanted)).then(|| (show_duration(*wanted), got))
+    });
+    compare(&mut problems, &expect.query, |wanted| {
+        let missing = wanted.iter().find(|pair| !verdict.query.contains(pair))?;
+        let got = verdict.query.iter().find(|(name, _)| *name == missing.0).map_or("none", |(_, value)| value);
+        Some((format!("{}={}", missing.0, missing.1), format!("{}={got}", missing.0)))
+    });
+    problems
+}
+
+fn compare<T>(
+    problems: &mut Vec<Problem>,
+    expected: &Option<Expected<T>>,
+    differ: impl FnOnce(&T) -> Option<(String, String)>,
+) {
+    let Some(expected) = expected else { return };
+    if let Some((wanted, got)) = differ(&expected.value) {
+        let message = format!("`{}`: expected {wanted}, got {got}", last_key(&expected.path));
+        let problem = Problem::error(Kind::Contradiction, expected.place, &expected.path, message);
+        problems.push(problem.hint("correct the test, or the route that it is about"));
+    }
+}
+
+fn sets(wanted: &[String], got: &[String]) -> Option<(String, String)> {
+    let same = wanted.iter().all(|tag| got.contains(tag)) && got.iter().all(|tag| wanted.contains(tag));
+    (!same).then(|| (format!("[{}]", wanted.join(", ")), format!("[{}]", got.join(", "))))
+}

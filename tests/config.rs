@@ -1,0 +1,454 @@
+//! What a person sees who has written a configuration: every mistake, where it is, and what to write instead.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use stent::config::problem::{Kind, Severity};
+use stent::config::selftest::{self, Ask, Outcome, Verdict};
+use stent::config::{Loaded, Report, load, parse};
+
+fn no_vars(_: &str) -> Option<String> {
+    None
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
+    let entries = std::fs::read_dir(path).expect("the fixtures are in the repository");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn refused(text: &str) -> Report {
+    match parse("proxy.yaml", text, &no_vars) {
+        Ok(_) => panic!("accepted:\n{text}"),
+        Err(report) => report,
+    }
+}
+
+fn accepted(text: &str) -> Loaded {
+    parse("proxy.yaml", text, &no_vars).unwrap_or_else(|report| panic!("{report}"))
+}
+
+/// The smallest file with these policies and routes.
+fn with(policies: &str, routes: &str) -> String {
+    format!(
+        "identity: {{principal: [authorization, cookie.sessionid]}}\n\
+         upstreams: {{app: {{servers: [http://127.0.0.1:8000]}}}}\n\
+         policies: {policies}\n\
+         routes: {routes}\n"
+    )
+}
+
+#[test]
+fn every_broken_file_says_what_to_do() {
+    let vars = |name: &str| (name == "TIMEOUT").then(|| "s3cret-value".to_owned());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("config/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let files = names("broken");
+    assert!(files.len() > 25);
+    for file in files {
+        let text = fixture(&format!("broken/{file}"));
+        let Err(report) = parse(&file, &text, &vars) else { panic!("{file} was accepted") };
+        let shown = report.to_string();
+        for secret in ["hunter2", "correct-horse", "0123456789abcdef", "s3cret"] {
+            assert!(!shown.contains(secret), "{file} shows a secret:\n{shown}");
+        }
+        settings.bind(|| insta::assert_snapshot!(file.trim_end_matches(".yaml"), shown));
+    }
+}
+
+#[test]
+fn twelve_mistakes_are_twelve_errors() {
+    let report = refused(&fixture("broken/twelve.yaml"));
+    assert_eq!(report.errors().count(), 12, "{report}");
+    let mut lines: Vec<u32> = report.errors().map(|problem| problem.line).collect();
+    assert!(lines.is_sorted());
+    lines.dedup();
+    assert_eq!(lines.len(), 12, "one per line:\n{report}");
+}
+
+#[test]
+fn real_systems_need_only_what_is_not_available_yet() {
+    let files = names("systems");
+    assert_eq!(files.len(), 5);
+    for file in files {
+        let text = fixture(&format!("systems/{file}"));
+        let Err(report) = parse(&file, &text, &no_vars) else {
+            panic!("{file} was accepted: it uses what is not there yet")
+        };
+        assert!(report.only_not_yet(), "{report}");
+    }
+}
+
+#[test]
+fn every_word_of_the_vocabulary_is_known() {
+    let report = refused(&fixture("sketch.yaml"));
+    for problem in report.errors() {
+        // The one secret that the example reads is not on this machine.
+        let secret = problem.path == "admin.tokens.django.token.file";
+        assert!(problem.kind == Kind::NotYet || secret, "{report}");
+    }
+    let refused = report.errors().filter(|problem| problem.kind == Kind::NotYet).count();
+    assert!(refused > 25, "only {refused}:\n{report}");
+}
+
+#[test]
+fn what_is_not_available_yet_stands_apart() {
+    let only = refused(
+        "include: [a.yaml]\nupstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: a, path: /a}]\n",
+    );
+    assert!(only.only_not_yet(), "{only}");
+    let mixed =
+        refused("include: [a.yaml]\nupstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: a}]\n");
+    assert!(!mixed.only_not_yet(), "{mixed}");
+}
+
+#[test]
+fn every_key_that_is_available_arrives() {
+    let text = fixture("full.yaml");
+    let loaded = parse("tests/config/full.yaml", &text, &|name| (name == "BIND").then(|| "127.0.0.1".to_owned()))
+        .unwrap_or_else(|report| panic!("{report}"));
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("config/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("full", format!("{:#?}\n{:#?}", loaded.settings, loaded.tests)));
+    let admin = loaded.settings.admin.expect("the file has an admin section");
+    assert_eq!(admin.tokens[0].secret, "a-token-from-a-file-0123456789");
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let settings = accepted(&with("{}", "[{name: rest, path: /**}]")).settings;
+    assert_eq!(settings.server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
+    assert!(settings.admin.is_none());
+    assert_eq!((settings.cache.memory, settings.cache.max_object), (256 << 20, 8 << 20));
+    let app = &settings.upstreams[0];
+    let millis =
+        [app.connect_timeout, app.timeout, app.deadline, app.idle_timeout, app.max_life].map(|time| time.as_millis());
+    assert_eq!(millis, [1_000, 10_000, 30_000, 1_500, 3_600_000]);
+    assert_eq!((app.retries, app.max_connections, app.max_idle), (0, 100, 32));
+    assert_eq!(settings.routes[0].policy_name, "pass");
+}
+
+#[test]
+fn what_is_not_written_gives_way_to_what_is() {
+    let text = "cache: {memory: 4MiB}\nupstreams: {app: {servers: http://127.0.0.1:8000, timeout: 500ms, pool: {max: 5}}}\nroutes: [{name: a, path: /a}]\n";
+    let settings = accepted(text).settings;
+    assert_eq!(settings.cache.max_object, 4 << 20);
+    assert_eq!(settings.upstreams[0].connect_timeout.as_millis(), 500);
+    assert_eq!(settings.upstreams[0].max_idle, 5);
+}
+
+#[test]
+fn a_misspelt_key_is_not_missing_too() {
+    let check = |text: &str| {
+        let report = refused(text);
+        assert_eq!(report.errors().count(), 1, "{report}");
+        assert_eq!(report.problems[0].kind, Kind::UnknownKey, "{report}");
+    };
+    let app = "upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
+    check(&format!("{app}\nroutes: [{{name: a, pth: /a}}]\n"));
+    check(&format!("{app}\nroutes: [{{nmae: a, path: /a}}]\n"));
+    check(&format!("{app}\nruotes: [{{name: a, path: /a}}]\n"));
+    check(&format!("{app}\npolices: {{own: {{share: public}}}}\nroutes: [{{name: a, path: /a, policy: own}}]\n"));
+    check(&format!(
+        "{app}\nidentiy: {{principal: authorization}}\npolicies: {{own: {{share: principal}}}}\nroutes: [{{name: a, path: /a, policy: own}}]\n"
+    ));
+    check("upstreams: {app: {server: [http://127.0.0.1:8000]}}\nroutes: [{name: a, path: /a}]\n");
+    check("upstraems: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: a, path: /a, upstream: app}]\n");
+}
+
+#[test]
+fn a_path_that_cannot_be_read_hides_no_other_mistake() {
+    let routes = "[{name: a, path: \"/a/{id}\", policy: non, tags: [a:<id>], body: 5, upstream: other, purges: [b:<id>]}]\n\
+                  tests: [{ask: GET /a/7, expect: {route: a}}]";
+    let report = refused(&with("{own: {share: public}}", routes));
+    let paths: Vec<&str> = report.errors().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["routes[0].path", "routes[0].policy", "routes[0].body", "routes[0].upstream"], "{report}");
+}
+
+#[test]
+fn what_depends_on_a_missing_variable_is_not_reported_too() {
+    let check = |text: &str| {
+        let report = refused(text);
+        assert_eq!(report.errors().count(), 1, "{report}");
+        assert!(report.to_string().contains("variable NONE is not set"), "{report}");
+    };
+    let app = "upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
+    check(&format!(
+        "identity: {{principal: \"${{NONE}}\"}}\n{app}\npolicies: {{own: {{share: principal}}}}\nroutes: [{{name: a, path: /a, policy: own}}]\n"
+    ));
+    check(&with("{own: {share: \"${NONE}\"}}", "[{name: a, path: /patients, policy: own}]"));
+    check(&with("{own: {share: public}}", "[{name: a, path: \"${NONE}\", tags: [a:<id>]}, {name: b, path: /}]"));
+    check(&with("{own: {share: public}}", "[{name: a, path: /a, methods: \"${NONE}\"}, {name: b, path: /a}]"));
+    check(&with("{own: {share: public}}", "[{name: \"${NONE}\", path: /a}]"));
+    check(&with("\"${NONE}\"", "[{name: a, path: /a, policy: own}]"));
+    check("upstreams: {app: {servers: \"${NONE}\"}}\nroutes: [{name: a, path: /a}]\n");
+    check("upstreams: \"${NONE}\"\nroutes: [{name: a, path: /a, upstream: b}]\n");
+    check(&format!("admin: {{listen: 0.0.0.0:9090, tokens: \"${{NONE}}\"}}\n{app}\nroutes: [{{name: a, path: /a}}]\n"));
+}
+
+#[test]
+fn a_secret_file_is_read_and_trimmed_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("proxy.yaml");
+    let text = "admin: {listen: 127.0.0.1:0, tokens: {ops: {token: {file: token}, may: [read, purge]}}}\n\
+                upstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: a, path: /a}]\n";
+    std::fs::write(&file, text).expect("writable");
+    let secret = |content: &str| {
+        std::fs::write(folder.path().join("token"), content).expect("writable");
+        load(&file, &no_vars).map(|loaded| loaded.settings.admin.expect("an admin section").tokens[0].secret.clone())
+    };
+    assert_eq!(secret("0123456789abcdefgh\n").ok().as_deref(), Some("0123456789abcdefgh"));
+    assert_eq!(secret("0123456789abcdefgh\r\n").ok().as_deref(), Some("0123456789abcdefgh"));
+    assert_eq!(secret("0123456789abcdefgh").ok().as_deref(), Some("0123456789abcdefgh"));
+    for (content, wanted) in
+        [("\n", "is empty"), ("", "is empty"), ("short\n", "fewer than 16"), ("0123456789abcdef\n\n", "cannot carry")]
+    {
+        let report = secret(content).expect_err(content);
+        assert!(report.to_string().contains(wanted), "{report}");
+    }
+    std::fs::remove_file(folder.path().join("token")).expect("it was written above");
+    let report = load(&file, &no_vars).expect_err("the secret is gone");
+    assert!(report.to_string().contains("there is no such file"), "{report}");
+}
+
+#[test]
+fn a_secret_is_in_no_message() {
+    let secret = "correct-horse-battery-staple";
+    let app = "upstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: a, path: /a}]\n";
+    for tokens in [
+        format!("{{ops: {{token: {secret}, token: {secret}, may: [read]}}}}"),
+        format!("{{ops: {{token: *{secret}, may: [read]}}}}"),
+        format!("{{ops: {{token: &{secret} x, may: [read]}}}}"),
+        format!("{{ops: {{token: !{secret} x, may: [read]}}}}"),
+        format!("{{ops: {{token: @{secret}, may: [read]}}}}"),
+        format!("{{ops: {{token: [{secret}], may: [read]}}}}"),
+        format!("{{ops: {{token: \"{secret} ü\", may: [read]}}}}"),
+        format!("{{ops: {{token: {{file: x, flie: {secret}}}, may: [read]}}}}"),
+        format!("{{ops: {secret}}}"),
+        format!("[{secret}]"),
+        format!("{{ops: {{token: \"${{NONE:-{secret} ü}}\", may: [read]}}}}"),
+        format!("{{ops: {{token: {secret}, may: [read]}}, other: {{token: {secret}, may: [read]}}}}"),
+    ] {
+        let report = refused(&format!("admin:\n  listen: 127.0.0.1:0\n  tokens: {tokens}\n{app}"));
+        let json = serde_json::to_string(&report).expect("a report is plain data");
+        assert!(!report.to_string().contains(secret), "{report}");
+        assert!(!json.contains(secret), "{json}");
+    }
+}
+
+#[test]
+fn what_a_variable_holds_is_in_no_message() {
+    let vars = |name: &str| (name == "WRONG").then(|| "s3cret-value".to_owned());
+    let text = with(
+        "{p: {share: \"${WRONG}\", ttl: \"${WRONG}\", vary: {headers: [\"${WRONG} x\"]}}}",
+        "[{name: \"${WRONG}/\", path: \"${WRONG}\", upstream: \"${WRONG}\", tags: [\"<${WRONG}>\"]}]",
+    );
+    let Err(report) = parse("proxy.yaml", &text, &vars) else { panic!("accepted:\n{text}") };
+    assert!(report.errors().count() >= 6, "{report}");
+    assert!(!report.to_string().contains("s3cret"), "{report}");
+    assert!(report.to_string().contains("there is no upstream `${WRONG}`"), "{report}");
+}
+
+#[test]
+fn a_report_is_also_for_machines_and_terminals() {
+    let report = refused("upstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes:\n  - {name: a, path: a}\n");
+    let json = serde_json::to_value(&report).expect("a report is plain data");
+    let wanted = serde_json::json!({
+        "file": "proxy.yaml",
+        "problems": [{
+            "severity": "error", "kind": "value", "line": 3, "column": 21, "path": "routes[0].path",
+            "message": "`a` does not begin with `/`", "hint": "write /a", "related": null,
+        }],
+    });
+    assert_eq!(json, wanted);
+    assert!(report.render(true).contains("\x1b[1;31m"));
+    assert!(!report.render(false).contains('\x1b'));
+    let hostile =
+        refused("upstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: \"a\\e[2J\", path: /a}]\n");
+    assert!(!hostile.to_string().contains('\x1b'), "a file cannot drive the terminal");
+}
+
+#[test]
+fn warnings_do_not_refuse_a_file() {
+    let loaded = accepted(
+        "upstreams: {app: {servers: [http://127.0.0.1:8000], timeout: 10s, deadline: 15s, retries: 2}}\nroutes: [{name: a, path: /a}]\n",
+    );
+    assert_eq!(loaded.warnings.len(), 1);
+    assert_eq!(loaded.warnings[0].severity, Severity::Warning);
+    let shown = loaded.report(loaded.warnings.clone()).to_string();
+    assert!(shown.starts_with("proxy.yaml:1:") && shown.contains("warning:") && shown.contains("^^^"), "{shown}");
+}
+
+#[test]
+fn who_may_share_what() {
+    let check = |policy: &str, route: &str, wanted: Option<Kind>| {
+        let text = with(&format!("{{p: {policy}}}"), &format!("[{{name: r, {route}, policy: p}}]"));
+        let kinds: Vec<Kind> = match parse("proxy.yaml", &text, &no_vars) {
+            Ok(_) => Vec::new(),
+            Err(report) => report.errors().map(|problem| problem.kind).collect(),
+        };
+        assert_eq!(kinds, wanted.into_iter().collect::<Vec<Kind>>(), "{text}");
+    };
+    check("{share: public}", "path: /media/medications/<int:id>/<file>, tags: [medication:<id>]", None);
+    check("{share: principal}", "path: /api/patients/<int:id>, tags: [patient:<id>]", None);
+    check("{share: public}", "path: /api/patients/<int:id>", Some(Kind::Unsafe));
+    check("{share: anonymous}", "path: /api/patients/<int:id>", Some(Kind::Unsafe));
+    check("{share: public}", "path: /x/<int:id>, tags: [encounter:<id>]", Some(Kind::Unsafe));
+    check("{share: public}", "path: /x, purges: [prescriptions:*]", Some(Kind::Unsafe));
+    check("{share: public}", "path: /x, purges: [principal]", Some(Kind::Unsafe));
+    check("{share: anonymous}", "path: /x, purges: [principal]", None);
+    check("{share: [tenant]}", "path: /x/<tenant>", Some(Kind::Unsafe));
+    check("{share: tenant}", "path: /x/<tenant>", Some(Kind::Unsafe));
+    check("{share: [host.name]}", "path: /x", Some(Kind::Unsafe));
+    check("{share: [jwt.tenant]}", "path: /x", Some(Kind::NotYet));
+    check("{share: [tenant]}", "path: /x", Some(Kind::NotYet));
+    check("{share: permitted}", "path: /api/patients/<int:id>, share: public", Some(Kind::NotYet));
+    check("{share: public}", "path: /x, share: [tenant]", Some(Kind::NotYet));
+    check("{share: public}", "path: /x/<tenant>, share: [tenant]", Some(Kind::Unsafe));
+}
+
+#[test]
+fn a_fingerprint_changes_with_the_key_and_not_with_lifetimes() {
+    let of = |policy: &str, route: &str| {
+        let text = with(&format!("{{p: {policy}}}"), &format!("[{{name: r, policy: p, {route}}}]"));
+        accepted(&text).settings.routes[0].fingerprint
+    };
+    let base = of("{share: principal, ttl: 5m}", "path: /a/<id>, tags: [a:<id>]");
+    assert_eq!(base, of("{share: principal, ttl: 5m}", "path: /a/<id>, tags: [a:<id>]"));
+    assert_eq!(
+        base,
+        of("{share: principal, ttl: 1h, ceiling: 2h, stale_if_error: 1d}", "path: /a/<id>, tags: [a:<id>]")
+    );
+    let others = [
+        of("{share: anonymous, ttl: 5m}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, vary: {headers: [x-a]}}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal}", "path: /a/<int:id>, tags: [a:<id>]"),
+        of("{share: principal}", "path: /a/<id>/**, tags: [a:<id>]"),
+        of("{share: principal}", "path: /a/<id>, tags: [b:<id>]"),
+        of("{share: principal}", "path: /a/<id>, purges: [a:<id>]"),
+        of("{share: principal}", "path: /a/<id>, tags: [a:<id>], host: a.example"),
+        of("{share: principal}", "path: /a/<id>, tags: [a:<id>], query: {page: any}"),
+        of("{share: principal}", "path: /a/<id>, tags: [a:<id>], query: {page: drop}"),
+    ];
+    for (index, other) in others.iter().enumerate() {
+        assert_ne!(*other, base, "{index}");
+        assert!(!others[index + 1..].contains(other), "{index}");
+    }
+}
+
+#[test]
+fn the_files_own_tests_say_what_differs() {
+    let routes = "[{name: list, path: /list, policy: own, tags: [list]}]\n\
+                  tests:\n  \
+                  - ask: GET http://Clinic.example/list?page=2\n    \
+                    as: {cookie.sessionid: a, authorization: Bearer b, header.x-app: c}\n    \
+                    expect: {route: list, policy: own, share: principal, outcome: lookup, tags: [list, all], purges: [], ttl: 5m, query: {page: 3}}\n";
+    let loaded = accepted(&with("{own: {share: principal, ttl: 5m}}", routes));
+    let judge = |ask: &Ask| {
+        assert_eq!((ask.host.as_deref(), ask.target.as_str()), (Some("clinic.example"), "/list?page=2"));
+        assert_eq!(ask.credentials.len(), 3);
+        Verdict {
+            route: Some("list".to_owned()),
+            policy: Some("own".to_owned()),
+            share: None,
+            outcome: Outcome::Pass,
+            tags: vec!["list".to_owned()],
+            purges: Vec::new(),
+            ttl: Some(std::time::Duration::from_secs(60)),
+            query: vec![("page".to_owned(), "2".to_owned())],
+        }
+    };
+    let report = loaded.report(selftest::run(&loaded.tests, &judge));
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("config/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("selftest", report.to_string()));
+    assert_eq!(report.errors().count(), 5, "{report}");
+}
+
+#[test]
+fn bounds_hold() {
+    let large = format!("a: {}\n", "x".repeat(1 << 20));
+    assert!(refused(&large).to_string().contains("larger than 1 MiB"));
+    let deep = format!("a: {}{}\n", "[".repeat(100), "]".repeat(100));
+    assert!(refused(&deep).to_string().contains("nested too deeply"));
+    let many = format!("a: [{}]\n", "1,".repeat(300_000));
+    assert!(refused(&many).to_string().contains("more than 200000 values"));
+    let wide: String = (0..60_000).map(|number| format!("k{number}: 1\n")).collect();
+    assert_eq!(refused(&wide).errors().count(), 60_002);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = load(&folder.path().join("none.yaml"), &no_vars).expect_err("it does not exist");
+    assert!(report.to_string().contains("there is no such file"), "{report}");
+    assert!(load(folder.path(), &no_vars).is_err());
+    let binary = folder.path().join("binary.yaml");
+    std::fs::write(&binary, [0xff, 0xfe, 0x00]).expect("writable");
+    let report = load(&binary, &no_vars).expect_err("it is not text");
+    assert!(report.to_string().contains("not text in UTF-8"), "{report}");
+}
+
+/// Something to render exercises every place that a problem has.
+fn survives(text: &str) {
+    let vars = |name: &str| name.len().is_multiple_of(2).then(|| format!("${{{name}}}"));
+    match parse("proxy.yaml", text, &vars) {
+        Ok(loaded) => drop(loaded.report(loaded.warnings.clone()).render(true)),
+        Err(report) => {
+            assert!(report.errors().next().is_some());
+            for problem in &report.problems {
+                let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+                assert!(problem.line <= lines.max(1), "line {} of {lines}: {}", problem.line, problem.message);
+            }
+            drop(report.render(true));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_panics(text in any::<String>()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn no_text_of_yaml_characters_panics(text in "[-a-c0-9:,{}\\[\\]&*!|>'\"%@`#?<~$ \\n\\t]{0,80}") {
+        survives(&text);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        survives(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_panics(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), "[-:,{}\\[\\]&*!'\"%@<>$ \\n\\ta0é]{0,3}", 0usize..6), 1..6),
+        file in prop::sample::select(vec!["full.yaml", "sketch.yaml", "systems/medguard.yaml", "broken/twelve.yaml"]),
+    ) {
+        let mut characters: Vec<char> = fixture(file).chars().collect();
+        for (index, inserted, removed) in changes {
+            let start = index.index(characters.len() + 1);
+            let end = (start + removed).min(characters.len());
+            characters.splice(start..end, inserted.chars());
+        }
+        survives(&characters.into_iter().collect::<String>());
+    }
+}
