@@ -2,8 +2,10 @@
 pub mod admin;
 pub mod app;
 pub mod body;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod edge;
 pub mod entry;
 pub mod failure;

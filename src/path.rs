@@ -38,13 +38,13 @@ impl Ambiguity {
     /// One spelling for the answer, the log and the reason.
     pub fn as_str(self) -> &'static str {
         match self {
-            Ambiguity::EncodedSlash => "encoded slash",
+            Ambiguity::EncodedSlash => "encoded-slash",
             Ambiguity::Backslash => "backslash",
-            Ambiguity::EncodedControl => "encoded control character",
-            Ambiguity::EmptySegment => "empty segment",
-            Ambiguity::DotParameter => "dot segment with a parameter",
-            Ambiguity::BrokenEscape => "broken percent-encoding",
-            Ambiguity::NotAscii => "bytes that a path may not contain",
+            Ambiguity::EncodedControl => "encoded-control-character",
+            Ambiguity::EmptySegment => "empty-segment",
+            Ambiguity::DotParameter => "dot-segment-parameter",
+            Ambiguity::BrokenEscape => "broken-percent-encoding",
+            Ambiguity::NotAscii => "not-ascii",
         }
     }
 }

@@ -55,6 +55,13 @@ impl Place {
         Ok(())
     }
 
+    /// The tags that the route's templates give before there is an answer.
+    pub fn known_tags(&self, route: &Route) -> Vec<String> {
+        let values = ExchangeValues { route, place: self, sent: None, answer: None };
+        let known = route.tags.iter().filter(|template| !template.needs_answer());
+        known.flat_map(|template| template.tags(&values).unwrap_or_default()).collect()
+    }
+
     /// The names that a write purges by the route's templates: its `tags` and its `purges`. What cannot be told widens.
     pub fn purged(&self, route: &Route, sent: Option<&Value>, answer: Option<&Value>) -> Vec<String> {
         let values = ExchangeValues { route, place: self, sent, answer };

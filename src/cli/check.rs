@@ -1,0 +1,158 @@
+//! `stent check`: everything wrong with a file in one run, and the file's own tests, offline.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use super::{ConfigArgs, terminal};
+use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
+use crate::config::{Loaded, Report, selftest};
+use crate::fetch::tags::Place;
+use crate::key::Scheme;
+use crate::path::RequestPath;
+use crate::policy::Caching;
+use crate::policy::plan::{Asked, BodyPresence, Plan, PrincipalKey, plan};
+use crate::route::{AmbiguousPath, Router, Target};
+use crate::tag::PurgeTemplate;
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(args: &CheckArgs) -> ExitCode {
+    let path = &args.config.config;
+    let (report, loaded) = match crate::config::load(path, &|name| std::env::var(name).ok()) {
+        Ok(loaded) => {
+            let mut problems = loaded.warnings.clone();
+            problems.extend(run_tests(&loaded));
+            (loaded.report(problems), Some(loaded))
+        }
+        Err(report) => (report, None),
+    };
+    let errors = report.errors().count();
+    if args.json {
+        println!("{}", serde_json::to_string(&report).unwrap_or_default());
+    } else {
+        print(&report, loaded.as_ref(), errors, &path.display().to_string());
+    }
+    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print(report: &Report, loaded: Option<&Loaded>, errors: usize, file: &str) {
+    eprint!("{}", report.render(terminal::stderr_has_colour()));
+    match loaded {
+        Some(loaded) if errors == 0 => {
+            let (routes, tests) = (loaded.settings.routes.len(), loaded.tests.len());
+            println!("{file}: fine; {routes} routes, {tests} tests passed");
+        }
+        _ => eprintln!("{file}: {errors} error{}", if errors == 1 { "" } else { "s" }),
+    }
+}
+
+fn run_tests(loaded: &Loaded) -> Vec<crate::config::Problem> {
+    let router = Router::new(loaded.settings.routes.clone());
+    selftest::run(&loaded.tests, &|ask| judge(ask, loaded, &router))
+}
+
+/// What a request would get, by the functions that serve.
+fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
+    let headers = headers(ask);
+    let (path, query) = ask.target.split_once('?').map_or((ask.target.as_str(), None), |(p, q)| (p, Some(q)));
+    let path = RequestPath::new(path);
+    let authority = ask.host.clone().unwrap_or_else(|| "localhost".to_owned()).to_ascii_lowercase();
+    let host = crate::edge::incoming::without_port(&authority);
+    let found = router.find(Target { host, path: &path.text, method: &ask.method, headers: &headers });
+    let nothing = Verdict {
+        route: None,
+        policy: None,
+        share: None,
+        outcome: Outcome::Refuse,
+        tags: Vec::new(),
+        purges: Vec::new(),
+        ttl: None,
+        query: Vec::new(),
+    };
+    let Some((_, route)) = found else { return nothing };
+    let asked = Asked {
+        method: &ask.method,
+        scheme: Scheme::Http,
+        authority: &authority,
+        forwarded_host: None,
+        path: &path.text,
+        query,
+        headers: &headers,
+        body: BodyPresence::Absent,
+    };
+    let planned = match (path.ambiguity, route.ambiguous_path) {
+        (Some(_), AmbiguousPath::Refuse) => None,
+        (Some(_), AmbiguousPath::Pass) => Some(None),
+        (None, _) => match plan(&asked, route, &loaded.settings.identity, &PrincipalKey([0; 32])) {
+            Plan::Lookup(lookup) => Some(Some(lookup)),
+            Plan::Pass(_) => Some(None),
+        },
+    };
+    let (outcome, keyed) = match planned {
+        None => (Outcome::Refuse, String::new()),
+        Some(None) => (Outcome::Pass, query.unwrap_or("").to_owned()),
+        Some(Some(lookup)) => (Outcome::Lookup, lookup.query),
+    };
+    let place = Place {
+        authority: authority.clone(),
+        path: path.text.clone().into_owned(),
+        query: keyed.clone(),
+        principal: Vec::new(),
+    };
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&ask.method);
+    let mut purges = Vec::new();
+    if !safe && !route.read_only {
+        purges = place.purged(route, None, None);
+        purges.extend(route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned()));
+    }
+    let named = match &route.caching {
+        Caching::Named(policy) => Some(policy),
+        _ => None,
+    };
+    Verdict {
+        route: Some(route.name.clone()),
+        policy: Some(route.policy_name.clone()),
+        share: named.map(|policy| policy.share),
+        outcome,
+        tags: place.known_tags(route),
+        purges,
+        ttl: named.and_then(|policy| policy.ttl),
+        query: pairs(&keyed),
+    }
+}
+
+fn headers(ask: &Ask) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut cookies = Vec::new();
+    let mut add = |name: HeaderName, value: &str| {
+        headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+    };
+    for credential in &ask.credentials {
+        match credential {
+            Credential::Authorization(value) => add(header::AUTHORIZATION, value),
+            Credential::Header(name, value) => add(name.clone(), value),
+            Credential::Cookie(name, value) => cookies.push(format!("{name}={value}")),
+        }
+    }
+    if !cookies.is_empty() {
+        add(header::COOKIE, &cookies.join("; "));
+    }
+    headers
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
+    let tokens = query.split('&').filter(|token| !token.is_empty());
+    tokens
+        .map(|token| token.split_once('=').unwrap_or((token, "")))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! The command line: what a person types, and what they see.
+
+mod check;
+mod healthcheck;
+pub(crate) mod http;
+mod init;
+mod purge;
+pub(crate) mod run;
+pub mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Loaded;
+
+#[derive(Parser)]
+#[command(
+    name = "stent",
+    version,
+    about = "A caching reverse proxy for backends that nobody can rewrite",
+    after_help = "First steps:\n  \
+        stent demo                                  see MISS, HIT, purge and MISS on a sample clinic\n  \
+        stent init --django http://127.0.0.1:8000   write a safe proxy.yaml for a Django backend\n  \
+        stent check                                 read proxy.yaml and run the tests in it\n  \
+        stent run                                   serve by it\n  \
+        stent purge patient:7                       let go of what is tagged patient:7"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve by a proxy.yaml until stopped
+    #[command(
+        after_help = "Prints one line per listener once it listens. SIGTERM and Ctrl-C stop accepting, finish what is in \
+        flight and exit with 0."
+    )]
+    Run(ConfigArgs),
+    /// Read a proxy.yaml, name everything wrong with it, and run the tests in it; exits with 0 or 1
+    #[command(after_help = "No network is touched. The tests are the file's own `tests:`.")]
+    Check(check::CheckArgs),
+    /// Purge by tag, URL or path prefix, or everything
+    Purge(purge::PurgeArgs),
+    /// A sample clinic with Stent in front, and a walk through MISS, HIT and purge
+    Demo(crate::demo::DemoArgs),
+    /// Write a safe proxy.yaml to begin with
+    Init(init::InitArgs),
+    /// Ask a running process whether it is ready; exits with 0 or 1
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the version
+    Version {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which configuration.
+#[derive(Args, Clone)]
+pub struct ConfigArgs {
+    /// The configuration
+    #[arg(long, short, default_value = "proxy.yaml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Purge(args) => purge::purge(&args),
+        Command::Demo(args) => crate::demo::demo(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Healthcheck(args) => healthcheck::healthcheck(&args),
+        Command::Version { json } => version(json),
+    }
+}
+
+fn version(json: bool) -> ExitCode {
+    let version = env!("CARGO_PKG_VERSION");
+    match json {
+        true => println!("{}", serde_json::json!({"name": "stent", "version": version})),
+        false => println!("stent {version}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Loads a configuration, or prints all that is wrong with it.
+fn load(args: &ConfigArgs) -> Option<Loaded> {
+    let loaded = crate::config::load(&args.config, &|name| std::env::var(name).ok());
+    match loaded {
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                eprint!("{}", loaded.report(loaded.warnings.clone()).render(terminal::stderr_has_colour()));
+            }
+            Some(loaded)
+        }
+        Err(report) => {
+            eprint!("{}", report.render(terminal::stderr_has_colour()));
+            let errors = report.errors().count();
+            eprintln!("{}: {errors} error{}", args.config.display(), if errors == 1 { "" } else { "s" });
+            if !args.config.exists() {
+                eprintln!("To begin: stent init --django http://127.0.0.1:8000, or --fastapi; or see stent demo.");
+            }
+            None
+        }
+    }
+}
+
+/// Says what went wrong and fails.
+fn fail(message: impl std::fmt::Display) -> ExitCode {
+    eprintln!("stent: {message}");
+    ExitCode::FAILURE
+}

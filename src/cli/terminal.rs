@@ -1,0 +1,18 @@
+//! Whether a person is looking, and whether they see colours.
+
+use std::io::IsTerminal;
+
+/// Standard error is a terminal, and nobody asked for no colour.
+pub fn stderr_has_colour() -> bool {
+    allowed() && std::io::stderr().is_terminal()
+}
+
+/// Standard output is a terminal, and nobody asked for no colour.
+pub fn stdout_has_colour() -> bool {
+    allowed() && std::io::stdout().is_terminal()
+}
+
+/// The convention of `NO_COLOR`: set and not empty.
+fn allowed() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
