@@ -26,6 +26,21 @@ impl Place {
     }
 }
 
+/// The lines as the parser counts them: a carriage return alone ends one too.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text).filter(|text| !text.is_empty());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r']) else {
+            rest = None;
+            return Some(text);
+        };
+        let broken = if text[end..].starts_with("\r\n") { end + 2 } else { end + 1 };
+        rest = Some(&text[broken..]).filter(|rest| !rest.is_empty());
+        Some(&text[..end])
+    })
+}
+
 fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -44,7 +59,7 @@ impl Source {
     pub(super) fn new(file: &str, text: &str) -> Source {
         // A byte order mark is not a character of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Source { file: file.to_owned(), lines: text.lines().map(str::to_owned).collect() }
+        Source { file: file.to_owned(), lines: lines(text).map(str::to_owned).collect() }
     }
 
     /// The line, 1-based.
@@ -93,4 +108,19 @@ pub(super) fn may_hold_secret(line: &str) -> bool {
 fn blotted(line: &str, from: usize, to: usize) -> String {
     let blot = |(index, c): (usize, char)| if index >= from && index < to && !c.is_whitespace() { '•' } else { c };
     line.chars().enumerate().map(blot).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_as_the_parser_ends_them() {
+        let check = |text: &str, wanted: &[&str]| assert_eq!(lines(text).collect::<Vec<_>>(), wanted, "{text:?}");
+        check("", &[]);
+        check("a", &["a"]);
+        check("a\nb\n", &["a", "b"]);
+        check("a\r\nb\rc\n\nd", &["a", "b", "c", "", "d"]);
+        check("\n", &[""]);
+    }
 }

@@ -6,7 +6,7 @@
 use serde_yaml::granit_parser::ErrorKind;
 
 use crate::config::problem::{Kind, Problem};
-use crate::config::source::{Place, may_hold_secret};
+use crate::config::source::{Place, lines, may_hold_secret};
 
 /// The problem behind `error`, which the parser met at `at`. `brackets` are those still open there, outermost first.
 pub(super) fn explain(error: &ErrorKind, at: Place, text: &str, brackets: &[Place]) -> Problem {
@@ -231,7 +231,7 @@ fn first_char(value: &str) -> char {
 
 fn line_of(text: &str, number: u32) -> &str {
     let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-    text.lines().nth(index).unwrap_or("")
+    lines(text).nth(index).unwrap_or("")
 }
 
 fn char_at(text: &str, place: Place) -> Option<char> {
@@ -241,7 +241,7 @@ fn char_at(text: &str, place: Place) -> Option<char> {
 
 /// The parser may stop behind the last line; a person looks at the last one that has something on it.
 fn within(at: Place, text: &str) -> Place {
-    let lines = u32::try_from(text.trim_end().lines().count()).unwrap_or(u32::MAX).max(1);
+    let lines = u32::try_from(lines(text.trim_end()).count()).unwrap_or(u32::MAX).max(1);
     if at.line <= lines {
         return at;
     }

@@ -6,7 +6,7 @@
 use http::HeaderName;
 
 use crate::config::node::Node;
-use crate::config::problem::Kind;
+use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::config::source::Place;
 use crate::route::{HostTemplate, PartKind, PathTemplate, Route, Segment};
@@ -27,7 +27,7 @@ impl Earlier {
             let message =
                 format!("the route `{}` can never match: `{name}` in line {line} takes all its requests", route.name);
             let hint = format!("move it above `{name}`, or remove one of the two");
-            let problem = crate::config::problem::Problem::error(Kind::Contradiction, at.place, &at.path, message);
+            let problem = Problem::error(Kind::Contradiction, at.place, &at.path, message);
             reader.push(problem.hint(hint).related(*place, format!("`{name}` takes {}", earlier.path.text)));
         }
         self.routes.push((route.clone(), at.place));

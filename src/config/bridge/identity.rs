@@ -13,12 +13,12 @@ use crate::identity::Identity;
 /// merely claims is refused with its true reason, and a tag that uses a facet is not called unknown.
 #[derive(Debug, Default)]
 pub(super) struct Facets {
-    sources: HashMap<String, Source>,
+    sources: HashMap<String, FacetSource>,
 }
 
 /// Where a facet comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum FacetSource {
     /// A verified token, a client certificate, the origin's own answer or a trusted proxy.
     Proven,
     /// The host, the path or a header: whoever asks writes what he likes.
@@ -26,7 +26,7 @@ pub(super) enum Source {
 }
 
 impl Facets {
-    pub(super) fn source(&self, name: &str) -> Option<Source> {
+    pub(super) fn source(&self, name: &str) -> Option<FacetSource> {
         self.sources.get(name).copied().or_else(|| source(name))
     }
 
@@ -35,10 +35,10 @@ impl Facets {
     }
 }
 
-fn source(text: &str) -> Option<Source> {
+fn source(text: &str) -> Option<FacetSource> {
     match text.split_once('.')?.0 {
-        "jwt" | "cert" | "access" | "trusted" => Some(Source::Proven),
-        "host" | "path" | "header" | "query" | "cookie" => Some(Source::Claimed),
+        "jwt" | "cert" | "access" | "trusted" => Some(FacetSource::Proven),
+        "host" | "path" | "header" | "query" | "cookie" => Some(FacetSource::Claimed),
         _ => None,
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn identity(reader: &mut Reader, node: Option<&Node>) -> (Identity, F
     if let Some(Node { kind: NodeKind::Map(entries), .. }) = table.get("facets") {
         for (name, value) in entries {
             let text = if let NodeKind::Scalar(scalar) = &value.kind { scalar.text.as_str() } else { "" };
-            facets.sources.insert(name.text.clone(), source(text).unwrap_or(Source::Proven));
+            facets.sources.insert(name.text.clone(), source(text).unwrap_or(FacetSource::Proven));
         }
     }
     for item in table.get("principal").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {

@@ -10,7 +10,8 @@
 //!    with or without these.
 //! 2. `share: public` is refused when the route's `purges` hold `principal`: what changes with who is signed in is not
 //!    everybody's.
-//! 3. `<int:id>` alone says nothing: `/media/medications/<int:id>/<file>` with the tag `medication:<id>` may be public.
+//! 3. `share: public` on `/**` is a warning: it takes whatever the routes above leave, known or not.
+//! 4. `<int:id>` alone says nothing: `/media/medications/<int:id>/<file>` with the tag `medication:<id>` may be public.
 
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
@@ -45,6 +46,13 @@ pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
             message,
             "give the writes a route of their own, with methods: [POST], above this one",
         );
+    } else if policy.share == Share::Public
+        && route.path.segments.is_empty()
+        && route.path.rest
+        && let Some(node) = table.get("path")
+    {
+        let message = "`share: public` on every path that no route above takes, whatever it turns out to hold";
+        reader.warn(Kind::Unsafe, node, message, "name what is public: path: /static/**");
     }
 }
 

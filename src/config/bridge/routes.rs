@@ -327,7 +327,6 @@ fn overrides_nothing(reader: &mut Reader, table: Table<'_>, name: &str) {
                 "write policy: NAME, or remove it".to_owned(),
             )
         };
-        // A vary that is not available yet was not read, so it is not reported twice.
         reader.push(Problem::error(Kind::Contradiction, place, &node.path, message).hint(hint));
     }
     if let Some(node) = table.get("query").filter(|_| name == "pass") {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::identity::{Facets, Source};
+use super::identity::{FacetSource, Facets};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
@@ -72,8 +72,8 @@ fn facets(reader: &mut Reader, node: &Node, items: &[Node], facets: &Facets, par
     for item in items {
         let Some(name) = reader.text(item) else { return };
         match facets.source(name) {
-            Some(Source::Proven) => proven = true,
-            Some(Source::Claimed) => claimed = claimed.or(Some((item, name))),
+            Some(FacetSource::Proven) => proven = true,
+            Some(FacetSource::Claimed) => claimed = claimed.or(Some((item, name))),
             None if parts.contains(name) => claimed = claimed.or(Some((item, name))),
             None => {}
         }
