@@ -8,6 +8,9 @@ use crate::config::source::Source;
 /// Longer lines are cut around the place that is meant.
 const WIDTH: usize = 110;
 
+/// Nobody reads more at once.
+const MOST_SHOWN: usize = 100;
+
 /// Terminal sequences, or nothing.
 struct Paint {
     error: &'static str,
@@ -28,16 +31,19 @@ const COLORED: Paint = Paint {
     reset: "\x1b[0m",
 };
 
-/// All problems, separated by empty lines.
+/// The problems, separated by empty lines; of very many, the first.
 pub(super) fn render(source: &Source, problems: &[Problem], color: bool) -> String {
     let paint = if color { &COLORED } else { &PLAIN };
     let mut out = String::new();
-    for (index, problem) in problems.iter().enumerate() {
+    for (index, problem) in problems.iter().take(MOST_SHOWN).enumerate() {
         if index > 0 {
             out.push('\n');
         }
         // Writing to a String cannot fail.
         let _ = one(&mut out, source, problem, paint);
+    }
+    if let more @ 1.. = problems.len().saturating_sub(MOST_SHOWN) {
+        let _ = writeln!(out, "\n… and {more} more");
     }
     out
 }

@@ -2,6 +2,8 @@
 //!
 //! Done on the tree and not on the text, so a variable's value can neither add keys nor move a position.
 
+use std::collections::BTreeSet;
+
 use crate::config::node::{Node, NodeKind, Scalar};
 use crate::config::problem::{Kind, Problem};
 
@@ -92,6 +94,7 @@ const SHORTEST_HIDDEN: usize = 6;
 /// Puts `${NAME}` for what the variables in `text` hold into messages: a secret may stand in the wrong variable.
 pub(super) fn hide(text: &str, vars: Vars<'_>, problems: &mut [Problem]) {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next()).filter(|name| is_name(name));
+    let names: BTreeSet<&str> = names.collect();
     for name in names {
         let Some(value) = vars(name).filter(|value| value.len() >= SHORTEST_HIDDEN) else { continue };
         let shown = format!("${{{name}}}");
