@@ -100,7 +100,8 @@ pub fn reuse(
         return Reuse::Revalidate(RevalidateReason::Ceiling);
     }
     let freshness = Freshness::of(age, life.fresh_for);
-    let too_old = directives.max_age.is_some_and(|max| age > max);
+    // Headers speak of whole seconds: an answer whose Age says 30 satisfies max-age=30.
+    let too_old = directives.max_age.is_some_and(|max| age.as_secs() > max.as_secs());
     let min_fresh = directives.min_fresh.unwrap_or_default();
     if standing == Standing::Good && age < life.fresh_for {
         // §5.2.1.1 and §5.2.1.3.

@@ -1,0 +1,8 @@
+//! Stories about the line: scripted origins, real sockets, gates instead of sleeps.
+
+mod caching;
+mod flights;
+mod partition;
+mod proxying;
+mod purging;
+mod scenario;

@@ -1,0 +1,205 @@
+//! Who shares with whom: principals, nobody, cookies, bearers, queries, and what is not sent.
+
+use crate::scenario::{Asking, Client, Counter, Origin, Stent, answer};
+
+const POLICIES: &str = "
+identity: {principal: [authorization, cookie.sessionid], ignore_cookies: [csrftoken, _ga*]}
+policies:
+  own: {share: principal, ttl: 60s}
+  page: {share: anonymous, signed_in: pass, ttl: 60s}
+  all: {share: public, ttl: 60s}
+  keyed: {share: public, ttl: 60s, vary: {headers: [x-tenant]}}
+routes:
+  - {name: own, path: /own/**, policy: own}
+  - {name: page, path: /page/**, policy: page}
+  - {name: listed, path: /listed, policy: all, query: {page: any, size: {default: 20, max: 100}, utm_*: drop, other: pass}}
+  - {name: keyed, path: /keyed, policy: keyed}
+  - {name: origin, path: /origin/**, policy: origin}
+  - {name: rfc, path: /rfc/**, policy: rfc9111}
+  - {name: all, path: /**, policy: all}
+";
+
+/// Answers with who asked, as the origin sees it, and the number of the request.
+async fn mirror(control: &'static str) -> Origin {
+    let counter = Counter::default();
+    Origin::start(move |seen| {
+        let number = counter.next(seen.path());
+        async move {
+            let show = |name| seen.header(name).unwrap_or("-").to_owned();
+            let who = format!("{} {} #{number} {}", show("authorization"), show("cookie"), seen.target);
+            // As Django says of pages that read the session.
+            let personal = seen.path().starts_with("/own") || seen.path().starts_with("/page");
+            let headers: &[(&str, &str)] = match (personal, control) {
+                (true, _) => &[("vary", "Cookie")],
+                (false, "") => &[],
+                (false, control) => &[("cache-control", control)],
+            };
+            answer(200, headers, who)
+        }
+    })
+    .await
+}
+
+/// Who asks, and whether the cache may keep an answer for them.
+const ASKERS: [(&str, &str); 7] = [
+    ("", ""),
+    ("sessionid=a", ""),
+    ("sessionid=b", ""),
+    ("", "a"),
+    ("", "b"),
+    ("sessionid=a", "a"),
+    ("sessionid=b", "a"),
+];
+
+fn by(client: &Client, path: &str, (cookie, bearer): (&str, &str)) -> Asking {
+    let mut asking = client.get(path);
+    if !cookie.is_empty() {
+        asking = asking.cookie(&format!("csrftoken=x; {cookie}"));
+    }
+    if !bearer.is_empty() {
+        asking = asking.bearer(bearer);
+    }
+    asking
+}
+
+#[tokio::test]
+async fn nobody_sees_anothers_answer_in_any_order() {
+    let origin = mirror("").await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let client = stent.client();
+    // Every ordered pair of askers on a path of its own, each asking twice, in turn.
+    for (i, first) in ASKERS.into_iter().enumerate() {
+        for (j, second) in ASKERS.into_iter().enumerate() {
+            let path = format!("/own/{i}/{j}");
+            let mut seen: Vec<((&str, &str), String)> = Vec::new();
+            for asker in [first, second, first, second] {
+                let reply = by(&client, &path, asker).send().await;
+                let expected = format!(
+                    "{} {} #",
+                    if asker.1.is_empty() { "-".to_owned() } else { format!("Bearer {}", asker.1) },
+                    if asker.0.is_empty() { "-" } else { asker.0 }
+                );
+                assert!(reply.text().starts_with(&expected), "{asker:?} got {}", reply.text());
+                assert_eq!(reply.header("cache-control"), "private, no-cache");
+                let repeat = seen.iter().any(|(before, _)| *before == asker);
+                let nobody = asker == ("", "");
+                assert_eq!(reply.is_hit(), repeat && !nobody, "{asker:?} on {path}: {}", reply.cache());
+                seen.push((asker, reply.text()));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn anonymous_pages_are_for_those_who_show_nothing() {
+    let origin = mirror("").await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let client = stent.client();
+    assert_eq!(client.get("/page/1").send().await.text(), "- - #1 /page/1");
+    let ignored = client.get("/page/1").cookie("csrftoken=x; _ga_Z=1").send().await;
+    assert!(ignored.is_hit(), "{}", ignored.cache());
+    let signed_in = client.get("/page/1").cookie("sessionid=a").send().await;
+    assert_eq!(
+        (signed_in.text().as_str(), signed_in.cache()),
+        ("- sessionid=a #2 /page/1", "stent; fwd=bypass; detail=signed-in")
+    );
+    let bearer = client.get("/page/1").bearer("a").send().await;
+    assert_eq!(bearer.cache(), "stent; fwd=bypass; detail=signed-in");
+    let unknown = client.get("/page/1").cookie("lang=de").send().await;
+    assert_eq!(unknown.cache(), "stent; fwd=bypass; detail=unknown-cookie");
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_key_is_not_sent() {
+    let origin = mirror("").await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let reply = stent
+        .client()
+        .get("/page/2")
+        .cookie("csrftoken=x")
+        .header("user-agent", "curl")
+        .header("referer", "http://elsewhere/")
+        .header("origin", "http://elsewhere")
+        .header("x-stray", "1")
+        .header("x-forwarded-host", "evil.example")
+        .header("x-original-url", "/admin")
+        .header("accept", "Text/HTML , */*;q=0.1")
+        .send()
+        .await;
+    assert_eq!(reply.status, 200);
+    let seen = origin.last("/page/2");
+    let names: Vec<&str> = seen.headers.keys().map(|name| name.as_str()).collect();
+    let ours = [
+        "accept",
+        "host",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "forwarded",
+        "via",
+        "x-request-id",
+    ];
+    names.iter().for_each(|name| assert!(ours.contains(name), "{name} was sent"));
+    assert_eq!(seen.header("accept"), Some("text/html,*/*;q=0.1"));
+    assert_eq!(seen.header("x-forwarded-host"), Some("clinic.example"));
+    // Public: credentials are neither keyed nor sent.
+    let public = stent.client().get("/public").cookie("sessionid=a").bearer("a").send().await;
+    assert_eq!(public.text(), "- - #1 /public");
+    assert!(stent.client().get("/public").bearer("b").send().await.is_hit());
+}
+
+#[tokio::test]
+async fn an_unlisted_query_parameter_never_shares_an_entry() {
+    let origin = mirror("").await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let client = stent.client();
+    assert_eq!(client.get("/listed?size=20&utm_source=x").send().await.text(), "- - #1 /listed?size=20");
+    assert!(client.get("/listed").send().await.is_hit());
+    let evil = client.get("/listed?evil=1").send().await;
+    assert_eq!(
+        (evil.text().as_str(), evil.cache()),
+        ("- - #2 /listed?evil=1", "stent; fwd=bypass; detail=unlisted-query-parameter")
+    );
+    assert_eq!(client.get("/listed").send().await.text(), "- - #1 /listed?size=20");
+    assert_eq!(client.get("/listed?size=500").send().await.text(), "- - #3 /listed?size=100");
+    // Without rules every parameter is keyed, and order is not.
+    assert_eq!(client.get("/free?b=2&a=1").send().await.text(), "- - #1 /free?a=1&b=2");
+    assert!(client.get("/free?a=1&b=2").send().await.is_hit());
+    assert!(!client.get("/free?a=1&b=2&c=3").send().await.is_hit());
+}
+
+#[tokio::test]
+async fn a_keyed_header_cannot_be_taken_off_by_connection() {
+    let origin = mirror("").await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let client = stent.client();
+    client.get("/keyed").header("x-tenant", "a").send().await;
+    let poisoned = client.get("/keyed").header("x-tenant", "b").header("connection", "x-tenant").send().await;
+    assert!(!poisoned.is_hit());
+    let honest = client.get("/keyed").header("x-tenant", "b").send().await;
+    assert_eq!(honest.cache(), "stent; fwd=uri-miss; fwd-status=200; stored", "b's own answer was not made without b");
+}
+
+#[tokio::test]
+async fn the_built_in_policies_take_the_origins_word_about_credentials() {
+    let origin = mirror("max-age=60").await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let client = stent.client();
+    for path in ["/origin/1", "/rfc/1"] {
+        let first = client.get(path).bearer("a").send().await;
+        assert!(!client.get(path).bearer("a").send().await.is_hit(), "RFC 9111 §3.5");
+        let nobody = client.get(path).send().await;
+        assert_ne!(nobody.text(), first.text());
+        assert!(nobody.text().starts_with("- - #"), "{}", nobody.text());
+        assert!(client.get(path).send().await.is_hit(), "those with credentials do not keep the others from the store");
+    }
+    assert!(!client.get("/origin/1").cookie("sessionid=a").send().await.is_hit(), "cookies are credentials");
+    let other = client.get("/origin/1").cookie("anything=a").send().await;
+    assert!(other.text().starts_with("- anything=a"), "{}", other.text());
+
+    let open = mirror("public, max-age=60").await;
+    let stent = Stent::start(open.address, POLICIES);
+    let client = stent.client();
+    client.get("/rfc/2").bearer("a").send().await;
+    assert!(client.get("/rfc/2").bearer("b").send().await.is_hit(), "the origin said public");
+}
