@@ -27,6 +27,7 @@ use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::{reuse, validate};
 use crate::route::Route;
 use crate::store::memory::Memory;
+use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::{Birth, PurgeLog, Stamp, Standing};
 use crate::tag::TagSet;
 use crate::upstream::exchange::{Exchanged, Framing};
@@ -156,10 +157,8 @@ fn stand_in(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Landing>
 /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
 fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, asked: Stamp) -> Option<Landing> {
     let old = &base.head;
-    if !old.validators.any()
-        || cache.log.check(&old.birth, &old.tags) == Standing::Dead
-        || !validate::confirms(&confirmed.head.headers, &old.validators)
-    {
+    let dead = cache.log.check(&old.birth, &old.tags) == Standing::Dead && !is_off(Rule::Base);
+    if !old.validators.any() || dead || !validate::confirms(&confirmed.head.headers, &old.validators) {
         return None;
     }
     let now = cache.clock.now();
@@ -189,7 +188,8 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
     if !terms.vary.is_empty() && variant.as_slice() != &*errand.spot {
         return None;
     }
-    let birth = Birth::new(old.birth.born, asked);
+    let born = if is_off(Rule::Base) { cache.log.stamp() } else { old.birth.born };
+    let birth = Birth::new(born, asked);
     let head = build(merged, old.status, &terms, now, birth, tags);
     let entry = Entry { head: Arc::new(head), body: base.body.clone() };
     cache.memory.put(errand.spot.clone(), Slot::Entry(entry.clone()));
@@ -243,7 +243,7 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
         Framing::Length(length) => Some(length),
         Framing::Chunked | Framing::Close => None,
     };
-    let born = takeoff.flight.born;
+    let born = if is_off(Rule::Birth) { cache.log.stamp() } else { takeoff.flight.born };
     let vary: Arc<[http::HeaderName]> = terms.vary.clone().into();
     let variant = match vary.is_empty() {
         true => errand.primary.clone(),

@@ -22,6 +22,7 @@ use crate::policy::Caching;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, Lookup, PassReason};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
+use crate::store::mutants::{Rule, is_off};
 
 /// What the store has for a request.
 enum Found {
@@ -234,7 +235,7 @@ impl Proxy {
                     && self.cache.log.may_follow_untagged(born, exchange.arrived)
             }
         };
-        if !may_follow {
+        if !may_follow && !is_off(Rule::Followers) {
             return Waited::Again(Demand { born: Some(exchange.arrived), ..Demand::ANY });
         }
         let reader = match own {
