@@ -1,4 +1,59 @@
-//! Stent: a caching reverse proxy for backends that nobody can rewrite.
+//! Stent: a caching reverse proxy for backends that nobody can rewrite, careful enough for patient data.
+//!
+//! One binary, one `proxy.yaml`. This page is the map of the code.
+//!
+//! # How a request goes
+//!
+//! [`edge`] accepts the connection and takes off what belongs to this hop; [`proxy`] is the line from arrival to delivery;
+//! [`policy`] answers the four questions on that line; [`store`] keeps answers and knows what purges say of them; [`fetch`]
+//! brings one answer for all who wait for it; [`upstream`] holds the connections to the origin.
+//!
+//! # Ideas
+//!
+//! 1. **Four questions.** All caching judgement is four pure functions ([`policy::plan::plan`], [`policy::reuse::reuse`],
+//!    [`policy::admit::admit`], [`policy::rescue::rescue`]) on values, `now` given. Each answer carries its reason, and the
+//!    reason's one spelling is what `Cache-Status`, metrics and people see.
+//! 2. **Flights belong to nobody.** A miss starts one [`fetch::flight::Flight`] per key; who hangs up cancels nothing.
+//! 3. **Bodies stream.** A [`fetch::spool::Spool`] is read by all who want it while it is being filled. An incomplete body
+//!    is never stored.
+//! 4. **A purge is an epoch in a log, not a hunt.** [`store::purge`]: a fill that began before a purge is dead on arrival.
+//! 5. **A key says who may share.** [`key::Partition`] has no default; and what is not in the key is not sent.
+//!
+//! # Layers
+//!
+//! Imports go down only.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`config`] |
+//! | flow | [`proxy`], [`fetch`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`telemetry`], [`clock`], [`upload`], [`body`] |
+//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`entry`], [`identity`], [`outcome`], [`failure`] |
+//!
+//! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
+//!
+//! # Invariants
+//!
+//! 1. **Purged is gone.** A request that begins after a purge was acknowledged never gets a representation whose fetch began
+//!    before it: not from memory, not as a follower, not by a 304, not as stale ([`store::purge`]).
+//! 2. **No one sees another's data.** What is not proven to be shareable is not shared ([`policy::plan`]); the origin can
+//!    narrow, never widen ([`policy::admit`]).
+//! 3. **Body in = body out.** One answer of the origin, whole, or visibly cut off.
+//! 4. **When unsure: do not store, do not share, do not serve purged.** A route without a policy is a pass.
+//! 5. **Everything has a bound and a deadline** ([`edge::settings`], [`upstream::settings`], [`upload`], [`fetch::spool`]).
+//! 6. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
+//! 7. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`edge::incoming`]).
+//!    Nothing from the network or the configuration can panic the process.
+//! 8. **Every decision can be explained** from the outside, by its reason ([`outcome`]).
+//!
+//! # Reading order
+//!
+//! [`proxy`], then [`policy`] and its four questions, [`key`], [`store::purge`], [`fetch::flight`], [`fetch::fill`]. The tests
+//! under `tests/it` read like stories of the same.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod admin;
 pub mod app;
 pub mod body;

@@ -15,7 +15,16 @@ pub enum Outcome {
     /// Served from the store although stale.
     Stale(Freshness, StaleBecause),
     /// Brought from the origin on a way through the cache.
-    Fetched { forward: Forward, collapsed: Collapsed, status: u16, stored: Result<(), NotStored> },
+    Fetched {
+        /// Why the cache went to the origin.
+        forward: Forward,
+        /// Whether it waited for another's fetch.
+        collapsed: Collapsed,
+        /// The origin's status.
+        status: u16,
+        /// Whether the answer is stored, and if not, why.
+        stored: Result<(), NotStored>,
+    },
     /// Confirmed by the origin (304) and served from the store.
     Revalidated(RevalidateReason, Collapsed),
     /// Forwarded as it was.

@@ -21,7 +21,14 @@ pub enum QueryRule {
     /// A request that has it is passed.
     Pass,
     /// A number, keyed after clamping; `default` when it is missing. Anything that is not a number passes.
-    Number { default: Option<i64>, min: Option<i64>, max: Option<i64> },
+    Number {
+        /// Taken when the parameter is missing.
+        default: Option<i64>,
+        /// Smaller ones become this.
+        min: Option<i64>,
+        /// Larger ones become this.
+        max: Option<i64>,
+    },
 }
 
 /// What to do with a parameter that is not listed.

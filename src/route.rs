@@ -68,7 +68,12 @@ pub enum HostTemplate {
     /// This host, in lower case, without a port.
     Exact(String),
     /// One label in front of `suffix` (`clinic.example`), captured when it has a name.
-    Wildcard { part: Option<String>, suffix: String },
+    Wildcard {
+        /// The name of the label in front, if it is captured.
+        part: Option<String>,
+        /// What follows it, without the dot.
+        suffix: String,
+    },
 }
 
 /// One segment of a path template.
@@ -312,5 +317,117 @@ impl Search<'_> {
         if let Some(&route) = found {
             self.best = route;
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A route for tests: matches by path only, passes.
+    pub(crate) fn route(name: &str, path: &str) -> Route {
+        let rest = path.strip_suffix("/**");
+        let segment = |text: &str| match text.strip_prefix('<').and_then(|text| text.strip_suffix('>')) {
+            None => Segment::Literal(text.to_owned()),
+            Some(part) => match part.split_once(':') {
+                Some(("int", name)) => Segment::Part(PartKind::Int, name.to_owned()),
+                Some(("uuid", name)) => Segment::Part(PartKind::Uuid, name.to_owned()),
+                _ => Segment::Part(PartKind::Text, part.to_owned()),
+            },
+        };
+        let segments = RequestPath::segments(rest.unwrap_or(path)).map(segment).collect();
+        Route {
+            name: name.to_owned(),
+            line: 1,
+            host: None,
+            path: PathTemplate { text: path.to_owned(), segments, rest: rest.is_some() },
+            methods: Vec::new(),
+            headers: Vec::new(),
+            upstream: 0,
+            policy_name: "pass".to_owned(),
+            caching: Caching::Pass,
+            tags: Vec::new(),
+            purges: Vec::new(),
+            query: QueryRules::default(),
+            read_only: false,
+            body_limit: None,
+            ambiguous_path: AmbiguousPath::Refuse,
+            fingerprint: 0,
+        }
+    }
+
+    fn found<'r>(router: &'r Router, method: &str, host: &str, path: &str) -> &'r str {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let target = Target { host, path, method: &method, headers: &HeaderMap::new() };
+        router.find(target).map_or("none", |(_, route)| &route.name)
+    }
+
+    #[test]
+    fn the_first_route_that_fits_wins() {
+        let router = Router::new(vec![
+            Route { methods: vec![Method::POST], ..route("create", "/patients") },
+            route("search", "/patients/search"),
+            route("patient", "/patients/<int:id>"),
+            route("chart", "/patients/<int:id>/chart/**"),
+            route("any", "/patients/<id>"),
+            Route { host: Some(HostTemplate::Exact("a.example".into())), ..route("host a", "/**") },
+            Route {
+                host: Some(HostTemplate::Wildcard { part: Some("tenant".into()), suffix: "example".into() }),
+                ..route("tenant", "/t/<uuid:id>")
+            },
+            route("rest", "/**"),
+        ]);
+        let check = |method, host, path, want| {
+            assert_eq!(found(&router, method, host, path), want, "{method} {host} {path}");
+        };
+        check("POST", "x", "/patients", "create");
+        check("GET", "x", "/patients", "rest");
+        check("GET", "x", "/patients/search", "search");
+        check("GET", "x", "/patients/7", "patient");
+        check("GET", "x", "/patients/7/", "patient");
+        check("GET", "x", "/patients/x7", "any");
+        check("GET", "x", "/patients/7/chart", "chart");
+        check("GET", "x", "/patients/7/chart/a/b", "chart");
+        check("GET", "x", "/patients/7/other", "rest");
+        check("GET", "a.example", "/", "host a");
+        check("GET", "a.example", "/patients/7", "patient");
+        check("GET", "b.example", "/t/123e4567-e89b-12d3-a456-426614174000", "tenant");
+        check("GET", "b.c.example", "/t/123e4567-e89b-12d3-a456-426614174000", "rest");
+        check("GET", "b.example", "/t/123", "rest");
+        check("GET", "x", "/", "rest");
+    }
+
+    #[test]
+    fn head_goes_where_get_goes_and_headers_count() {
+        let mut needs = Route { methods: vec![Method::GET], ..route("api", "/a") };
+        needs.headers = vec![(HeaderName::from_static("x-api"), Some("1".to_owned()))];
+        let router = Router::new(vec![needs, route("rest", "/**")]);
+        let mut headers = HeaderMap::new();
+        let find = |method: &Method, headers: &HeaderMap| {
+            let target = Target { host: "x", path: "/a", method, headers };
+            router.find(target).map(|(index, _)| index)
+        };
+        assert_eq!(find(&Method::GET, &headers), Some(1));
+        headers.insert("x-api", http::HeaderValue::from_static("1"));
+        assert_eq!(find(&Method::GET, &headers), Some(0));
+        assert_eq!(find(&Method::HEAD, &headers), Some(0));
+        assert_eq!(find(&Method::POST, &headers), Some(1));
+    }
+
+    #[test]
+    fn named_parts_are_captured() {
+        let mut route = route("r", "/a/<x>/b/<int:y>/**");
+        route.host = Some(HostTemplate::Wildcard { part: Some("tenant".into()), suffix: "example".into() });
+        let part = |name| route.part(name, "t1.example", "/a/one/b/2/more");
+        assert_eq!((part("x"), part("y"), part("tenant"), part("z")), (Some("one"), Some("2"), Some("t1"), None));
+    }
+
+    #[test]
+    fn many_routes_do_not_slow_the_search() {
+        // Not a clock: the number of nodes walked is what must not grow, and it is bounded by the path's depth.
+        let routes = (0..5000).map(|i| route(&format!("r{i}"), &format!("/api/v{i}/<id>"))).collect();
+        let router = Router::new(routes);
+        assert_eq!(found(&router, "GET", "x", "/api/v4321/7"), "r4321");
+        assert_eq!(router.any_host.nodes[0].literals.len(), 1, "siblings share their parents");
     }
 }

@@ -26,6 +26,7 @@ pub struct SelfTest {
 /// A request of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
+    /// Its method.
     pub method: Method,
     /// `http://clinic.example/…` names one; otherwise any.
     pub host: Option<String>,
@@ -38,22 +39,30 @@ pub struct Ask {
 /// Something that the request of a test carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
+    /// `Authorization`, whole.
     Authorization(String),
+    /// A cookie's name and value.
     Cookie(String, String),
+    /// Any other header.
     Header(HeaderName, String),
 }
 
 /// What is expected; `None` is not compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expect {
+    /// The route's name.
     pub route: Option<Expected<String>>,
+    /// The policy's name.
     pub policy: Option<Expected<String>>,
+    /// Who may share.
     pub share: Option<Expected<Share>>,
+    /// What happens to it.
     pub outcome: Option<Expected<Outcome>>,
     /// The route's own tags for this request, in any order.
     pub tags: Option<Expected<Vec<String>>>,
     /// What this request purges if it succeeds, in any order.
     pub purges: Option<Expected<Vec<String>>>,
+    /// The policy's lifetime.
     pub ttl: Option<Expected<Duration>>,
     /// Parameters that are keyed with this value; others may be there too.
     pub query: Option<Expected<Vec<(String, String)>>>,
@@ -62,6 +71,7 @@ pub struct Expect {
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected<T> {
+    /// The value.
     pub value: T,
     pub(super) place: Place,
     pub(super) path: String,
@@ -94,11 +104,17 @@ impl Outcome {
 pub struct Verdict {
     /// `None`: no route takes it.
     pub route: Option<String>,
+    /// The policy's name.
     pub policy: Option<String>,
+    /// Who may share.
     pub share: Option<Share>,
+    /// What happens to it.
     pub outcome: Outcome,
+    /// The route's own tags for it.
     pub tags: Vec<String>,
+    /// What it purges if it succeeds.
     pub purges: Vec<String>,
+    /// The policy's lifetime.
     pub ttl: Option<Duration>,
     /// The canonical query, decoded.
     pub query: Vec<(String, String)>,

@@ -60,7 +60,12 @@ pub enum Downstream {
     /// `private, no-cache`: a purge here would not reach them.
     Private,
     /// `public, max-age=…`, from `types:`; immutable when the name is fingerprinted.
-    Public { max_age: Duration, fingerprinted: Fingerprinted },
+    Public {
+        /// For how long they may keep it.
+        max_age: Duration,
+        /// Whether they need never ask again.
+        fingerprinted: Fingerprinted,
+    },
 }
 
 /// Whether a file's name carries a hash of its content.

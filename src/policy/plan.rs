@@ -41,6 +41,8 @@ pub enum BodyPresence {
 
 /// The answer to the first question.
 #[derive(Debug)]
+// A plan lives on the stack for one request, and most are lookups: a box would cost every hit an allocation.
+#[allow(clippy::large_enum_variant)]
 pub enum Plan {
     /// Look it up under this key.
     Lookup(Lookup),
@@ -294,4 +296,136 @@ fn write_query(asked: &Asked<'_>, route: &Route, query: &mut String) -> Result<(
         QueryPass::NotANumber => PassReason::QueryNumber,
         QueryPass::TooMany => PassReason::QueryLength,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::tests::route;
+    use http::{HeaderName, HeaderValue};
+
+    const IDENTITY: fn() -> Identity = || Identity {
+        authorization: true,
+        cookies: vec!["sessionid".into()],
+        headers: Vec::new(),
+        ignore_cookies: vec!["csrftoken".into()],
+    };
+
+    fn named(share: Share) -> Caching {
+        Caching::Named(NamedPolicy {
+            share,
+            ttl: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            ceiling: None,
+            types: Vec::new(),
+            vary: vec![HeaderName::from_static("x-tenant")],
+        })
+    }
+
+    fn asked(caching: Caching, method: &str, query: Option<&str>, lines: &[(&'static str, &'static str)]) -> Plan {
+        let headers = lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect::<HeaderMap>();
+        let mut route = route("r", "/**");
+        route.caching = caching;
+        let asked = Asked {
+            method: &Method::from_bytes(method.as_bytes()).unwrap(),
+            scheme: Scheme::Http,
+            authority: "h",
+            forwarded_host: None,
+            path: "/a",
+            query,
+            headers: &headers,
+            body: BodyPresence::Absent,
+        };
+        plan(&asked, &route, &IDENTITY(), &PrincipalKey([7; 32]))
+    }
+
+    fn passes(plan: Plan) -> Option<PassReason> {
+        match plan {
+            Plan::Pass(reason) => Some(reason),
+            Plan::Lookup(_) => None,
+        }
+    }
+
+    fn key(caching: Caching, query: Option<&str>, lines: &[(&'static str, &'static str)]) -> KeyBuf {
+        match asked(caching, "GET", query, lines) {
+            Plan::Lookup(lookup) => lookup.key,
+            Plan::Pass(reason) => panic!("{reason:?}"),
+        }
+    }
+
+    #[test]
+    fn who_may_look_up() {
+        use PassReason as P;
+        let session = ("cookie", "sessionid=a; csrftoken=x");
+        let stray = ("cookie", "sessionid=a; lang=de");
+        let bearer = ("authorization", "Bearer a");
+        for (share, lines, want) in [
+            (Share::Public, &[][..], None),
+            (Share::Public, &[session, bearer], None),
+            (Share::Public, &[stray], Some(P::Cookie)),
+            (Share::Anonymous, &[], None),
+            (Share::Anonymous, &[("cookie", "csrftoken=x")], None),
+            (Share::Anonymous, &[session], Some(P::SignedIn)),
+            (Share::Anonymous, &[bearer], Some(P::SignedIn)),
+            (Share::Anonymous, &[("cookie", "lang=de")], Some(P::Cookie)),
+            (Share::Principal, &[], Some(P::NoPrincipal)),
+            (Share::Principal, &[("cookie", "csrftoken=x")], Some(P::NoPrincipal)),
+            (Share::Principal, &[session], None),
+            (Share::Principal, &[bearer], None),
+            (Share::Principal, &[stray], Some(P::Cookie)),
+        ] {
+            assert_eq!(passes(asked(named(share), "GET", None, lines)), want, "{share:?} {lines:?}");
+        }
+        assert_eq!(passes(asked(Caching::Pass, "GET", None, &[])), Some(P::NoPolicy));
+        assert_eq!(passes(asked(named(Share::Public), "POST", None, &[])), Some(P::Method));
+        let no_store = [("cache-control", "no-store")];
+        assert_eq!(passes(asked(named(Share::Public), "GET", None, &no_store)), Some(P::NoStore));
+        assert_eq!(passes(asked(named(Share::Public), "GET", None, &[("if-match", "\"a\"")])), Some(P::Precondition));
+    }
+
+    #[test]
+    fn what_differs_never_shares_a_key() {
+        let principal = || named(Share::Principal);
+        let a = ("cookie", "sessionid=a");
+        let keys = [
+            key(principal(), None, &[a]),
+            key(principal(), None, &[("cookie", "sessionid=b")]),
+            key(principal(), None, &[("authorization", "Bearer a")]),
+            key(principal(), None, &[a, ("authorization", "Bearer a")]),
+            key(principal(), Some("x=1"), &[a]),
+            key(principal(), None, &[a, ("accept", "text/html")]),
+            key(principal(), None, &[a, ("x-tenant", "1")]),
+            key(principal(), None, &[a, ("x-tenant", "")]),
+            key(named(Share::Public), None, &[]),
+            key(named(Share::Anonymous), None, &[]),
+        ];
+        for (i, one) in keys.iter().enumerate() {
+            keys[i + 1..].iter().for_each(|other| assert_ne!(one, other));
+        }
+        let ignored = [("cookie", "csrftoken=1; sessionid=a; csrftoken=2"), ("user-agent", "x")];
+        assert_eq!(key(principal(), None, &[a]), key(principal(), None, &ignored));
+        assert!(!keys[0].windows(9).any(|part| part == b"sessionid"), "no credential is kept in a key");
+    }
+
+    #[test]
+    fn built_in_policies_tell_who_shows_credentials() {
+        let credentialed = |credentials, lines: &[(&'static str, &'static str)]| match asked(
+            Caching::Http(credentials),
+            "GET",
+            None,
+            lines,
+        ) {
+            Plan::Lookup(lookup) => lookup.credentialed,
+            Plan::Pass(reason) => panic!("{reason:?}"),
+        };
+        use Credentials::{AuthorizationAndCookies as Origin, AuthorizationOnly as Letter};
+        assert_eq!(credentialed(Origin, &[("cookie", "csrftoken=x")]), Credentialed::No);
+        assert_eq!(credentialed(Origin, &[("cookie", "any=x")]), Credentialed::Yes);
+        assert_eq!(credentialed(Letter, &[("cookie", "any=x")]), Credentialed::No);
+        assert_eq!(credentialed(Letter, &[("authorization", "x")]), Credentialed::Yes);
+    }
 }

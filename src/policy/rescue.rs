@@ -25,3 +25,28 @@ pub fn rescue(head: &Head, standing: Standing, now: Now) -> Rescue {
         && stale_for < life.stale_if_error;
     if allowed { Rescue::ServeStale(Freshness::of(age, life.fresh_for)) } else { Rescue::Fail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::entry::Lifetime;
+    use crate::policy::reuse::tests::{LIFE, head};
+    use std::time::Duration;
+
+    #[test]
+    fn only_within_its_window_and_never_when_purged() {
+        let now = Clock::System.now();
+        let judge = |age, life, standing| {
+            let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
+            rescue(&head(life, now), standing, then) != Rescue::Fail
+        };
+        let long = Lifetime { ceiling: Lifetime::NO_CEILING, ..LIFE };
+        assert!(judge(299, long, Standing::Good), "RFC 5861 §4");
+        assert!(!judge(300, long, Standing::Good));
+        assert!(!judge(200, LIFE, Standing::Good), "the ceiling is lower");
+        assert!(judge(150, LIFE, Standing::Soft));
+        assert!(!judge(1, LIFE, Standing::Dead));
+        assert!(!judge(150, Lifetime { staleness: Staleness::Forbidden, ..LIFE }, Standing::Good));
+    }
+}

@@ -135,3 +135,105 @@ impl Freshness {
         Freshness { age, ttl }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::entry::{Lifetime, Validators};
+    use crate::store::purge::{Birth, Stamp};
+    use http::{HeaderMap, StatusCode};
+
+    /// An entry of this lifetime that arrived now.
+    pub(crate) fn head(lifetime: Lifetime, now: Now) -> Head {
+        Head {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            replaced: Vec::new(),
+            validators: Validators::default(),
+            lifetime,
+            received: now.instant,
+            initial_age: Duration::ZERO,
+            birth: Birth::new(Stamp(1), Stamp(1)),
+            tags: Default::default(),
+            openness: Openness::Open,
+        }
+    }
+
+    /// Fresh for 100 s, then 50 s while revalidating, 200 s when the origin fails; never beyond 180 s.
+    pub(crate) const LIFE: Lifetime = Lifetime {
+        fresh_for: Duration::from_secs(100),
+        stale_while_revalidate: Duration::from_secs(50),
+        stale_if_error: Duration::from_secs(200),
+        ceiling: Duration::from_secs(180),
+        staleness: Staleness::Allowed,
+    };
+
+    fn at(age: u64, life: Lifetime, standing: Standing, control: &'static str) -> &'static str {
+        let now = Clock::System.now();
+        let head = head(life, now);
+        let mut directives = RequestDirectives::default();
+        directives.read(&http::HeaderValue::from_static(control));
+        let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
+        match reuse(&head, standing, &directives, Credentialed::No, then) {
+            Reuse::Fresh(_) => "fresh",
+            Reuse::StaleWhileRevalidate(_) => "stale",
+            Reuse::Revalidate(why) => why.as_str(),
+            Reuse::Unusable(why) => why.as_str(),
+        }
+    }
+
+    #[test]
+    fn by_age_standing_and_what_the_client_wants() {
+        use Standing::{Dead, Good, Soft};
+        let strict = Lifetime { staleness: Staleness::Forbidden, ..LIFE };
+        for (age, life, standing, control, want) in [
+            (0, LIFE, Good, "", "fresh"),
+            (99, LIFE, Good, "", "fresh"),
+            (100, LIFE, Good, "", "stale"), // RFC 9111 §4.2
+            (149, LIFE, Good, "", "stale"), // RFC 5861 §3
+            (160, LIFE, Good, "", "stale"),
+            (180, LIFE, Good, "", "ceiling"),
+            (180, LIFE, Good, "max-stale", "ceiling"),
+            (100, strict, Good, "", "stale"), // §5.2.2.2
+            (100, strict, Good, "max-stale", "stale"),
+            (160, LIFE, Good, "max-stale", "fresh"), // §5.2.1.2
+            (160, LIFE, Good, "max-stale=10", "stale"),
+            (50, LIFE, Good, "max-age=50", "fresh"), // §5.2.1.1
+            (51, LIFE, Good, "max-age=50", "request-age"),
+            (50, LIFE, Good, "min-fresh=50", "fresh"), // §5.2.1.3
+            (51, LIFE, Good, "min-fresh=50", "request-age"),
+            (1, LIFE, Good, "no-cache", "request-no-cache"), // §5.2.1.4
+            (110, LIFE, Good, "max-age=200", "stale"),
+            (1, LIFE, Soft, "", "stale"),
+            (1, strict, Soft, "", "soft-purged"),
+            (160, LIFE, Soft, "max-stale", "soft-purged"),
+            (1, LIFE, Dead, "", "purged"),
+            (1, LIFE, Dead, "max-stale", "purged"),
+        ] {
+            assert_eq!(at(age, life, standing, control), want, "{age} {standing:?} {control}");
+        }
+    }
+
+    #[test]
+    fn the_window_while_revalidating_ends() {
+        let now = Clock::System.now();
+        let head = head(LIFE, now);
+        let judge = |age| {
+            let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
+            reuse(&head, Standing::Good, &RequestDirectives::default(), Credentialed::No, then)
+        };
+        assert_eq!(judge(149), Reuse::StaleWhileRevalidate(Freshness { age: 149, ttl: -49 }));
+        assert_eq!(judge(150), Reuse::Revalidate(RevalidateReason::Stale));
+    }
+
+    #[test]
+    fn what_is_closed_is_closed_to_credentials() {
+        let now = Clock::System.now();
+        let closed = Head { openness: Openness::Closed, ..head(LIFE, now) };
+        let any = RequestDirectives::default();
+        let judge = |credentialed| reuse(&closed, Standing::Good, &any, credentialed, now);
+        assert_eq!(judge(Credentialed::Yes), Reuse::Unusable(UnusableReason::Credentials));
+        assert!(matches!(judge(Credentialed::No), Reuse::Fresh(_)));
+    }
+}

@@ -52,7 +52,7 @@ impl Proxy {
             scheme: exchange.arrival.scheme,
             upload: None,
         };
-        let aside = if needs(&exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
+        let aside = if needs(exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
         let (outgoing, exchange) = match self.outgoing(exchange, incoming, aside) {
             Ok(parts) => parts,
             Err((failure, exchange)) => return exchange.failure(failure),

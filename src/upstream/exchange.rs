@@ -17,9 +17,12 @@ use crate::body::{Body, BodyError};
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::upload::{UploadEnd, UploadState};
 
-/// Called with the status and fields of an interim answer (1xx).
+/// Takes the status and fields of an interim answer.
+pub type OnInterim = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
+
+/// Called with every interim answer (1xx).
 #[derive(Clone)]
-pub struct Interim(pub Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>);
+pub struct Interim(pub Arc<OnInterim>);
 
 impl std::fmt::Debug for Interim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
