@@ -113,18 +113,6 @@ impl Head {
         self.initial_age + now.saturating_duration_since(self.received)
     }
 
-    /// The fields as the origin said them.
-    pub fn as_said(&self) -> HeaderMap {
-        let mut said = self.headers.clone();
-        for name in [http::header::CACHE_CONTROL, http::header::EXPIRES, http::header::PRAGMA, http::header::AGE] {
-            said.remove(name);
-        }
-        for (name, value) in &self.replaced {
-            said.append(name.clone(), value.clone());
-        }
-        said
-    }
-
     /// Bytes in memory, nearly.
     pub fn weight(&self) -> usize {
         let fields: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();

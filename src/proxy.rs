@@ -120,31 +120,31 @@ impl Proxy {
         let exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, arrived };
         let id = exchange.arrival.request_id.clone();
         let (mut response, outcome) = self.answer(exchange, incoming).await;
-        deliver::finish(response.headers_mut(), &outcome, &id);
+        deliver::finish(response.headers_mut(), &outcome, id);
         self.meters.count(index, &outcome);
         response
     }
 
-    /// The first question, and where its answer leads.
+    /// The first question, and where its answer leads. The ways to the origin are boxed: a hit's future stays small.
     async fn answer(self: &Arc<Self>, exchange: Exchange<'_>, incoming: Incoming) -> Answer {
         if let Some(ambiguity) = exchange.path.ambiguity {
             return match exchange.route.ambiguous_path {
                 AmbiguousPath::Refuse => exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
-                AmbiguousPath::Pass => self.forward(exchange, incoming, PassReason::AmbiguousPath).await,
+                AmbiguousPath::Pass => Box::pin(self.forward(exchange, incoming, PassReason::AmbiguousPath)).await,
             };
         }
         if self.mode == CacheMode::Bypass {
-            return self.forward(exchange, incoming, PassReason::Bypass).await;
+            return Box::pin(self.forward(exchange, incoming, PassReason::Bypass)).await;
         }
         if exchange.arrival.upgrade == Upgrade::Asked {
-            return self.forward(exchange, incoming, PassReason::Upgrade).await;
+            return Box::pin(self.forward(exchange, incoming, PassReason::Upgrade)).await;
         }
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
         match plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret) {
-            Plan::Pass(reason) => self.forward(exchange, incoming, reason).await,
+            Plan::Pass(reason) => Box::pin(self.forward(exchange, incoming, reason)).await,
             Plan::Lookup(lookup) => match self.look_up(&exchange, lookup).await {
                 Ok(answer) => answer,
-                Err(reason) => self.forward(exchange, incoming, reason).await,
+                Err(reason) => Box::pin(self.forward(exchange, incoming, reason)).await,
             },
         }
     }
@@ -154,7 +154,7 @@ impl Proxy {
         let id = self.ids.next(client.worker);
         let outcome = Outcome::Refused(problem.code);
         let mut response = problem.response(headers, &id);
-        deliver::finish(response.headers_mut(), &outcome, &id);
+        deliver::finish(response.headers_mut(), &outcome, id);
         self.meters.count_refused(&outcome);
         response
     }

@@ -97,7 +97,7 @@ type Broken = String;
 /// One interleaving on a thing of its own.
 async fn race(world: World, stent: Client, admin: Client, number: u64, seed: u64) -> Result<(), Broken> {
     let mut rng = Rng(seed.wrapping_add(number << 32));
-    let kind = if rng.next_u32() % 4 == 0 { "bodies" } else { "things" };
+    let kind = if rng.next_u32().is_multiple_of(4) { "bodies" } else { "things" };
     let path = format!("/{kind}/{number}");
     let tag = format!("{}:{number}", if kind == "bodies" { "body" } else { "thing" });
     let gate = world.gate(&path);
@@ -110,7 +110,7 @@ async fn race(world: World, stent: Client, admin: Client, number: u64, seed: u64
             0..=2 => {
                 let (path, gone) = (path.clone(), gone.load(Ordering::SeqCst));
                 let mut asking = stent.get(&path);
-                if rng.next_u32() % 4 == 0 {
+                if rng.next_u32().is_multiple_of(4) {
                     asking = asking.header("cache-control", "no-cache");
                 }
                 reads.spawn(async move {
@@ -137,7 +137,7 @@ async fn race(world: World, stent: Client, admin: Client, number: u64, seed: u64
             }
             _ => {
                 let before = world.fetches(&path);
-                let soft = rng.next_u32() % 3 == 0;
+                let soft = rng.next_u32().is_multiple_of(3);
                 let call = match rng.next_u32() % 3 {
                     0 => json!({"tags": [tag], "soft": soft}),
                     1 => json!({"urls": [path], "soft": soft}),

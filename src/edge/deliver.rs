@@ -1,13 +1,13 @@
 //! How answers leave: stored ones with their age, conditions and ranges; passed ones less the fields of the other hop; and
 //! on each of them what the cache had to do with it (`Cache-Status`, RFC 9211).
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::incoming::X_REQUEST_ID;
 use crate::body::Body;
-use crate::entry::{Entry, Head};
+use crate::entry::{Entry as Stored, Head};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
 use crate::policy::validate::{Condition, condition, if_range};
@@ -17,7 +17,7 @@ use crate::tag::TagSet;
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Delivers a stored answer.
-pub fn entry(entry: &Entry, freshness: Freshness, method: &Method, request: &HeaderMap) -> Response<Body> {
+pub fn entry(entry: &Stored, freshness: Freshness, method: &Method, request: &HeaderMap) -> Response<Body> {
     let head = &entry.head;
     if condition(request, &head.validators) == Condition::NotModified && head.status == StatusCode::OK {
         return not_modified(head, freshness);
@@ -102,10 +102,33 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Adds what every answer carries.
-pub fn finish(headers: &mut HeaderMap, outcome: &Outcome, id: &HeaderValue) {
-    // After what caches nearer to the origin said (RFC 9211 §2).
-    headers.append(CACHE_STATUS, outcome.cache_status());
-    headers.insert(X_REQUEST_ID, id.clone());
+pub fn finish(headers: &mut HeaderMap, outcome: &Outcome, id: HeaderValue) {
+    match headers.entry(CACHE_STATUS) {
+        Entry::Vacant(place) => drop(place.insert(outcome.cache_status())),
+        Entry::Occupied(mut place) if place.get() == PLACE => drop(place.insert(outcome.cache_status())),
+        // After what caches nearer to the origin said (RFC 9211 §2).
+        Entry::Occupied(mut place) => place.append(outcome.cache_status()),
+    }
+    headers.insert(X_REQUEST_ID, id);
+}
+
+/// What stands in a stored head where each delivery puts a value of its own.
+const PLACE: &str = "-";
+
+/// Makes places for what every delivery adds: a copy of the map that must grow is made twice.
+pub fn keep_places(headers: &mut HeaderMap) {
+    for name in [header::AGE, CACHE_STATUS, X_REQUEST_ID] {
+        headers.entry(name).or_insert(HeaderValue::from_static(PLACE));
+    }
+}
+
+/// Takes those places off again.
+pub fn drop_places(headers: &mut HeaderMap) {
+    for name in [header::AGE, CACHE_STATUS, X_REQUEST_ID] {
+        if headers.get(&name).is_some_and(|value| value == PLACE) {
+            headers.remove(&name);
+        }
+    }
 }
 
 /// Takes off what belongs to the hop to the origin (RFC 9110 §7.6.1), and adds ours.

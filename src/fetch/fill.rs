@@ -168,7 +168,7 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
     let mut tags = old.tags.clone();
     // A 304 that names no tags drops none: the union.
     deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
-    let mut merged = validate::merge(&old.as_said(), &fields);
+    let mut merged = validate::merge(&as_said(old), &fields);
     if !fields.contains_key(header::DATE) {
         merged.insert(header::DATE, http_date(now));
     }
@@ -195,6 +195,22 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
     cache.memory.put(errand.spot.clone(), Slot::Entry(entry.clone()));
     Some(Landing::Revalidated(entry))
 }
+
+/// The fields of a stored answer as the origin said them.
+fn as_said(head: &Head) -> HeaderMap {
+    let mut said = head.headers.clone();
+    deliver::drop_places(&mut said);
+    for name in REPLACED {
+        said.remove(name);
+    }
+    for (name, value) in &head.replaced {
+        said.append(name.clone(), value.clone());
+    }
+    said
+}
+
+/// The fields in whose place others may be delivered.
+const REPLACED: [http::HeaderName; 4] = [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::AGE];
 
 /// Judges a whole answer and acts on the judgement.
 async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, exchanged: Exchanged) {
@@ -449,7 +465,7 @@ fn with_body_tags(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Ar
 fn build(mut headers: HeaderMap, status: StatusCode, terms: &Terms, now: Now, birth: Birth, tags: TagSet) -> Head {
     let validators = Validators::of(&headers);
     let mut replaced = Vec::new();
-    for name in [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::AGE] {
+    for name in REPLACED {
         replaced.extend(headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
     match terms.downstream {
@@ -466,6 +482,7 @@ fn build(mut headers: HeaderMap, status: StatusCode, terms: &Terms, now: Now, bi
     }
     // Delivered anew each time.
     headers.remove(header::AGE);
+    deliver::keep_places(&mut headers);
     Head {
         status,
         headers,

@@ -40,11 +40,21 @@ enum Refresh {
 }
 
 /// Where in the store a request's answer is.
-struct Spot {
+struct Spot<'a> {
+    lookup: &'a Lookup,
+    /// The headers that the origin's `Vary` named here, and the key with their values.
+    variant: Option<(Arc<[HeaderName]>, KeyBuf)>,
+}
+
+impl Spot<'_> {
     /// The key of the variant, or the primary key while none is known.
-    key: KeyBuf,
-    /// The headers that the key holds because the origin's `Vary` named them.
-    vary: Option<Arc<[HeaderName]>>,
+    fn key(&self) -> &[u8] {
+        self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
+    }
+
+    fn vary(&self) -> &[HeaderName] {
+        self.variant.as_ref().map_or(&[], |(names, _)| names)
+    }
 }
 
 /// What waiting for a flight came to.
@@ -84,7 +94,7 @@ impl Proxy {
             if exchange.headers.contains_key(header::RANGE) {
                 return Err(PassReason::Range);
             }
-            match self.fly(exchange, &lookup, spot, base, forward, demand).await {
+            match Box::pin(self.fly(exchange, &lookup, spot, base, forward, demand)).await {
                 Waited::Answer(answer) => return Ok(answer),
                 Waited::Again(next) => demand = next,
                 Waited::Pass(reason) => return Err(reason),
@@ -101,20 +111,20 @@ impl Proxy {
         }
     }
 
-    fn find(&self, exchange: &Exchange<'_>, lookup: &Lookup) -> (Spot, Option<Slot>) {
+    fn find<'a>(&self, exchange: &Exchange<'_>, lookup: &'a Lookup) -> (Spot<'a>, Option<Slot>) {
         match self.cache.memory.get(&lookup.key) {
             Some(Slot::Vary(names)) => {
                 let key = key::variant(&lookup.key, &names, &exchange.headers);
                 let slot = self.cache.memory.get(&key);
-                (Spot { key, vary: Some(names) }, slot)
+                (Spot { lookup, variant: Some((names, key)) }, slot)
             }
-            slot => (Spot { key: lookup.key.clone(), vary: None }, slot),
+            slot => (Spot { lookup, variant: None }, slot),
         }
     }
 
     /// The second question, for what was found.
-    fn judge(&self, slot: Option<Slot>, spot: &Spot, lookup: &Lookup, now: Now) -> Result<Found, PassReason> {
-        let miss = if spot.vary.is_some() { Forward::VaryMiss } else { Forward::Miss };
+    fn judge(&self, slot: Option<Slot>, spot: &Spot<'_>, lookup: &Lookup, now: Now) -> Result<Found, PassReason> {
+        let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
         let entry = match slot {
             Some(Slot::Entry(entry)) => entry,
             Some(Slot::Uncacheable(until)) if now.instant < until => return Err(PassReason::Uncacheable),
@@ -138,7 +148,7 @@ impl Proxy {
     }
 
     /// What is remembered of requests with credentials is kept apart from what holds for those without.
-    fn check_credentialed(&self, spot: &Spot, lookup: &Lookup, now: Now) -> Result<(), PassReason> {
+    fn check_credentialed(&self, spot: &Spot<'_>, lookup: &Lookup, now: Now) -> Result<(), PassReason> {
         if lookup.credentialed == Credentialed::No {
             return Ok(());
         }
@@ -153,7 +163,7 @@ impl Proxy {
         self: &Arc<Self>,
         exchange: &Exchange<'_>,
         lookup: &Lookup,
-        spot: Spot,
+        spot: Spot<'_>,
         base: Option<Entry>,
         forward: Forward,
         demand: Demand,
@@ -268,7 +278,7 @@ impl Proxy {
     }
 
     /// Fetches anew behind a stale answer, unless that is under way or too much is.
-    fn refresh(self: &Arc<Self>, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot, entry: &Entry) {
+    fn refresh(self: &Arc<Self>, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>, entry: &Entry) {
         let Ok(permit) = self.cache.refreshes.clone().try_acquire_owned() else { return };
         let joined = self.cache.flights.join(&flight_key(spot, lookup), Demand::ANY, || self.cache.log.stamp());
         let Joined::Leader(takeoff) = joined else { return };
@@ -285,7 +295,7 @@ impl Proxy {
         &self,
         exchange: &Exchange<'_>,
         lookup: &Lookup,
-        spot: &Spot,
+        spot: &Spot<'_>,
         base: Option<Entry>,
         own: Option<oneshot::Sender<Own>>,
     ) -> Option<Errand> {
@@ -299,9 +309,9 @@ impl Proxy {
             worker: exchange.client.worker,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
-            spot: Key::from(spot.key.as_slice()),
+            spot: Key::from(spot.key()),
             target: target(&exchange.path.text, Some(&lookup.query))?,
-            headers: self.fetch_headers(exchange, lookup, spot.vary.as_deref().unwrap_or_default()),
+            headers: self.fetch_headers(exchange, lookup, spot.vary()),
             credentialed: lookup.credentialed,
             place: Place {
                 authority: exchange.arrival.authority.clone(),
@@ -369,8 +379,8 @@ impl Proxy {
 }
 
 /// Requests with unkeyed credentials never share a flight with those without.
-fn flight_key(spot: &Spot, lookup: &Lookup) -> KeyBuf {
-    let mut key = spot.key.clone();
+fn flight_key(spot: &Spot<'_>, lookup: &Lookup) -> KeyBuf {
+    let mut key = KeyBuf::from_slice(spot.key());
     if lookup.credentialed == Credentialed::Yes {
         key.push(b'C');
     }

@@ -244,7 +244,7 @@ impl Reply {
 
     /// What the cache had to do with it.
     pub fn cache(&self) -> &str {
-        self.headers.get_all("cache-status").iter().last().map_or("", |value| value.to_str().unwrap())
+        self.headers.get_all("cache-status").iter().next_back().map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn is_hit(&self) -> bool {
