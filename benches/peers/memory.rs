@@ -18,23 +18,24 @@ const WARM_UP: usize = 200;
 pub fn measure(place: &Place) -> Outcome<String> {
     children::allow_files(2 * (CONNECTIONS + WARM_UP))?;
     let (stent, admin) = server::stent_alone(place)?;
-    let entry = bytes_per_entry(&stent, admin)?;
+    let (entry, counted) = bytes_per_entry(&stent, admin)?;
     let connection = bytes_per_connection(&stent)?;
     Ok(format!(
         "\nResident memory of Stent\n\n  \
-         entry with a body of {ENTRY_BYTES} bytes, of {ENTRIES}  {entry} bytes ({} beside the body)\n  \
+         entry with a body of {ENTRY_BYTES} bytes, of {ENTRIES}  {entry} bytes; the store counts {counted}\n  \
          connection that idles after a request, of {CONNECTIONS}  {connection} bytes\n",
-        entry.saturating_sub(ENTRY_BYTES as u64)
     ))
 }
 
-fn bytes_per_entry(stent: &Server, admin: SocketAddr) -> Outcome<u64> {
+/// As the process grows by it, and as the store counts it.
+fn bytes_per_entry(stent: &Server, admin: SocketAddr) -> Outcome<(u64, u64)> {
     store(stent, 0..WARM_UP)?;
-    wait_for_entries(admin, WARM_UP)?;
+    let counted_before = wait_for_entries(admin, WARM_UP)?;
     let before = stent.process.resident_bytes()?;
     store(stent, WARM_UP..WARM_UP + ENTRIES)?;
-    wait_for_entries(admin, WARM_UP + ENTRIES)?;
-    Ok(stent.process.resident_bytes()?.saturating_sub(before) / ENTRIES as u64)
+    let counted = wait_for_entries(admin, WARM_UP + ENTRIES)? - counted_before;
+    let grown = stent.process.resident_bytes()?.saturating_sub(before);
+    Ok((grown / ENTRIES as u64, counted / ENTRIES as u64))
 }
 
 /// Fetches entries over a few connections.
@@ -63,14 +64,15 @@ fn store(stent: &Server, numbers: std::ops::Range<usize>) -> Outcome<()> {
     })
 }
 
-/// Until the store says that it holds all of them.
-fn wait_for_entries(admin: SocketAddr, count: usize) -> Outcome<()> {
-    let wanted = format!("stent_entries {count}");
+/// Until the store says that it holds all of them. Answers how many bytes it counts.
+fn wait_for_entries(admin: SocketAddr, count: usize) -> Outcome<u64> {
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
-        let metrics = Connection::open(admin)?.get("/metrics")?;
-        if String::from_utf8_lossy(&metrics.body).lines().any(|line| line == wanted) {
-            return Ok(());
+        let metrics = Connection::open(admin)?.get("/metrics")?.body;
+        let metrics = String::from_utf8_lossy(&metrics);
+        let gauge = |name| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        if gauge("stent_entries ") == Some(count as u64) {
+            return gauge("stent_bytes ").ok_or("the store does not count its bytes".into());
         }
         std::thread::sleep(Duration::from_millis(200));
     }
