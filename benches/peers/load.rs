@@ -1,0 +1,53 @@
+//! One sample: wrk for some seconds, and the server's CPU time before and after.
+
+use std::time::Duration;
+
+use crate::args::Kind;
+use crate::children::{self, LOAD_CORE};
+use crate::server::Server;
+use crate::{Outcome, Row};
+
+/// Requests under way at once.
+const CONNECTIONS: u32 = 32;
+
+/// What one run of wrk showed.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// Microseconds of the server's CPU time per request.
+    pub cpu: f64,
+    /// Requests per second.
+    pub rate: f64,
+}
+
+pub fn sample(server: &Server, row: Row, seconds: u64) -> Outcome<Sample> {
+    let before = server.process.cpu_time()?;
+    let written = wrk(server, row, seconds)?;
+    let spent = server.process.cpu_time()? - before;
+    let finished =
+        finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()))?;
+    Ok(Sample { cpu: spent.as_secs_f64() * 1e6 / finished as f64, rate: finished as f64 / seconds as f64 })
+}
+
+fn wrk(server: &Server, row: Row, seconds: u64) -> Outcome<String> {
+    let mut command = children::command(LOAD_CORE, "wrk");
+    command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "10s"]);
+    let url = format!("http://{}{}", server.address, row.path());
+    match row.kind {
+        Kind::Miss => command.arg("-s").arg(server.unique_script()).arg(url).args(["--", &server.next_run()]),
+        Kind::Hit | Kind::Pass | Kind::Memory => command.arg(url),
+    };
+    children::output(command, Duration::from_secs(seconds + 15))
+}
+
+/// How many requests were answered, if all of them were answered well.
+fn finished(written: &str) -> Outcome<u64> {
+    if let Some(line) = written.lines().find(|line| line.contains("Socket errors") || line.contains("Non-2xx")) {
+        return Err(line.trim().to_owned().into());
+    }
+    let count =
+        written.lines().find_map(|line| line.trim().split_once(" requests in ")).ok_or("no count of requests")?;
+    match count.0.parse()? {
+        0 => Err("nothing was answered".into()),
+        count => Ok(count),
+    }
+}
