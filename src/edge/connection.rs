@@ -136,7 +136,9 @@ impl IoState {
         let state = Arc::downgrade(self);
         Interim(Arc::new(move |status: StatusCode, headers: &HeaderMap| {
             let Some(state) = state.upgrade() else { return };
-            let fits = state.takes_interim.load(Ordering::Relaxed)
+            // `100 Continue` is said when the body is first read.
+            let fits = status != StatusCode::CONTINUE
+                && state.takes_interim.load(Ordering::Relaxed)
                 && state.flushed.load(Ordering::Relaxed)
                 && !state.has_left_over.load(Ordering::Relaxed);
             if fits {

@@ -131,11 +131,22 @@ pub fn drop_places(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a head names tags; most do not, and need not be searched for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesTags {
+    /// Some field that [`take_tags`] reads is there.
+    Yes,
+    /// None is.
+    No,
+}
+
 /// Takes off what belongs to the hop to the origin (RFC 9110 §7.6.1), and adds ours.
-pub fn leave_hop(headers: &mut HeaderMap) {
+pub fn leave_hop(headers: &mut HeaderMap) -> NamesTags {
     let mut dropped: SmallVec<[HeaderName; 4]> = SmallVec::new();
+    let mut tags = NamesTags::No;
     for (name, value) in headers.iter() {
         match name.as_str() {
+            "surrogate-key" | "cache-tag" | "xkey" | "cache-groups" => tags = NamesTags::Yes,
             "connection" => {
                 let options = value.to_str().unwrap_or("").split(',').map(str::trim);
                 let named = options.filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok());
@@ -150,6 +161,7 @@ pub fn leave_hop(headers: &mut HeaderMap) {
     }
     dropped.iter().for_each(|name| drop(headers.remove(name)));
     headers.append(header::VIA, HeaderValue::from_static("1.1 stent"));
+    tags
 }
 
 /// What caches and browsers behind us may do with an answer about a person: keep it only to ask again (RFC 9111 §5.2.2.4,

@@ -11,14 +11,25 @@ use crate::key::Scheme;
 use crate::upload::Expects;
 
 /// The client's end of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Its address.
     pub ip: IpAddr,
+    /// The same as text, made once for all requests on a connection.
+    pub text: HeaderValue,
     /// Whether its word on forwarding is believed.
     pub trust: Trust,
     /// The scheme of the connection itself.
     pub scheme: Scheme,
+}
+
+impl Peer {
+    /// A client at this address.
+    pub fn new(ip: IpAddr, trust: Trust, scheme: Scheme) -> Peer {
+        // The text of an address is a header's value.
+        let text = HeaderValue::from_str(&ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Peer { ip, text, trust, scheme }
+    }
 }
 
 /// Whether a peer is one of `trusted_proxies`.
@@ -198,23 +209,20 @@ impl Arrival {
 
     /// Adds what the origin is told of the client and of us: `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`.
     pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer) {
-        let client = peer.ip.to_string();
-        let chain = match &self.forwarded.chain {
-            Some(chain) => [chain.as_bytes(), b", ", client.as_bytes()].concat(),
-            None => client.as_bytes().to_vec(),
-        };
-        insert(headers, X_FORWARDED_FOR, chain);
+        let chain = self.forwarded.chain.clone();
+        headers.insert(X_FORWARDED_FOR, chain.map_or(peer.text.clone(), |chain| joined(Some(chain), &peer.text)));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme.as_str()));
         // As it is keyed: in lower case, or another that is part of the key.
         let host = self.other_host().unwrap_or(&self.authority);
         headers.extend(HeaderValue::from_str(host).ok().map(|host| (X_FORWARDED_HOST, host)));
-        headers.insert(header::FORWARDED, self.standard(peer, &client));
+        headers.insert(header::FORWARDED, self.standard(peer));
         headers.append(header::VIA, HeaderValue::from_static("1.1 stent"));
         headers.insert(X_REQUEST_ID, self.request_id.clone());
     }
 
     /// RFC 7239.
-    fn standard(&self, peer: &Peer, client: &str) -> HeaderValue {
+    fn standard(&self, peer: &Peer) -> HeaderValue {
+        let client = peer.text.to_str().unwrap_or("unknown");
         let mut text: Vec<u8> = Vec::with_capacity(96);
         if let Some(before) = &self.forwarded.standard {
             text.extend_from_slice(before.as_bytes());
@@ -224,7 +232,9 @@ impl Arrival {
         for piece in ["for=", open, client, close, ";host=\"", &self.authority, "\";proto=", self.scheme.as_str()] {
             text.extend_from_slice(piece.as_bytes());
         }
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
+        // Bytes that came in headers or make up an address: they make a value.
+        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(text));
+        value.unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
     }
 }
 
@@ -236,13 +246,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 
 /// How often a request may pass here before it is a loop.
 const MAX_HOPS: usize = 4;
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: Vec<u8>) {
-    // Only bytes that came in a header or make up an address: they make a value.
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
-        headers.insert(name, value);
-    }
-}
 
 fn joined(before: Option<HeaderValue>, value: &HeaderValue) -> HeaderValue {
     let Some(before) = before else { return value.clone() };
@@ -384,7 +387,7 @@ mod tests {
             request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let (mut head, ()) = request.into_parts();
-        let peer = Peer { ip: "192.0.2.7".parse().unwrap(), trust, scheme: Scheme::Http };
+        let peer = Peer::new("192.0.2.7".parse().unwrap(), trust, Scheme::Http);
         let arrival = Arrival::read(&mut head, &peer, || HeaderValue::from_static("new"))?;
         let mut told = head.headers.clone();
         arrival.tell_origin(&mut told, &peer);

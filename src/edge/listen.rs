@@ -90,5 +90,5 @@ pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) 
 fn peer(address: SocketAddr, settings: &ServerSettings) -> Peer {
     let ip = address.ip().to_canonical();
     let trusted = settings.trusted_proxies.iter().any(|net| net.contains(&ip));
-    Peer { ip, trust: if trusted { Trust::Proxy } else { Trust::Stranger }, scheme: Scheme::Http }
+    Peer::new(ip, if trusted { Trust::Proxy } else { Trust::Stranger }, Scheme::Http)
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, oneshot};
@@ -462,7 +462,8 @@ fn with_body_tags(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Ar
 }
 
 /// Makes a head of an answer's end-to-end fields: everything that a hit would otherwise do again each time.
-fn build(mut headers: HeaderMap, status: StatusCode, terms: &Terms, now: Now, birth: Birth, tags: TagSet) -> Head {
+fn build(headers: HeaderMap, status: StatusCode, terms: &Terms, now: Now, birth: Birth, tags: TagSet) -> Head {
+    let mut headers = compact(&headers);
     let validators = Validators::of(&headers);
     let mut replaced = Vec::new();
     for name in REPLACED {
@@ -495,6 +496,24 @@ fn build(mut headers: HeaderMap, status: StatusCode, terms: &Terms, now: Now, bi
         tags,
         openness: terms.openness,
     }
+}
+
+/// A copy of a head in one buffer of exact size. As it arrived its values are slices of the connection's read buffer, and
+/// any one of them would keep the whole of that alive for as long as the entry lives.
+fn compact(headers: &HeaderMap) -> HeaderMap {
+    let length = headers.iter().map(|(_, value)| value.len()).sum();
+    let mut values = BytesMut::with_capacity(length);
+    headers.iter().for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+    let mut values = values.freeze();
+    // Room for the places that deliveries fill.
+    let mut copy = HeaderMap::with_capacity(headers.len() + 4);
+    for (name, value) in headers {
+        // A name that is not a standard one is a slice as well.
+        let name = http::HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone());
+        let value = HeaderValue::from_maybe_shared(values.split_to(value.len())).unwrap_or_else(|_| value.clone());
+        copy.append(name, value);
+    }
+    copy
 }
 
 fn http_date(now: Now) -> HeaderValue {

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use super::{Answer, Exchange, Proxy, is_safe, target};
 use crate::body::Body;
-use crate::edge::deliver;
+use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::Trailers;
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Outcome;
@@ -90,9 +90,10 @@ impl Proxy {
     /// An origin's answer on its way out, uncached.
     pub(super) fn hand_on(&self, route: &Route, exchanged: Exchanged) -> Response<Body> {
         let Exchanged { mut head, body, .. } = exchanged;
-        deliver::leave_hop(&mut head.headers);
-        // Names by which we purge are not for clients.
-        deliver::take_tags(&mut head.headers, "", &mut TagSet::default());
+        if deliver::leave_hop(&mut head.headers) == NamesTags::Yes {
+            // Names by which we purge are not for clients.
+            deliver::take_tags(&mut head.headers, "", &mut TagSet::default());
+        }
         if route.caching.is_sensitive() {
             deliver::make_private(&mut head.headers);
         }
@@ -107,9 +108,9 @@ impl Proxy {
 /// (RFC 9110 §15.2).
 fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) -> Interim {
     let client = client.clone();
-    Interim(Arc::new(move |status, headers| match (status, &upload) {
-        (StatusCode::CONTINUE, Some(upload)) => upload.open_gate(),
-        (StatusCode::CONTINUE, None) => {}
+    let Some(upload) = upload else { return client };
+    Interim(Arc::new(move |status, headers| match status {
+        StatusCode::CONTINUE => upload.open_gate(),
         _ => (client.0)(status, headers),
     }))
 }

@@ -180,9 +180,9 @@ impl Proxy {
                     return Waited::Pass(PassReason::AmbiguousPath);
                 };
                 let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
-                let sent = errand.headers.clone();
+                let withholds = self.withholds(exchange, &errand.headers);
                 tokio::spawn(fly(self.cache.clone(), takeoff, errand));
-                (flight, landing, Some((receiver, sent)))
+                (flight, landing, Some((receiver, withholds)))
             }
         };
         let collapsed = if own.is_some() { Collapsed::No } else { Collapsed::Yes };
@@ -206,16 +206,18 @@ impl Proxy {
                 let outcome = Outcome::Stale(freshness, StaleBecause::Rescued(failure));
                 self.serve_landed(exchange, lookup, &entry, outcome)
             }
-            Landing::Uncacheable(why) => match own.as_mut().map(|(receiver, sent)| (receiver.try_recv(), sent)) {
-                // What is nobody's to share is the client's own: it is asked for with all that the client sent.
-                Some((_, sent)) if self.withholds(exchange, sent) => Waited::Pass(PassReason::Uncacheable),
-                Some((Ok(Own::Answer(exchanged)), _)) => {
-                    let status = exchanged.head.status.as_u16();
-                    let outcome = Outcome::Fetched { forward, collapsed, status, stored: Err(why) };
-                    Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
+            Landing::Uncacheable(why) => {
+                match own.as_mut().map(|(receiver, withholds)| (receiver.try_recv(), *withholds)) {
+                    // What is nobody's to share is the client's own: it is asked for with all that the client sent.
+                    Some((_, true)) => Waited::Pass(PassReason::Uncacheable),
+                    Some((Ok(Own::Answer(exchanged)), _)) => {
+                        let status = exchanged.head.status.as_u16();
+                        let outcome = Outcome::Fetched { forward, collapsed, status, stored: Err(why) };
+                        Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
+                    }
+                    _ => Waited::Pass(PassReason::Uncacheable),
                 }
-                _ => Waited::Pass(PassReason::Uncacheable),
-            },
+            }
             Landing::Failed(failure) => Waited::Answer(exchange.failure(failure)),
             Landing::Waiting => Waited::Pass(PassReason::Rounds),
         }
