@@ -24,6 +24,21 @@ fn the_examples_pass_their_own_check() {
     check(&Example::FastApi.config());
 }
 
+/// Each line that begins with `stent` names a subcommand that there is.
+#[test]
+fn the_examples_say_commands_that_exist() {
+    for example in [Example::Django, Example::FastApi] {
+        let readme = std::fs::read_to_string(example.folder().join("README.md")).expect("it has one");
+        let commands: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("stent ")).collect();
+        assert!(!commands.is_empty(), "{example:?}");
+        for command in commands {
+            let name = command.split(' ').next().unwrap_or_default();
+            let output = stent(&[name, "--help"]);
+            assert!(!name.starts_with('-') && output.status.success(), "stent {command}");
+        }
+    }
+}
+
 /// Writes a starter for the origin as a person would, moves its listeners to free ports, and serves by it.
 fn started(origin: &Origin, kind: &str) -> (Stent, tempfile::TempDir) {
     let folder = scratch();
