@@ -1,0 +1,26 @@
+//! Stent as it is started by hand, in front of the two example origins as they are started by hand: a Django clinic and a
+//! FastAPI service of many tenants.
+//!
+//! Nothing is scripted here and no clock is ours: what these tests show is that a backend which nobody can rewrite gives its
+//! users the same answers as before, keeps them apart, and is asked less. `tests/setup` prepares the Python they need.
+
+#[path = "real/client.rs"]
+mod client;
+#[path = "real/command.rs"]
+mod command;
+#[path = "real/compare.rs"]
+mod compare;
+#[path = "real/crowd.rs"]
+mod crowd;
+#[path = "real/django.rs"]
+mod django;
+#[path = "real/fastapi.rs"]
+mod fastapi;
+#[path = "real/privacy.rs"]
+mod privacy;
+#[path = "real/process.rs"]
+mod process;
+#[path = "real/stopping.rs"]
+mod stopping;
+#[path = "real/writes.rs"]
+mod writes;
