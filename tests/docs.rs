@@ -1,0 +1,249 @@
+//! What the documents say is what the program does: every example in README loads and passes its own tests, and every metric,
+//! reason, error, command and admin call is in README's tables, and none besides.
+//!
+//! Reasons are read from the source text, so that one which is added is missed here at once.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use stent::config::parse;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn stent(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+    for name in ["STENT_LISTEN", "STENT_ADMIN", "STENT_MODE", "STENT_UPSTREAM"] {
+        command.env_remove(name);
+    }
+    command.args(arguments).output().expect("it runs")
+}
+
+/// Whether a file passes `stent check` without so much as a warning.
+fn check(file: &Path) -> Result<(), String> {
+    let output = stent(&["check", "--config", file.to_str().expect("text")]);
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() && complaints.is_empty() { Ok(()) } else { Err(complaints) }
+}
+
+/// A fenced block of a document.
+#[derive(Debug, PartialEq, Eq)]
+struct Block {
+    /// What stands behind the opening fence.
+    info: String,
+    text: String,
+    /// Of the opening fence, 1-based.
+    line: usize,
+}
+
+fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in document.lines().enumerate() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(info), None) => {
+                open = Some(Block { info: info.trim().to_owned(), text: String::new(), line: number + 1 });
+            }
+            (Some(_), Some(block)) => blocks.push(block),
+            (None, Some(mut block)) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    assert_eq!(open, None, "a block is never closed");
+    blocks
+}
+
+/// A fragment as a whole configuration.
+fn completed(fragment: &str) -> String {
+    let mut text = fragment.to_owned();
+    for (section, rest) in
+        [("upstreams:", " {app: {servers: [http://127.0.0.1:8000]}}\n"), ("routes:", " [{name: rest, path: /**}]\n")]
+    {
+        if !fragment.lines().any(|line| line.starts_with(section)) {
+            text = text + section + rest;
+        }
+    }
+    text
+}
+
+/// A folder with the secrets that examples name.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("secrets")).expect("it can be made");
+    std::fs::write(folder.path().join("secrets/purge"), "0123456789abcdef0123\n").expect("it can be written");
+    folder
+}
+
+#[test]
+fn every_configuration_in_the_readme_loads_and_passes_its_tests() {
+    let folder = folder();
+    let file = folder.path().join("proxy.yaml");
+    let name = file.to_str().expect("text");
+    let vars = |name: &str| (name == "METRICS_TOKEN").then(|| "abcdef0123456789abcd".to_owned());
+    let (mut whole, mut tests) = (0, 0);
+    for block in blocks(&read("README.md")).iter().filter(|block| block.info.starts_with("yaml")) {
+        let at = format!("README.md:{}", block.line);
+        let text = match block.info.as_str() {
+            "yaml" => block.text.clone(),
+            "yaml fragment" => completed(&block.text),
+            other => panic!("{at}: `{other}` is neither `yaml` nor `yaml fragment`"),
+        };
+        let loaded = parse(name, &text, &vars).unwrap_or_else(|report| panic!("{at}: {report}"));
+        assert!(loaded.warnings.is_empty(), "{at}: {:?}", loaded.warnings);
+        if block.info == "yaml" {
+            whole += 1;
+            tests += loaded.tests.len();
+            std::fs::write(&file, &text).expect("it can be written");
+            check(&file).unwrap_or_else(|complaints| panic!("{at}: {complaints}"));
+        }
+    }
+    assert!(whole >= 6 && tests >= 4, "{whole} configurations with {tests} tests: where are the others?");
+}
+
+#[test]
+fn what_is_wrong_would_be_seen() {
+    assert!(parse("x", &completed("admin: {listen: 127.0.0.1:9090}\n"), &|_| None).is_ok());
+    assert!(parse("x", &completed("admin: {lisen: 127.0.0.1:9090}\n"), &|_| None).is_err());
+    let folder = folder();
+    let file = folder.path().join("proxy.yaml");
+    let with_test = |route: &str| completed(&format!("tests: [{{ask: GET /, expect: {{outcome: {route}}}}}]\n"));
+    std::fs::write(&file, with_test("pass")).expect("it can be written");
+    assert_eq!(check(&file), Ok(()));
+    std::fs::write(&file, with_test("lookup")).expect("it can be written");
+    assert!(check(&file).is_err());
+}
+
+#[test]
+fn the_configuration_at_the_top_passes_its_check_without_an_environment() {
+    check(&root().join("proxy.yaml")).unwrap_or_else(|complaints| panic!("{complaints}"));
+}
+
+/// The words in backquotes in the first cells of the tables between this heading and the next of its level or above.
+fn first_cells(document: &str, heading: &str) -> BTreeSet<String> {
+    let level = heading.chars().take_while(|&c| c == '#').count();
+    let is_heading = |line: &str| {
+        let depth = line.chars().take_while(|&c| c == '#').count();
+        (1..=level).contains(&depth) && line[depth..].starts_with(' ')
+    };
+    let section = document.lines().skip_while(|line| *line != heading).skip(1);
+    let rows = section.take_while(|line| !is_heading(line)).filter_map(|line| line.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    let words: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert!(!words.is_empty(), "README.md has no table under `{heading}`");
+    words
+}
+
+fn set<'a>(words: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// What stands between the first pair of `"`.
+fn quoted(text: &str) -> Option<&str> {
+    text.split('"').nth(1)
+}
+
+#[test]
+fn every_metric_is_in_the_readme() {
+    let readme = read("README.md");
+    assert_eq!(first_cells(&readme, "### Metrics"), set(stent::telemetry::METRICS.map(|(name, _)| name)));
+    for label in stent::outcome::LABELS {
+        assert!(readme.contains(&format!("`{label}`")), "the outcome `{label}`");
+    }
+}
+
+/// The texts that the `as_str` functions of a source file answer.
+fn spellings(file: &str) -> BTreeSet<String> {
+    let source = read(file);
+    let mut found = BTreeSet::new();
+    let mut inside = false;
+    for line in source.lines() {
+        if line.contains("fn as_str(") {
+            inside = true;
+        } else if line == "    }" {
+            inside = false;
+        } else if inside && let Some((_, text)) = line.split_once("=> ") {
+            found.extend(quoted(text).map(str::to_owned));
+        }
+    }
+    assert!(!found.is_empty(), "{file} spells nothing");
+    found
+}
+
+#[test]
+fn every_reason_is_in_the_readme() {
+    let files = ["src/policy/plan.rs", "src/policy/reuse.rs", "src/policy/admit.rs", "src/failure.rs", "src/path.rs"];
+    let spelled: BTreeSet<String> = files.into_iter().flat_map(spellings).collect();
+    assert!(spelled.contains(stent::policy::plan::PassReason::Cookie.as_str()));
+    assert!(spelled.contains(stent::policy::admit::NotStored::Trailers.as_str()));
+    assert_eq!(first_cells(&read("README.md"), "### Reasons"), spelled);
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.into_iter().chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+}
+
+#[test]
+fn every_error_is_in_the_readme() {
+    let refusals = read("src/edge/error.rs");
+    let refused = refusals.lines().filter(|line| line.trim().starts_with("Refusal::")).filter_map(quoted);
+    let mut codes = set(refused);
+    assert!(codes.contains("framing"), "{codes:?}");
+    for file in sources(&root().join("src")) {
+        let source = std::fs::read_to_string(&file).expect("text");
+        codes.extend(source.lines().filter_map(|line| quoted(line.trim().strip_prefix("code: ")?)).map(str::to_owned));
+    }
+    assert!(codes.contains("no-route"), "{codes:?}");
+    assert_eq!(first_cells(&read("README.md"), "### Errors of its own"), codes);
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let help = String::from_utf8(stent(&["--help"]).stdout).expect("text");
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands = listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let commands: BTreeSet<String> = commands.map(|name| format!("stent {name}")).collect();
+    assert_eq!(first_cells(&read("README.md"), "### Commands"), commands);
+}
+
+#[test]
+fn every_admin_call_is_in_the_readme() {
+    let source = read("src/admin/mod.rs");
+    let arms = source.lines().map(str::trim).filter(|line| line.starts_with("\"/") && line.contains("\" if "));
+    let paths: BTreeSet<String> = arms.filter_map(quoted).map(str::to_owned).collect();
+    let calls = first_cells(&read("README.md"), "### Admin calls");
+    let described = calls.iter().filter_map(|call| call.split_once(' ')).map(|(_, path)| path);
+    assert_eq!(set(described), paths);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut seen = 0;
+    for document in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            seen += 1;
+            let file = link.split('#').next().unwrap_or(link);
+            assert!(link.starts_with("http") || root().join(file).exists(), "{document}: {link}");
+        }
+    }
+    assert!(seen > 5, "{seen} links");
+}
+
+#[test]
+fn blocks_are_found() {
+    let found = blocks("a\n```yaml\nx: 1\n```\nb\n```sh\n```\n");
+    let block = |info: &str, text: &str, line| Block { info: info.into(), text: text.into(), line };
+    assert_eq!(found, [block("yaml", "x: 1\n", 2), block("sh", "", 6)]);
+}
