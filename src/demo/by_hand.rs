@@ -1,6 +1,6 @@
 //! What to try by hand while the demo stays up.
 
-use super::table::Paint;
+use super::table::{Paint, say};
 use super::walk::Addresses;
 
 /// Prints it, with the addresses as they are.
@@ -23,9 +23,9 @@ pub(super) fn print(paint: Paint, addresses: &Addresses) {
         ("what is kept", format!("curl http://{admin}/api/v1/status")),
         ("how it is configured", "stent demo --show-config".to_owned()),
     ];
-    println!("\n  {}\n", paint.bold("Now you"));
+    say(&format!("\n  {}\n", paint.bold("Now you")));
     for (what, command) in lines {
-        println!("    {}  {command}", paint.faint(&format!("{what:<24}")));
+        say(&format!("    {}  {command}", paint.faint(&format!("{what:<24}"))));
     }
-    println!("\n  In a browser: http://{stent}/\n\n  It stays up until Ctrl-C.");
+    say(&format!("\n  In a browser: http://{stent}/\n\n  It stays up until Ctrl-C."));
 }

@@ -9,6 +9,7 @@ mod by_hand;
 mod client;
 mod origin;
 mod script;
+mod stop;
 mod table;
 mod verdict;
 mod walk;
@@ -18,10 +19,11 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::app::App;
-use crate::cli::{run, terminal};
+use crate::cli::terminal;
 use crate::clock::Clock;
 use address::{Found, find};
 use origin::Origin;
+use stop::Stop;
 use table::Paint;
 use walk::{Addresses, Ended};
 
@@ -55,7 +57,9 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
     }
     match show(args) {
         Ok(Ended::AsItShould) => ExitCode::SUCCESS,
-        Ok(Ended::Otherwise) => ExitCode::FAILURE,
+        // Who waits for the end of the walk has not got it.
+        Ok(Ended::Stopped) if !args.exit => ExitCode::SUCCESS,
+        Ok(Ended::Stopped | Ended::Otherwise) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("stent: {message}");
             ExitCode::FAILURE
@@ -64,6 +68,12 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
 }
 
 fn show(args: &DemoArgs) -> Result<Ended, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
+    let mut stop = {
+        let _inside = runtime.enter();
+        Stop::listen().map_err(|error| format!("listening for signals: {error}"))?
+    };
     let listen = find(args.listen, None)?;
     let admin = find(args.admin, Some(args.listen))?;
     let origin = Origin::start().map_err(|error| format!("starting the sample clinic: {error}"))?;
@@ -80,17 +90,21 @@ fn show(args: &DemoArgs) -> Result<Ended, String> {
             table::remark(paint, &format!("{asked} is taken, so Stent took another port; choose with {name}"));
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
-    let ended = runtime.block_on(walk::walk(&addresses, &origin, paint))?;
-    // Its connections end with it, so that stopping need not wait for them.
+    let ended = runtime.block_on(async {
+        let ended = tokio::select! {
+            ended = walk::walk(&addresses, &origin, paint) => ended?,
+            () = stop.asked() => return Ok::<_, String>(Ended::Stopped),
+        };
+        if !args.exit {
+            by_hand::print(paint, &addresses);
+            stop.asked().await;
+        }
+        Ok(ended)
+    });
+    // The walk's connections end with it, so that stopping need not wait for them.
     drop(runtime);
-    if !args.exit {
-        by_hand::print(paint, &addresses);
-        run::wait_for_signal().map_err(|error| format!("waiting for signals: {error}"))?;
-    }
     app.stop();
-    Ok(ended)
+    ended
 }
 
 /// Starts Stent from the demo's configuration.

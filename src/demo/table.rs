@@ -1,5 +1,6 @@
 //! What the walk looks like: aligned columns, and colours where a person is looking.
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::script::{CHAPTERS, Step};
@@ -44,12 +45,17 @@ impl Paint {
     }
 }
 
+/// Prints a line. Whoever closed the output (`| head`) has seen enough, which is no error.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Says what runs where.
 pub(super) fn opening(paint: Paint, addresses: &Addresses) {
     let line = |name: &str, address: String, what: &str| {
-        println!("  {name:<8}{}  {}", paint.bold(&format!("{address:<24}")), paint.faint(what));
+        say(&format!("  {name:<8}{}  {}", paint.bold(&format!("{address:<24}")), paint.faint(what)));
     };
-    println!();
+    say("");
     line("clinic", format!("http://{}", addresses.origin), "a sample application; every page takes its time");
     line("stent", format!("http://{}", addresses.stent), "the same clinic, with Stent in front");
     line("admin", format!("http://{}", addresses.admin), "health, metrics, purges");
@@ -57,7 +63,7 @@ pub(super) fn opening(paint: Paint, addresses: &Addresses) {
 
 /// Something said beside the table.
 pub(super) fn remark(paint: Paint, text: &str) {
-    println!("  {}", paint.faint(text));
+    say(&format!("  {}", paint.faint(text)));
 }
 
 /// The columns and where they end.
@@ -80,11 +86,11 @@ impl Table {
     pub(super) fn head(&self) {
         let Table { what, request, .. } = *self;
         let line = format!("{:what$}  {:request$}  {:<6}  {:>9}  {:>9}", "", "request", "answer", "stent", "clinic");
-        println!("\n    {}", self.paint.faint(line.trim_end()));
+        say(&format!("\n    {}", self.paint.faint(line.trim_end())));
     }
 
     pub(super) fn chapter(&self, title: &str) {
-        println!("\n  {}", self.paint.bold(title));
+        say(&format!("\n  {}", self.paint.bold(title)));
     }
 
     pub(super) fn row(&self, step: &Step, came: &Came) {
@@ -94,9 +100,9 @@ impl Table {
         let through = if came.verdict == Verdict::Hit { paint.with(GREEN, &through) } else { through };
         let alone = paint.faint(&format!("{:>9}", came.alone.map_or("–".to_owned(), time)));
         let asked = paint.faint(&format!("{:request$}", shown(step)));
-        println!("    {:what$}  {asked}  {verdict}  {through}  {alone}", step.what);
+        say(&format!("    {:what$}  {asked}  {verdict}  {through}  {alone}", step.what));
         if let Some(note) = &came.note {
-            println!("    {:what$}  {}", "", paint.faint(note));
+            say(&format!("    {:what$}  {}", "", paint.faint(note)));
         }
         if let Some(trouble) = &came.trouble {
             self.trouble(trouble);
@@ -105,15 +111,20 @@ impl Table {
 
     /// A step that came out otherwise than it should.
     pub(super) fn trouble(&self, text: &str) {
-        println!("    {}", self.paint.with(RED, &format!("not as it should be: {text}")));
+        say(&format!("    {}", self.paint.with(RED, &format!("not as it should be: {text}"))));
     }
 
     /// What it all came to.
     pub(super) fn end(&self, steps: usize, failed: usize, took: Duration) {
         let took = format!("{:.1} s", took.as_secs_f64());
         match failed {
-            0 => println!("\n  {} {steps} steps in {took}, each of them as it should be", self.paint.with(GREEN, "✓")),
-            _ => println!("\n  {} {failed} of {steps} steps were not as they should be", self.paint.with(RED, "✗")),
+            0 => say(&format!(
+                "\n  {} {steps} steps in {took}, each of them as it should be",
+                self.paint.with(GREEN, "✓")
+            )),
+            _ => {
+                say(&format!("\n  {} {failed} of {steps} steps were not as they should be", self.paint.with(RED, "✗")))
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ pub(super) enum Ended {
     AsItShould,
     /// Some did not, which was said.
     Otherwise,
+    /// Somebody had seen enough.
+    Stopped,
 }
 
 /// Walks through the script. `Err` only when there was nobody to talk to at all.
