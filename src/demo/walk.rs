@@ -1,0 +1,209 @@
+//! The walk: each step of the script is made as a request through real sockets, and shown with what came of it.
+//!
+//! The clinic's own time is that of the same request made to the clinic directly. It is made after the step, so that it
+//! cannot be the reason for what the step shows.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode, header};
+use tokio::task::JoinSet;
+
+use super::client::{Ask, Client, Reply};
+use super::origin::Origin;
+use super::script::{Act, CHAPTERS, SLOW, Step, Who};
+use super::table::{Paint, Table};
+use super::verdict::{Verdict, Waited};
+
+/// What runs where.
+pub(super) struct Addresses {
+    pub(super) origin: SocketAddr,
+    pub(super) stent: SocketAddr,
+    pub(super) admin: SocketAddr,
+}
+
+/// What a step came to.
+pub(super) struct Came {
+    pub(super) verdict: Verdict,
+    /// Its time through Stent.
+    pub(super) through: Duration,
+    /// The clinic's own time, where the clinic can be asked the same.
+    pub(super) alone: Option<Duration>,
+    /// What the columns cannot say.
+    pub(super) note: Option<String>,
+    /// What is not as it should be.
+    pub(super) trouble: Option<String>,
+}
+
+/// How the whole walk ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Every step came out as the script says.
+    AsItShould,
+    /// Some did not, which was said.
+    Otherwise,
+    /// Somebody had seen enough.
+    Stopped,
+}
+
+/// Walks through the script. `Err` only when there was nobody to talk to at all.
+pub(super) async fn walk(addresses: &Addresses, origin: &Origin, paint: Paint) -> Result<Ended, String> {
+    let began = Instant::now();
+    let mut walker = Walker {
+        stent: Client::connect(addresses.stent).await?,
+        clinic: Client::connect(addresses.origin).await?,
+        admin: Client::connect(addresses.admin).await?,
+        address: addresses.stent,
+        origin,
+        session: String::new(),
+    };
+    walker.session = walker.sign_in().await?;
+    let table = Table::new(paint);
+    table.head();
+    let (mut steps, mut failed) = (0, 0);
+    for chapter in &CHAPTERS {
+        table.chapter(chapter.title);
+        for step in chapter.steps {
+            steps += 1;
+            match walker.take(step).await {
+                Ok(came) => {
+                    failed += usize::from(came.trouble.is_some());
+                    table.row(step, &came);
+                }
+                Err(message) => {
+                    failed += 1;
+                    table.trouble(&format!("{}: {message}", step.what));
+                }
+            }
+        }
+    }
+    table.end(steps, failed, began.elapsed());
+    Ok(if failed == 0 { Ended::AsItShould } else { Ended::Otherwise })
+}
+
+struct Walker<'a> {
+    stent: Client,
+    clinic: Client,
+    admin: Client,
+    address: SocketAddr,
+    origin: &'a Origin,
+    /// The cookie of Ada's browser.
+    session: String,
+}
+
+impl Walker<'_> {
+    /// Signs Ada in through Stent, as a form would, and answers the cookie that she is given.
+    async fn sign_in(&mut self) -> Result<String, String> {
+        let form = (header::CONTENT_TYPE, "application/x-www-form-urlencoded".to_owned());
+        let ask = Ask { method: Method::POST, path: "/login", headers: vec![form], body: "user=ada".to_owned() };
+        let reply = self.stent.ask(&ask).await?;
+        let cookie = reply.header("set-cookie").split(';').next().unwrap_or("");
+        if !cookie.starts_with("sessionid=") {
+            return Err(format!("signing in gave no session: {} {}", reply.status, reply.header("cache-status")));
+        }
+        Ok(cookie.to_owned())
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<Came, String> {
+        let mut came = match &step.act {
+            Act::Get { who, path, holds } => self.get(*who, path, holds).await?,
+            Act::Put { who, path, sends } => self.put(*who, path, sends).await?,
+            Act::Purge { tag } => self.purge(tag).await?,
+            Act::Crowd { visitors } => self.crowd(*visitors).await?,
+        };
+        if came.trouble.is_none() && came.verdict != step.expect {
+            came.trouble = Some(format!("{} was to be expected, not {}", step.expect, came.verdict));
+        }
+        Ok(came)
+    }
+
+    async fn get(&mut self, who: Who, path: &'static str, holds: &str) -> Result<Came, String> {
+        let ask = Ask { method: Method::GET, path, headers: who.headers(&self.session), body: String::new() };
+        let reply = self.stent.ask(&ask).await?;
+        let alone = self.clinic.ask(&ask).await?.took;
+        let verdict = Verdict::of(reply.header("cache-status"));
+        let trouble = unlike(&reply, holds).or_else(|| unread(&reply, verdict));
+        Ok(Came { verdict, through: reply.took, alone: Some(alone), note: None, trouble })
+    }
+
+    /// That a write purged is not in its answer, but the purge log has moved on by then.
+    async fn put(&mut self, who: Who, path: &'static str, sends: &str) -> Result<Came, String> {
+        let mut headers = who.headers(&self.session);
+        headers.push((header::CONTENT_TYPE, "application/json".to_owned()));
+        let ask = Ask { method: Method::PUT, path, headers, body: sends.to_owned() };
+        let before = self.epoch().await?;
+        let reply = self.stent.ask(&ask).await?;
+        let after = self.epoch().await?;
+        // Writing the same once more changes nothing.
+        let alone = self.clinic.ask(&ask).await?.took;
+        let passed = Verdict::of(reply.header("cache-status"));
+        let verdict = if passed == Verdict::Pass && after > before { Verdict::Purged } else { passed };
+        let trouble = unlike(&reply, "").or_else(|| unread(&reply, verdict));
+        Ok(Came { verdict, through: reply.took, alone: Some(alone), note: None, trouble })
+    }
+
+    async fn purge(&mut self, tag: &str) -> Result<Came, String> {
+        let body = serde_json::json!({ "tags": [tag] }).to_string();
+        let ask = Ask { method: Method::POST, path: "/api/v1/purge", headers: Vec::new(), body };
+        let reply = self.admin.ask(&ask).await?;
+        let trouble = unlike(&reply, r#""acknowledged":true"#);
+        let verdict = if trouble.is_none() { Verdict::Purged } else { Verdict::Unknown };
+        Ok(Came { verdict, through: reply.took, alone: None, note: None, trouble })
+    }
+
+    /// All connect first, then all ask. The time is that of whoever waited longest.
+    async fn crowd(&mut self, visitors: usize) -> Result<Came, String> {
+        let ask = Ask { method: Method::GET, path: SLOW, headers: Vec::new(), body: String::new() };
+        let mut clients = Vec::new();
+        for _ in 0..visitors {
+            clients.push(Client::connect(self.address).await?);
+        }
+        let before = self.origin.slow_reports();
+        let mut asking = JoinSet::new();
+        for mut client in clients {
+            let ask = ask.clone();
+            asking.spawn(async move { client.ask(&ask).await });
+        }
+        let replies = asking.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let asked = self.origin.slow_reports() - before;
+        let alone = self.clinic.ask(&ask).await?.took;
+
+        let waited = replies.iter().filter(|reply| Waited::of(reply.header("cache-status")) == Waited::ForAnother);
+        let waited = waited.count();
+        let missed = |reply: &&Reply| Verdict::of(reply.header("cache-status")) == Verdict::Miss;
+        let verdict = replies.iter().find(missed).map_or(Verdict::Unknown, |_| Verdict::Miss);
+        let trouble = replies.iter().find_map(|reply| unlike(reply, "Occupancy"));
+        let trouble = trouble.or_else(|| (asked != 1).then(|| format!("the clinic was asked {asked} times, not once")));
+        Ok(Came {
+            verdict,
+            through: replies.iter().map(|reply| reply.took).max().unwrap_or_default(),
+            alone: Some(alone),
+            note: Some(format!(
+                "{waited} waited for the first one's answer; requests that reached the clinic: {asked}"
+            )),
+            trouble,
+        })
+    }
+
+    /// How far the purge log has come.
+    async fn epoch(&mut self) -> Result<u64, String> {
+        let ask = Ask { method: Method::GET, path: "/api/v1/status", headers: Vec::new(), body: String::new() };
+        let reply = self.admin.ask(&ask).await?;
+        let status: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        status["epoch"].as_u64().ok_or_else(|| "the admin's status names no epoch".to_owned())
+    }
+}
+
+/// Why this is not the answer that it should be: 200, with this text in it.
+fn unlike(reply: &Reply, holds: &str) -> Option<String> {
+    if reply.status != StatusCode::OK {
+        return Some(format!("the answer is {} ({})", reply.status, reply.header("cache-status")));
+    }
+    let body = String::from_utf8_lossy(&reply.body);
+    (!body.contains(holds)).then(|| format!("the answer does not hold {holds}"))
+}
+
+/// A `Cache-Status` that tells none of the words.
+fn unread(reply: &Reply, verdict: Verdict) -> Option<String> {
+    (verdict == Verdict::Unknown).then(|| format!("its Cache-Status is `{}`", reply.header("cache-status")))
+}
