@@ -88,7 +88,8 @@ impl App {
             threads.push(thread(format!("worker-{worker}"), run_all(all.collect()))?);
         }
         if let Some((listener, admin_settings)) = admin_listener.zip(admin_settings) {
-            let service = admin::Admin::new(admin_settings, proxy.clone(), registry.clone(), stopped.clone());
+            let clients = admin::Clients { places: places.clone(), limit: server.limits.connections };
+            let service = admin::Admin::new(admin_settings, proxy.clone(), registry.clone(), clients, stopped.clone());
             let server = ServerSettings { trusted_proxies: Vec::new(), ..(*server).clone() };
             // The admin has places of its own: it must answer when clients have taken all of theirs.
             let (settings, places) = (Arc::new(server), Arc::new(Semaphore::new(64)));

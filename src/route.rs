@@ -48,7 +48,7 @@ pub struct Route {
     /// What happens to a path that can be read in two ways.
     pub ambiguous_path: AmbiguousPath,
     /// Changes when anything does that decides keys, tags or partitions; part of every key, so that an entry
-    /// which was made under other rules is a miss (COHERENCE rule 15).
+    /// which was made under other rules is a miss (purge rule 15).
     pub fingerprint: u64,
 }
 

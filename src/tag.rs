@@ -1,7 +1,7 @@
 //! Tags: the names by which stored answers are purged.
 //!
 //! An entry carries the hashes of its tags. Its URL, host, path prefixes and route are tags too, so that one mechanism
-//! serves every kind of purge (COHERENCE rule 4). `a:b:c` also carries `a:b:*` and `a:*`, so a purge may be as wide as it
+//! serves every kind of purge (purge rule 4). `a:b:c` also carries `a:b:*` and `a:*`, so a purge may be as wide as it
 //! must. Values that come from a request are escaped before they become part of a tag: they cannot contain `:` or `*`.
 
 /// `patient:<id>`, `patient:<answer.patient_id>`: text with holes.
@@ -38,7 +38,7 @@ pub enum TagSource {
 pub enum PurgeTemplate {
     /// This tag.
     Tag(TagTemplate),
-    /// `principal`: everything that is kept for whoever asks, and for whom the answer's cookies sign in.
+    /// `principal`: everything that is kept under any credential that the request shows.
     Principal,
 }
 
@@ -50,7 +50,7 @@ use smallvec::SmallVec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagHash(pub u64);
 
-/// The most tags that an answer may have, those of its URL included; one with more is not stored (COHERENCE rule 17).
+/// The most tags that an answer may have, those of its URL included; one with more is not stored (purge rule 17).
 pub const MAX_TAGS: usize = 256;
 
 /// The longest tag in bytes.

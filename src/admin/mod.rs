@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::settings::{AdminSettings, AdminToken, Scope};
 use crate::body::Body;
@@ -29,7 +29,17 @@ pub struct Admin {
     settings: Arc<AdminSettings>,
     proxy: Arc<Proxy>,
     registry: Arc<Registry>,
+    clients: Clients,
     stopping: watch::Receiver<bool>,
+}
+
+/// The places for client connections.
+#[derive(Clone)]
+pub struct Clients {
+    /// Those that are free.
+    pub places: Arc<Semaphore>,
+    /// All of them.
+    pub limit: usize,
 }
 
 impl Service for Admin {
@@ -53,9 +63,10 @@ impl Admin {
         settings: AdminSettings,
         proxy: Arc<Proxy>,
         registry: Arc<Registry>,
+        clients: Clients,
         stopping: watch::Receiver<bool>,
     ) -> Admin {
-        Admin { settings: Arc::new(settings), proxy, registry, stopping }
+        Admin { settings: Arc::new(settings), proxy, registry, clients, stopping }
     }
 
     async fn call(&self, head: &http::request::Parts, body: Incoming) -> Result<Response<Body>, Problem> {
@@ -83,9 +94,12 @@ impl Admin {
                 Ok(json_answer(&self.upstreams()))
             }
             "/api/v1/purge" if head.method == Method::POST => {
-                self.allow(head, Scope::Purge)?;
+                let who = self.allow(head, Scope::Purge)?;
                 let body = Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes();
-                purge::call(&self.proxy, &body).map(|receipt| json_answer(&receipt))
+                let receipt = purge::call(&self.proxy, &body)?;
+                // Who and when, never what: a tag may name a patient.
+                eprintln!("stent: purge at epoch {} by {who}", receipt["epoch"]);
+                Ok(json_answer(&receipt))
             }
             "/livez" | "/readyz" | "/metrics" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
             | "/api/v1/purge" => Err(METHOD),
@@ -93,10 +107,11 @@ impl Admin {
         }
     }
 
-    /// Whether the caller holds a token with this scope. Without any token configured (on loopback only) everybody does.
-    fn allow(&self, head: &http::request::Parts, scope: Scope) -> Result<(), Problem> {
+    /// The name of the token with this scope that the caller holds. Without any token configured (on loopback only)
+    /// everybody may.
+    fn allow(&self, head: &http::request::Parts, scope: Scope) -> Result<&str, Problem> {
         if self.settings.tokens.is_empty() {
-            return same_site(head);
+            return same_site(head).map(|()| "anybody on this machine");
         }
         let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| {
@@ -115,16 +130,19 @@ impl Admin {
         }
         match holder {
             None => Err(NO_TOKEN),
-            Some(token) if token.may.contains(&scope) => Ok(()),
+            Some(token) if token.may.contains(&scope) => Ok(&token.name),
             Some(_) => Err(SCOPE),
         }
     }
 
     fn metrics(&self) -> Response<Body> {
+        self.proxy.cache.memory.tend();
         let (entries, bytes) = self.proxy.cache.memory.size();
         let gauge = |name, labels: &[(&'static str, &str)], value: u64| {
             self.registry.gauge(name, labels).set(value as f64);
         };
+        let open = self.clients.limit.saturating_sub(self.clients.places.available_permits());
+        gauge("stent_connections", &[], open as u64);
         gauge("stent_entries", &[], entries);
         gauge("stent_bytes", &[], bytes);
         gauge("stent_flights", &[], self.proxy.cache.flights.len() as u64);
@@ -142,6 +160,7 @@ impl Admin {
 
     fn status(&self) -> Value {
         let cache = &self.proxy.cache;
+        cache.memory.tend();
         let (entries, bytes) = cache.memory.size();
         json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -37,7 +37,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     };
     let errors = report.errors().count();
     if args.json {
-        println!("{}", serde_json::to_string(&report).unwrap_or_default());
+        terminal::say(serde_json::to_string(&report).unwrap_or_default());
     } else {
         print(&report, loaded.as_ref(), errors, &path.display().to_string());
     }
@@ -49,7 +49,7 @@ fn print(report: &Report, loaded: Option<&Loaded>, errors: usize, file: &str) {
     match loaded {
         Some(loaded) if errors == 0 => {
             let (routes, tests) = (loaded.settings.routes.len(), loaded.tests.len());
-            println!("{file}: fine; {routes} routes, {tests} tests passed");
+            terminal::say(format_args!("{file}: fine; {routes} routes, {tests} tests passed"));
         }
         _ => eprintln!("{file}: {errors} error{}", if errors == 1 { "" } else { "s" }),
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::fail;
+use super::{fail, terminal};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -40,11 +40,11 @@ pub(super) fn init(args: &InitArgs) -> ExitCode {
     let name = args.output.display().to_string();
     if let Err(report) = crate::config::parse(&name, &text, &|_| None) {
         // Only the address is not ours.
-        eprint!("{}", report.render(super::terminal::stderr_has_colour()));
+        eprint!("{}", report.render(terminal::stderr_has_colour()));
         return fail(format_args!("`{url}` is no address of a backend: write http://host:port"));
     }
     if name == "-" {
-        print!("{text}");
+        terminal::say(text.trim_end());
         return ExitCode::SUCCESS;
     }
     if args.output.exists() && !args.force {
@@ -53,7 +53,7 @@ pub(super) fn init(args: &InitArgs) -> ExitCode {
     match std::fs::write(&args.output, text) {
         Err(error) => fail(format_args!("writing {name}: {error}")),
         Ok(()) => {
-            println!("wrote {name}; now: stent check --config {name} && stent run --config {name}");
+            terminal::say(format_args!("wrote {name}; now: stent check --config {name} && stent run --config {name}"));
             ExitCode::SUCCESS
         }
     }

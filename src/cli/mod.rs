@@ -5,7 +5,8 @@ mod healthcheck;
 pub(crate) mod http;
 mod init;
 mod purge;
-pub(crate) mod run;
+mod run;
+pub(crate) mod stop;
 pub mod terminal;
 
 use std::path::PathBuf;
@@ -83,8 +84,8 @@ pub fn main() -> ExitCode {
 fn version(json: bool) -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     match json {
-        true => println!("{}", serde_json::json!({"name": "stent", "version": version})),
-        false => println!("stent {version}"),
+        true => terminal::say(serde_json::json!({"name": "stent", "version": version})),
+        false => terminal::say(format_args!("stent {version}")),
     }
     ExitCode::SUCCESS
 }

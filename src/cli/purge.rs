@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::http::call;
-use super::{ConfigArgs, fail};
+use super::{ConfigArgs, fail, terminal};
 use crate::admin::settings::Scope;
 
 #[derive(Args)]
@@ -67,9 +67,9 @@ pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
             let receipt: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
             let acknowledged = status.is_success() && receipt["acknowledged"] == true;
             if args.json {
-                println!("{receipt}");
+                terminal::say(&receipt);
             } else if acknowledged {
-                println!("purged at epoch {} in {} ms", receipt["epoch"], receipt["took_ms"]);
+                terminal::say(format_args!("purged at epoch {} in {} ms", receipt["epoch"], receipt["took_ms"]));
             } else {
                 eprintln!("stent: not purged: {} {}", status, receipt["detail"].as_str().unwrap_or(""));
             }

@@ -2,12 +2,22 @@
 
 use std::process::ExitCode;
 
+use super::stop::Stop;
 use super::{ConfigArgs, fail, load};
 use crate::app::App;
 use crate::clock::Clock;
 
 pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     let Some(loaded) = load(args) else { return ExitCode::FAILURE };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format_args!("starting: {error}")),
+    };
+    // Before it says that it listens: whoever reads that may stop it at once.
+    let mut stop = match runtime.block_on(async { Stop::listen() }) {
+        Ok(stop) => stop,
+        Err(error) => return fail(format_args!("listening for signals: {error}")),
+    };
     let app = match App::start(loaded.settings, Clock::System) {
         Ok(app) => app,
         Err(error) => return fail(error),
@@ -18,25 +28,8 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     if let Some(address) = app.admin_address {
         eprintln!("stent: admin on http://{address}");
     }
-    if let Err(error) = wait_for_signal() {
-        return fail(format_args!("waiting for signals: {error}"));
-    }
+    runtime.block_on(stop.asked());
     eprintln!("stent: stopping; finishing what is in flight");
     app.stop();
     ExitCode::SUCCESS
-}
-
-/// Returns on SIGTERM or SIGINT.
-pub(crate) fn wait_for_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })
 }

@@ -1,6 +1,11 @@
 //! Whether a person is looking, and whether they see colours.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+
+/// Prints a line. A reader that has gone (`| head`) is no fault of ours, and no panic.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
 
 /// Standard error is a terminal, and nobody asked for no colour.
 pub fn stderr_has_colour() -> bool {

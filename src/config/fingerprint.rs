@@ -1,6 +1,6 @@
 //! A number that changes when anything does that decides which request an answer belongs to.
 //!
-//! It is part of every key, so that an entry which was made under other rules is a miss (COHERENCE rule 15). Lifetimes
+//! It is part of every key, so that an entry which was made under other rules is a miss (purge rule 15). Lifetimes
 //! are not in it: a longer `ttl` makes nobody's answer somebody else's. The service's name is, because the same key at
 //! another service is another thing.
 

@@ -9,7 +9,6 @@ mod by_hand;
 mod client;
 mod origin;
 mod script;
-mod stop;
 mod table;
 mod verdict;
 mod walk;
@@ -19,11 +18,11 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::app::App;
+use crate::cli::stop::Stop;
 use crate::cli::terminal;
 use crate::clock::Clock;
 use address::{Found, find};
 use origin::Origin;
-use stop::Stop;
 use table::Paint;
 use walk::{Addresses, Ended};
 

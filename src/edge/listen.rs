@@ -17,7 +17,13 @@ use crate::key::Scheme;
 use crate::upstream::WorkerId;
 
 /// Binds one socket per worker. Port 0 takes a free one, the same for all.
+///
+/// # Errors
+/// The address is taken, also when it is by another process that would share it: a forgotten one would go on answering some
+/// of the clients from a store of its own.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
+    // Without sharing first, only to see that nobody has it.
+    drop(StdListener::bind(address)?);
     let first = bind_one(address)?;
     let address = first.local_addr()?;
     let mut all = vec![first];
@@ -58,16 +64,17 @@ pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) 
     let mut connections = tokio::task::JoinSet::new();
     let mut stop = accepting.stop.clone();
     while !*stop.borrow() {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => break,
+        };
+        // At the limit the next client waits here, and those after it in the kernel's queue.
         let place = tokio::select! {
             place = accepting.places.clone().acquire_owned() => place,
             _ = stop.changed() => break,
         };
         // The semaphore is never closed.
         let Ok(place) = place else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.changed() => break,
-        };
         while connections.try_join_next().is_some() {}
         let Ok((stream, address)) = accepted else {
             // Out of descriptors or memory, most likely: what is open must end first.

@@ -1,7 +1,7 @@
 //! One flight, from take-off to landing: ask the origin, judge its head, fill the body, store the whole.
 //!
 //! It runs as a task of its own. Nobody's hanging up touches it; a panic or a lost task lands it as failed. A hard-purged
-//! entry is never the base of a 304, checked again at the merge (COHERENCE rule 8). The entry is stored before the last piece
+//! entry is never the base of a 304, checked again at the merge (purge rule 8). The entry is stored before the last piece
 //! of its body is handed out, so whoever has read all of it finds it stored.
 
 use std::sync::Arc;

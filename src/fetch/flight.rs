@@ -1,7 +1,7 @@
 //! Flights: one fetch per key at a time, whoever asks, on whichever worker.
 //!
 //! A flight belongs to no client. Whoever comes first starts it and becomes its *leader*; the others follow. What it brings
-//! is judged by each of them anew (variant, credentials, purges: COHERENCE rule 7), because not everything that decides is
+//! is judged by each of them anew (variant, credentials, purges: purge rule 7), because not everything that decides is
 //! known when they join.
 
 use std::collections::HashMap;

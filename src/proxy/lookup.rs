@@ -223,7 +223,7 @@ impl Proxy {
         }
     }
 
-    /// Serves an answer that is still coming, if it is for this request (COHERENCE rule 7).
+    /// Serves an answer that is still coming, if it is for this request (purge rule 7).
     #[allow(clippy::too_many_arguments)]
     fn follow(
         &self,

@@ -1,5 +1,5 @@
 //! Requests that may change something: what they touched is purged before the first byte of their answer goes out
-//! (COHERENCE rule 14, RFC 9111 §4.4).
+//! (purge rule 14, RFC 9111 §4.4).
 //!
 //! The exchange runs in a task of its own: a client that hangs up does not keep the purge from following the write.
 

@@ -1,4 +1,4 @@
-//! The purge log of this node: a counter, two tables and a floor (COHERENCE, rules 4 to 9).
+//! The purge log of this node: a counter, two tables and a floor (rules 4 to 9 below).
 //!
 //! Every applied record takes the next *stamp*. A fill notes the stamp before its request leaves for the origin; an entry is
 //! usable only if no later record matches one of its tags. So a fill that began before a purge is dead on arrival, with no
@@ -6,6 +6,27 @@
 //!
 //! The tables are fixed arrays of stamps, indexed by tag hash. Nothing is ever pruned; two tags in one slot cost a hit,
 //! never truth.
+//!
+//! # The rules
+//!
+//! Other places refer to these by number. The numbers in between belong to several nodes that share one log.
+//!
+//! 4. **Record.** A record is a set of tags, hard or soft. URL, path, path prefixes, host and route are tags of every entry, so
+//!    a purge by URL takes all partitions and variants.
+//! 5. **Birth.** The stamp is noted before the first byte of the first attempt goes out.
+//! 6. **Check**, in this order: load the stamp; equal to `checked`: usable; any hard tag later than birth: dead; any soft tag
+//!    later than the validation: stale, and `checked` does not advance; the floor last; then `checked` advances. **Apply**, in
+//!    this order: table, stamp, answer. **Forget**: floor, stamp, then remove.
+//! 7. **Followers.** A fill born at e serves a request that arrived at stamp j only if e ≥ j or no hard record above e matches
+//!    the answer's tags, judged when the head is known. While tags that come from the body are missing, any hard record
+//!    above e counts as a match. Otherwise that request fetches for itself.
+//! 8. **304.** A hard-dead entry is never the base of a 304; check again at the merge, and fetch again without the condition
+//!    if it died. Merged: birth of the base, validation of the revalidation, the union of the tags.
+//! 9. **Made from others:** birth is the least, tags are the union.
+//! 14. **Writes.** Every unsafe request purges hard, before any byte of its answer goes out, on success and on an unknown
+//!     outcome. Answers to unsafe requests are never stored.
+//! 15. **Reload.** Keys carry the fingerprint of their route; a mismatch is a miss.
+//! 17. **Bounds.** An answer with more tags than the bound is not stored; tags are never dropped.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

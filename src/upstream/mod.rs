@@ -79,14 +79,15 @@ impl Upstream {
     ///
     /// Everything until the head shares one deadline. An attempt that failed before anything left is tried again on a fresh
     /// connection; one that died on a reused connection before the first byte of an answer is tried once more if it is
-    /// repeatable; beyond that `retries` counts.
+    /// repeatable; beyond that `retries` counts, for what failed before anything left and for what is repeatable.
     pub async fn send(&self, worker: WorkerId, request: Outgoing) -> Result<Exchanged, Failure> {
         let deadline = Instant::now() + self.settings.deadline;
         let mut retries = self.settings.retries;
         let mut fresh_only = Freshness::AnyConnection;
         let mut request = request;
+        let mut avoid = None;
         loop {
-            let server = self.pick();
+            let server = self.pick(avoid);
             let lease = self.pool.lease(server, worker, deadline, fresh_only).await;
             let repeatable = request.is_repeatable();
             let (reused, failure, unsent) = match lease {
@@ -102,13 +103,15 @@ impl Upstream {
             };
             let Some(again) = unsent else { return Err(failure) };
             let died_idle = reused == Reused::Yes && failure.kind == FailureKind::Reset;
-            let may_retry = matches!(failure.kind, FailureKind::Connect | FailureKind::Reset)
+            let may_retry = matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout)
                 && (failure.phase == Phase::Before || repeatable);
             if died_idle && fresh_only == Freshness::AnyConnection {
                 // Other idle connections of that server are likely dead as well.
                 fresh_only = Freshness::FreshConnection;
             } else if may_retry && retries > 0 {
                 retries -= 1;
+                // A server that fails at once has the fewest requests in flight: it would be picked again.
+                avoid = Some(server);
             } else {
                 return Err(failure);
             }
@@ -134,21 +137,27 @@ impl Upstream {
         exchange::Limits { head: self.settings.timeout.min(left), idle: self.settings.timeout }
     }
 
-    fn pick(&self) -> usize {
+    /// Which server is asked; another than `avoid` where there is one.
+    fn pick(&self, avoid: Option<usize>) -> usize {
         let servers = self.settings.servers.len();
         if servers == 1 {
             return 0;
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let choice = |index: usize| match avoid {
+            Some(avoid) => (avoid + 1 + index % (servers - 1)) % servers,
+            None => index % servers,
+        };
         match self.settings.balance {
-            Balance::RoundRobin => turn % servers,
+            Balance::RoundRobin => choice(turn),
             Balance::LeastConnections => {
                 // Starting at a different server each time, equals take turns.
-                (0..servers).map(|i| (turn + i) % servers).min_by_key(|&i| self.pool.in_flight(i)).unwrap_or(0)
+                let all = (0..servers).map(|index| choice(turn + index));
+                all.min_by_key(|&server| self.pool.in_flight(server)).unwrap_or(0)
             }
             Balance::P2c => {
                 let mix = (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let (a, b) = ((mix >> 33) as usize % servers, (mix >> 13) as usize % servers);
+                let (a, b) = (choice((mix >> 33) as usize), choice((mix >> 13) as usize));
                 if self.pool.in_flight(a) <= self.pool.in_flight(b) { a } else { b }
             }
         }

@@ -292,3 +292,26 @@ async fn bodies_flow_with_back_pressure() {
     }
     assert!(sent > 0);
 }
+
+#[tokio::test]
+async fn a_retry_goes_to_another_server() {
+    let origin = Origin::start(|_| async { answer(200, &[], "alive") }).await;
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead_address = dead.local_addr().unwrap();
+    drop(dead);
+    for balance in ["round_robin", "least_connections", "p2c"] {
+        let yaml = format!(
+            "server: {{listen: 127.0.0.1:0, workers: 2}}\nadmin: {{listen: 127.0.0.1:0}}\n\
+             upstreams: {{o: {{servers: [\"http://{}\", \"http://{dead_address}\"], retries: 1, balance: {balance}}}}}\n{PASS}",
+            origin.address
+        );
+        let loaded = stent::config::parse("t", &yaml, &|_| None).unwrap_or_else(|r| panic!("{}", r.render(false)));
+        let app = stent::app::App::start(loaded.settings, stent::clock::Clock::System).unwrap();
+        let client = crate::scenario::Client { address: app.addresses[0] };
+        let asking: Vec<_> = (0..40).map(|_| tokio::spawn(client.get("/").send())).collect();
+        for one in asking {
+            assert_eq!(one.await.unwrap().status, 200, "{balance}");
+        }
+        drop(app);
+    }
+}

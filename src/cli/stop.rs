@@ -8,19 +8,19 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The wish that it ends.
-pub(super) struct Stop {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
     /// Listens from now on. Must be called inside a runtime.
-    pub(super) fn listen() -> io::Result<Stop> {
+    pub(crate) fn listen() -> io::Result<Stop> {
         Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Returns once it was asked for.
-    pub(super) async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
