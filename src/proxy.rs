@@ -17,6 +17,7 @@ mod forward;
 mod lookup;
 mod write;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -101,6 +102,10 @@ struct Exchange<'a> {
 /// An answer and what became of the request.
 type Answer = (Response<Body>, Outcome);
 
+/// A way to the origin, on the heap: what a request keeps while it waits there would make every hit's future large, and
+/// futures are moved.
+type ToOrigin<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl Proxy {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Incoming>) -> Response<Body> {
@@ -117,36 +122,37 @@ impl Proxy {
             return self.refuse(NO_ROUTE, &head.headers, client);
         };
         let (method, uri, headers) = (head.method, &head.uri, head.headers);
-        let exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, arrived };
+        let mut exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, arrived };
         let id = exchange.arrival.request_id.clone();
-        let (mut response, outcome) = self.answer(exchange, incoming).await;
+        let (mut response, outcome) = self.answer(&mut exchange, incoming).await;
         deliver::finish(response.headers_mut(), &outcome, id);
         self.meters.count(index, &outcome);
         response
     }
 
-    /// The first question, and where its answer leads. The ways to the origin are boxed: a hit's future stays small.
-    async fn answer(self: &Arc<Self>, exchange: Exchange<'_>, incoming: Incoming) -> Answer {
+    /// The first question, and where its answer leads.
+    async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Incoming) -> Answer {
         if let Some(ambiguity) = exchange.path.ambiguity {
             return match exchange.route.ambiguous_path {
                 AmbiguousPath::Refuse => exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
-                AmbiguousPath::Pass => Box::pin(self.forward(exchange, incoming, PassReason::AmbiguousPath)).await,
+                AmbiguousPath::Pass => self.forward(exchange, incoming, PassReason::AmbiguousPath).await,
             };
         }
         if self.mode == CacheMode::Bypass {
-            return Box::pin(self.forward(exchange, incoming, PassReason::Bypass)).await;
+            return self.forward(exchange, incoming, PassReason::Bypass).await;
         }
         if exchange.arrival.upgrade == Upgrade::Asked {
-            return Box::pin(self.forward(exchange, incoming, PassReason::Upgrade)).await;
+            return self.forward(exchange, incoming, PassReason::Upgrade).await;
         }
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        match plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret) {
-            Plan::Pass(reason) => Box::pin(self.forward(exchange, incoming, reason)).await,
-            Plan::Lookup(lookup) => match self.look_up(&exchange, lookup).await {
-                Ok(answer) => answer,
-                Err(reason) => Box::pin(self.forward(exchange, incoming, reason)).await,
+        let reason = match plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret) {
+            Plan::Pass(reason) => reason,
+            Plan::Lookup(lookup) => match self.look_up(exchange, &lookup).await {
+                Ok(answer) => return answer,
+                Err(reason) => reason,
             },
-        }
+        };
+        self.forward(exchange, incoming, reason).await
     }
 
     /// Refuses before there is a route.

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::{Answer, Exchange, Proxy, is_safe, target};
+use super::{Answer, Exchange, Proxy, ToOrigin, is_safe, target};
 use crate::body::Body;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::Trailers;
@@ -21,38 +21,41 @@ use crate::upstream::exchange::{Exchanged, Interim};
 
 impl Proxy {
     /// Forwards a request; one that may change something purges what it touched.
-    pub(super) async fn forward(
-        self: &Arc<Self>,
-        exchange: Exchange<'_>,
+    pub(super) fn forward<'a>(
+        self: &'a Arc<Self>,
+        exchange: &'a mut Exchange<'_>,
         incoming: Incoming,
         reason: PassReason,
-    ) -> Answer {
-        if !is_safe(&exchange.method) && !exchange.route.read_only {
-            return self.write(exchange, incoming, reason).await;
+    ) -> ToOrigin<'a, Answer> {
+        if is_safe(&exchange.method) || exchange.route.read_only {
+            Box::pin(self.pass(exchange, incoming, reason))
+        } else {
+            Box::pin(self.write(exchange, incoming, reason))
         }
-        let accept = accept_only(&exchange);
-        let (outgoing, exchange) = match self.outgoing(exchange, incoming, Aside::No) {
-            Ok(parts) => parts,
-            Err((failure, exchange)) => return exchange.failure(failure),
+    }
+
+    async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Incoming, reason: PassReason) -> Answer {
+        let outgoing = match self.outgoing(exchange, incoming, Aside::No) {
+            Ok(outgoing) => outgoing,
+            Err(failure) => return exchange.failure(failure),
         };
         let upstream = &self.upstreams[exchange.route.upstream];
         match upstream.send(exchange.client.worker, outgoing).await {
             Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
-            Err(failure) => Exchange { headers: accept, ..exchange }.failure(failure),
+            Err(failure) => exchange.failure(failure),
         }
     }
 
-    /// The whole request as it goes to the origin. The exchange comes back without its headers, which left with it.
-    #[allow(clippy::result_large_err)]
-    pub(super) fn outgoing<'a>(
+    /// The whole request as it goes to the origin. The exchange keeps only what an error is worded by: its headers leave.
+    pub(super) fn outgoing(
         &self,
-        mut exchange: Exchange<'a>,
+        exchange: &mut Exchange<'_>,
         incoming: Incoming,
         aside: Aside,
-    ) -> Result<(Outgoing, Exchange<'a>), (Failure, Exchange<'a>)> {
+    ) -> Result<Outgoing, Failure> {
         let limit = exchange.route.body_limit.unwrap_or(self.limits.body);
         if incoming.size_hint().lower() > limit {
-            return Err((Failure::before(FailureKind::BodyTooLarge), exchange));
+            return Err(Failure::before(FailureKind::BodyTooLarge));
         }
         // A path in normal form that was sent so keeps its target; an ambiguous one goes as it came.
         let query = exchange.uri.query();
@@ -62,9 +65,12 @@ impl Proxy {
             None => target(&exchange.path.text, query),
         };
         let Some(target) = target else {
-            return Err((Failure::before(FailureKind::Protocol), exchange));
+            return Err(Failure::before(FailureKind::Protocol));
         };
-        let mut headers = std::mem::take(&mut exchange.headers);
+        let accept = accept_only(exchange);
+        let mut headers = std::mem::replace(&mut exchange.headers, accept);
+        // What is added below would make the map grow twice.
+        headers.reserve(8);
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         if exchange.arrival.trailers == Trailers::Accepted {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -84,7 +90,7 @@ impl Proxy {
         };
         let interim = interim(&exchange.client.interim, upload.clone());
         let method = exchange.method.clone();
-        Ok((Outgoing { method, target, headers, body, interim: Some(interim), upload }, exchange))
+        Ok(Outgoing { method, target, headers, body, interim: Some(interim), upload })
     }
 
     /// An origin's answer on its way out, uncached.
@@ -116,6 +122,6 @@ fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) ->
 }
 
 /// Enough of the headers to word an error by, once the others have left.
-pub(super) fn accept_only(exchange: &Exchange<'_>) -> http::HeaderMap {
+fn accept_only(exchange: &Exchange<'_>) -> http::HeaderMap {
     exchange.headers.get(header::ACCEPT).map(|accept| (header::ACCEPT, accept.clone())).into_iter().collect()
 }

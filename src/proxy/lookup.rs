@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
-use super::{Answer, Exchange, MAX_ROUNDS, Proxy, target, withheld};
+use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, target, withheld};
 use crate::body::Body;
 use crate::clock::Now;
 use crate::edge::deliver;
@@ -70,16 +70,16 @@ impl Proxy {
     pub(super) async fn look_up(
         self: &Arc<Self>,
         exchange: &Exchange<'_>,
-        lookup: Lookup,
+        lookup: &Lookup,
     ) -> Result<Answer, PassReason> {
         let mut demand = self.demand(&lookup.directives);
         for _ in 0..MAX_ROUNDS {
             let now = self.cache.clock.now();
-            let (spot, slot) = self.find(exchange, &lookup);
-            let (base, forward) = match self.judge(slot, &spot, &lookup, now)? {
+            let (spot, slot) = self.find(exchange, lookup);
+            let (base, forward) = match self.judge(slot, &spot, lookup, now)? {
                 Found::Usable(entry, freshness, outcome, refresh) => {
                     if refresh == Refresh::Behind {
-                        self.refresh(exchange, &lookup, &spot, &entry);
+                        self.refresh(exchange, lookup, &spot, &entry);
                     }
                     return Ok(serve(exchange, &entry, freshness, outcome));
                 }
@@ -94,7 +94,8 @@ impl Proxy {
             if exchange.headers.contains_key(header::RANGE) {
                 return Err(PassReason::Range);
             }
-            match Box::pin(self.fly(exchange, &lookup, spot, base, forward, demand)).await {
+            let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, base, forward, demand));
+            match flown.await {
                 Waited::Answer(answer) => return Ok(answer),
                 Waited::Again(next) => demand = next,
                 Waited::Pass(reason) => return Err(reason),

@@ -11,7 +11,6 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::forward::accept_only;
 use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
 use crate::edge::deliver;
@@ -41,21 +40,20 @@ struct Touched {
 impl Proxy {
     pub(super) async fn write(
         self: &Arc<Self>,
-        exchange: Exchange<'_>,
+        exchange: &mut Exchange<'_>,
         incoming: Incoming,
         reason: PassReason,
     ) -> Answer {
-        let accept = accept_only(&exchange);
         let mut touched = Touched {
             route: exchange.route.clone(),
-            place: self.place(&exchange),
+            place: self.place(exchange),
             scheme: exchange.arrival.scheme,
             upload: None,
         };
         let aside = if needs(exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
-        let (outgoing, exchange) = match self.outgoing(exchange, incoming, aside) {
-            Ok(parts) => parts,
-            Err((failure, exchange)) => return exchange.failure(failure),
+        let outgoing = match self.outgoing(exchange, incoming, aside) {
+            Ok(outgoing) => outgoing,
+            Err(failure) => return exchange.failure(failure),
         };
         touched.upload = outgoing.upload.clone();
         let (proxy, worker) = (self.clone(), exchange.client.worker);
@@ -67,7 +65,7 @@ impl Proxy {
         let exchanged = task.await.unwrap_or(Err(Failure::sent(FailureKind::Internal)));
         match exchanged {
             Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
-            Err(failure) => Exchange { headers: accept, ..exchange }.failure(failure),
+            Err(failure) => exchange.failure(failure),
         }
     }
 
