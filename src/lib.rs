@@ -28,7 +28,7 @@
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`config`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`telemetry`], [`clock`], [`upload`], [`body`] |
-//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`entry`], [`identity`], [`outcome`], [`failure`] |
+//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
 //!

@@ -26,9 +26,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::body::Body;
+use crate::edge::connection::Client;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Arrival, Peer, Upgrade};
+use crate::edge::incoming::{Arrival, Upgrade};
 use crate::edge::settings::ServerLimits;
 use crate::failure::Failure;
 use crate::fetch::fill::Cache;
@@ -40,7 +41,6 @@ use crate::route::{AmbiguousPath, Route, Router, Target};
 use crate::store::purge::Stamp;
 use crate::store::settings::CacheMode;
 use crate::telemetry::Meters;
-use crate::upstream::exchange::Interim;
 use crate::upstream::{Upstream, WorkerId};
 
 /// How often a request may look again for what it waited for in vain.
@@ -73,17 +73,6 @@ impl std::fmt::Debug for PrincipalKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PrincipalKey(…)")
     }
-}
-
-/// One connection's end, as requests on it see it.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// Its address and what it may say.
-    pub peer: Peer,
-    /// The worker that serves it.
-    pub worker: WorkerId,
-    /// To hand on interim answers (1xx).
-    pub interim: Interim,
 }
 
 /// A request on its way down the line.

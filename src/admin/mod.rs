@@ -14,10 +14,10 @@ use tokio::sync::{Semaphore, watch};
 
 use self::settings::{AdminSettings, AdminToken, Scope};
 use crate::body::Body;
-use crate::edge::connection::Service;
+use crate::edge::connection::{Client, Service};
 use crate::edge::error::{Connection, Problem};
 use crate::policy::Caching;
-use crate::proxy::{Client, Proxy};
+use crate::proxy::Proxy;
 use crate::telemetry::Registry;
 
 /// The longest body of a call in bytes.

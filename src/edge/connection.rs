@@ -23,9 +23,19 @@ use tokio::sync::watch;
 use super::incoming::Peer;
 use super::settings::ServerLimits;
 use crate::body::{Body, Busy};
-use crate::proxy::Client;
 use crate::upstream::WorkerId;
 use crate::upstream::exchange::Interim;
+
+/// One connection's end, as requests on it see it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address and what it may say.
+    pub peer: Peer,
+    /// The worker that serves it.
+    pub worker: WorkerId,
+    /// To hand on interim answers (1xx).
+    pub interim: Interim,
+}
 
 /// What answers requests; the proxy, or the admin's.
 pub trait Service: Clone + Send + Sync + 'static {
