@@ -115,8 +115,11 @@ impl Head {
 
     /// Bytes in memory, nearly.
     pub fn weight(&self) -> usize {
-        let fields: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
-        std::mem::size_of::<Head>() + fields + self.tags.hashes().len() * 8
+        /// A slot of the map: name, value, hash and links, and its share of the index.
+        const FIELD: usize = 112;
+        let fields = self.headers.capacity() * FIELD;
+        let text: usize = self.headers.values().map(HeaderValue::len).sum();
+        std::mem::size_of::<Head>() + fields + text + self.tags.spilled_bytes()
     }
 }
 
@@ -134,7 +137,8 @@ pub enum Slot {
 impl Slot {
     /// Bytes in memory, nearly, with the key.
     pub fn weight(&self, key: &Key) -> u32 {
-        const MAP_ENTRY: usize = 240;
+        /// What the map, its two queues and the allocator add to an entry; measured with 100 000 of them.
+        const MAP_ENTRY: usize = 700;
         let own = match self {
             Slot::Entry(entry) => entry.head.weight() + entry.body.len(),
             Slot::Vary(names) => names.len() * 40,

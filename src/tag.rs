@@ -84,6 +84,11 @@ impl TagSet {
         &self.hashes
     }
 
+    /// Bytes on the heap.
+    pub fn spilled_bytes(&self) -> usize {
+        if self.hashes.spilled() { self.hashes.capacity() * size_of::<TagHash>() } else { 0 }
+    }
+
     /// Whether there were more than fit; such an answer is not stored.
     pub fn overflowed(&self) -> bool {
         self.overflowed
