@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::edge::connection::{Client, Service};
+use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, accept, bind};
 use crate::edge::settings::ServerSettings;
 use crate::fetch::fill::{Cache, MAX_REFRESHES};
@@ -49,6 +50,10 @@ struct Line(Arc<Proxy>);
 impl Service for Line {
     async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
         self.0.handle(client, request).await
+    }
+
+    fn refuse(&self, client: &Client, request: Request<Incoming>, refusal: Refusal) -> Response<Body> {
+        self.0.refuse(refusal.into(), request.headers(), client)
     }
 }
 

@@ -145,7 +145,7 @@ impl Proxy {
     }
 
     /// Refuses before there is a route.
-    fn refuse(&self, problem: Problem, headers: &HeaderMap, client: &Client) -> Response<Body> {
+    pub fn refuse(&self, problem: Problem, headers: &HeaderMap, client: &Client) -> Response<Body> {
         let id = self.ids.next(client.worker);
         let outcome = Outcome::Refused(problem.code);
         let mut response = problem.response(headers, &id);

@@ -16,6 +16,7 @@ use self::settings::{AdminSettings, AdminToken, Scope};
 use crate::body::Body;
 use crate::edge::connection::{Client, Service};
 use crate::edge::error::{Connection, Problem};
+use crate::edge::incoming::Refusal;
 use crate::policy::Caching;
 use crate::proxy::Proxy;
 use crate::telemetry::Registry;
@@ -54,6 +55,10 @@ impl Service for Admin {
             }
             response
         })
+    }
+
+    fn refuse(&self, client: &Client, _request: Request<Incoming>, refusal: Refusal) -> Response<Body> {
+        Problem::from(refusal).response(&http::HeaderMap::new(), &self.proxy.ids.next(client.worker))
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The watch costs a request nothing but a few relaxed counters: it wakes four times per limit and compares.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,17 +11,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-use super::incoming::Peer;
+use super::incoming::{Peer, Refusal};
+use super::scan::{HeadFault, Scanner};
 use super::settings::ServerLimits;
 use crate::body::{Body, Busy};
 use crate::upstream::WorkerId;
@@ -41,6 +43,16 @@ pub struct Client {
 pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one.
     fn answer(&self, client: &Client, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers one whose head cannot be trusted.
+    fn refuse(&self, client: &Client, request: Request<Incoming>, refusal: Refusal) -> Response<Body>;
+}
+
+/// Whether a request is the last on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Yes,
+    No,
 }
 
 /// Serves a connection until it ends, its time is over, or `stop` says so and what is in flight is done.
@@ -59,9 +71,16 @@ pub async fn serve<S: Service>(
         let state = state.clone();
         service_fn(move |request: Request<Incoming>| {
             let busy = state.begin(request.version());
+            let (fault, last) = state.next_request();
             let (service, client) = (service.clone(), client.clone());
             async move {
-                let response = service.answer(&client, request).await;
+                let mut response = match fault {
+                    None => service.answer(&client, request).await,
+                    Some(fault) => service.refuse(&client, request, Refusal::from(fault)),
+                };
+                if last == Last::Yes {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, std::convert::Infallible>(response.map(|body| body.busy(busy)))
             }
         })
@@ -116,6 +135,10 @@ struct IoState {
     has_left_over: AtomicBool,
     /// The request under way was sent by a client that understands interim answers.
     takes_interim: AtomicBool,
+    /// What is known of the heads that came.
+    scanner: Mutex<Scanner>,
+    /// Requests that hyper has read.
+    requests: AtomicU64,
 }
 
 impl IoState {
@@ -127,6 +150,17 @@ impl IoState {
         self.head_since.store(0, Ordering::Relaxed);
         self.takes_interim.store(version >= Version::HTTP_11, Ordering::Relaxed);
         Busy::on(&self.busy)
+    }
+
+    fn scan(&self, bytes: &[u8]) {
+        self.scanner.lock().unwrap_or_else(PoisonError::into_inner).see(bytes);
+    }
+
+    /// The next request's fault, if its head has one, and whether it is the last on this connection.
+    fn next_request(&self) -> (Option<HeadFault>, Last) {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
+        (scanner.fault(number), if scanner.is_last(number) { Last::Yes } else { Last::No })
     }
 
     fn moved(&self) {
@@ -198,9 +232,14 @@ fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     head
 }
 
+thread_local! {
+    /// Where a worker reads to, one connection at a time.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
+}
+
 /// The socket as hyper sees it.
 struct ClientIo {
-    read: TokioIo<OwnedReadHalf>,
+    read: OwnedReadHalf,
     state: Arc<IoState>,
 }
 
@@ -219,8 +258,10 @@ impl ClientIo {
             left_over: Mutex::default(),
             has_left_over: AtomicBool::new(false),
             takes_interim: AtomicBool::new(false),
+            scanner: Mutex::default(),
+            requests: AtomicU64::new(0),
         };
-        ClientIo { read: TokioIo::new(read), state: Arc::new(state) }
+        ClientIo { read, state: Arc::new(state) }
     }
 
     fn poll_out(
@@ -252,12 +293,17 @@ impl ClientIo {
 }
 
 impl hyper::rt::Read for ClientIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.read).poll_read(cx, buf);
-        if read.is_ready() {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        // Read beside hyper's buffer, which cannot be looked at: a copy of a head costs little.
+        ROOM.with_borrow_mut(|room| {
+            let most = room.len().min(buf.remaining());
+            let mut read = ReadBuf::new(&mut room[..most]);
+            std::task::ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
+            self.state.scan(read.filled());
+            buf.put_slice(read.filled());
             self.state.read_some();
-        }
-        read
+            Poll::Ready(Ok(()))
+        })
     }
 }
 

@@ -33,6 +33,7 @@ impl From<Refusal> for Problem {
             Refusal::Host => (400, "host", "The request needs exactly one valid Host header."),
             Refusal::HostMismatch => (400, "host-mismatch", "The Host header and the request's target disagree."),
             Refusal::Framing => (400, "framing", "The length of the request's body is not clear."),
+            Refusal::Syntax => (400, "syntax", "The request's head has lines that can be read in two ways."),
             Refusal::TransferCoding => (501, "transfer-coding", "The only transfer coding understood here is chunked."),
             Refusal::Expectation => (417, "expectation", "The only expectation understood here is 100-continue."),
             Refusal::Target => (400, "target", "The request's target must be a path on this host."),

@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, Version, request};
 use smallvec::SmallVec;
 
+use super::scan::HeadFault;
 use crate::key::Scheme;
 use crate::upload::Expects;
 
@@ -98,6 +99,8 @@ pub enum Refusal {
     HostMismatch,
     /// Framing that two parties could read differently (RFC 9112 §6).
     Framing,
+    /// Lines that two parties could read differently (RFC 9112 §2.2, §5).
+    Syntax,
     /// A coding other than `chunked`.
     TransferCoding,
     /// An expectation other than `100-continue`.
@@ -106,6 +109,16 @@ pub enum Refusal {
     Target,
     /// Passed through here several times already.
     Loop,
+}
+
+impl From<HeadFault> for Refusal {
+    fn from(fault: HeadFault) -> Refusal {
+        match fault {
+            HeadFault::Coding => Refusal::TransferCoding,
+            HeadFault::LineEnd | HeadFault::Folded | HeadFault::Name => Refusal::Syntax,
+            HeadFault::Length | HeadFault::Both => Refusal::Framing,
+        }
+    }
 }
 
 impl Arrival {

@@ -5,4 +5,5 @@ pub mod deliver;
 pub mod error;
 pub mod incoming;
 pub mod listen;
+pub mod scan;
 pub mod settings;

@@ -113,6 +113,12 @@ async fn an_unclear_request_is_refused_and_the_connection_closed() {
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
         ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400),
+        ("GET / HTTP/1.1\nHost: a\n\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: b\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
@@ -314,4 +320,23 @@ async fn a_retry_goes_to_another_server() {
         }
         drop(app);
     }
+}
+
+#[tokio::test]
+async fn what_follows_a_good_request_is_looked_at_as_well() {
+    let origin = Origin::start(|seen| async move { answer(200, &[], seen.body) }).await;
+    let stent = Stent::start(origin.address, PASS);
+    // A good request, one with a body, and a bad one, in one piece: two answers, one refusal, and the end.
+    let good = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let body = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    let bad = "POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let got = raw(stent.address, &format!("{good}{body}{bad}{good}")).await;
+    let statuses: Vec<&str> = got.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["200", "200", "400"], "{got}");
+    assert_eq!((origin.count("/1"), origin.count("/2"), origin.count("/3")), (1, 1, 0));
+    // A chunked body is the last on its connection: what follows it is not read.
+    let chunked = "POST /4 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    let got = raw(stent.address, &format!("{chunked}{good}")).await;
+    assert!(got.starts_with("HTTP/1.1 200") && got.contains("connection: close"), "{got}");
+    assert_eq!((got.matches("HTTP/1.1").count(), origin.count("/1")), (1, 1));
 }
