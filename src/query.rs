@@ -116,12 +116,11 @@ impl QueryRules {
     }
 }
 
-/// The first value of a parameter, for tags; percent-encoded as it was sent, in normal form.
-pub fn parameter(raw: Option<&str>, name: &str) -> Option<String> {
-    raw?.split('&').map(normal).find_map(|token| {
-        let (key, value) = token.split_once('=')?;
-        (key == name && !value.is_empty()).then(|| value.to_owned())
-    })
+/// All values of a parameter, decoded, for tags: origins differ in which of several they take.
+pub fn parameters(query: &str, name: &str) -> Vec<String> {
+    let pairs = query.split('&').filter_map(|token| token.split_once('='));
+    let own = pairs.filter(|(key, value)| *crate::tag::decode(key) == *name && !value.is_empty());
+    own.map(|(_, value)| crate::tag::decode(&value.replace('+', " ")).into_owned()).collect()
 }
 
 fn name_of(token: &str) -> &str {

@@ -109,6 +109,20 @@ pub struct PathTemplate {
     pub rest: bool,
 }
 
+impl PathTemplate {
+    /// Whether this template takes a path in normal form.
+    pub fn takes(&self, path: &str) -> bool {
+        let mut segments = RequestPath::segments(path);
+        let fits = self.segments.iter().all(|segment| {
+            segments.next().is_some_and(|text| match segment {
+                Segment::Literal(literal) => literal == text,
+                Segment::Part(kind, _) => kind.takes(text),
+            })
+        });
+        fits && (self.rest || segments.next().is_none())
+    }
+}
+
 impl PartKind {
     fn takes(self, segment: &str) -> bool {
         match self {

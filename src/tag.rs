@@ -42,6 +42,7 @@ pub enum PurgeTemplate {
     Principal,
 }
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash};
 
 use smallvec::SmallVec;
@@ -96,6 +97,7 @@ impl TagSet {
 
     /// A tag that an entry carries: its own name and every wider one: `a:b`, `a:*`, `*`.
     pub fn carry(&mut self, tag: &str) {
+        let tag = &canonical_tag(tag);
         self.add(Space::Named, tag.as_bytes());
         self.add(Space::Named, b"*");
         for (at, _) in tag.match_indices(':') {
@@ -105,7 +107,7 @@ impl TagSet {
 
     /// A tag that a purge names; `a:*` takes all below `a:`.
     pub fn name(&mut self, tag: &str) {
-        self.add(Space::Named, tag.as_bytes());
+        self.add(Space::Named, canonical_tag(tag).as_bytes());
     }
 
     /// Everything there is.
@@ -113,19 +115,20 @@ impl TagSet {
         self.add(Space::All, b"");
     }
 
-    /// One URL: host in lower case, path in normal form, canonical query.
+    /// One URL: host in lower case, path in normal form with or without a slash at its end, canonical query.
     pub fn url(&mut self, host: &str, path: &str, query: &str) {
+        let path = canonical_path(path);
         self.add_parts(Space::Url, &[host.as_bytes(), b"\0", path.as_bytes(), b"\0", query.as_bytes()]);
     }
 
     /// One path with any query.
     pub fn path(&mut self, host: &str, path: &str) {
-        self.add_parts(Space::Path, &[host.as_bytes(), b"\0", untrailed(path).as_bytes()]);
+        self.add_parts(Space::Path, &[host.as_bytes(), b"\0", canonical_path(path).as_bytes()]);
     }
 
     /// A prefix by whole segments, as a purge names it: `/api/patients` takes it and all below.
     pub fn prefix(&mut self, host: &str, path: &str) {
-        self.add_parts(Space::Prefix, &[host.as_bytes(), b"\0", untrailed(path).as_bytes()]);
+        self.add_parts(Space::Prefix, &[host.as_bytes(), b"\0", canonical_path(path).as_bytes()]);
     }
 
     /// Every prefix of a path, the path itself and the root included.
@@ -271,14 +274,61 @@ impl TagTemplate {
     }
 }
 
+/// The canonical form of a piece of a tag, so that the spellings of one thing are one tag: numbers without leading zeros or a
+/// fraction of zero, UUIDs in lower case. Two things that become one cost a hit.
+fn canonical(piece: &str) -> Cow<'_, str> {
+    let piece = piece.trim();
+    let whole = match piece.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => whole,
+        _ => piece,
+    };
+    if !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit()) {
+        let digits = whole.trim_start_matches('0');
+        return Cow::Borrowed(if digits.is_empty() { "0" } else { digits });
+    }
+    let is_uuid = matches!(piece.len(), 32 | 36) && piece.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if is_uuid { Cow::Owned(piece.replace('-', "").to_ascii_lowercase()) } else { Cow::Borrowed(piece) }
+}
+
+fn canonical_tag(tag: &str) -> String {
+    tag.split(':').map(canonical).collect::<Vec<_>>().join(":")
+}
+
+/// A path for tags: percent-encoding decoded, each segment canonical, no slash at the end.
+fn canonical_path(path: &str) -> String {
+    untrailed(path).split('/').map(|segment| canonical(&decode(segment)).into_owned()).collect::<Vec<_>>().join("/")
+}
+
+/// Percent-decoding; what is not text afterwards stays as it was.
+pub fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| bytes[at] == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// Values cannot bring their own `:` or `*` into a tag.
 fn escape(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
-    for c in value.chars() {
+    for c in canonical(value).chars() {
         match c {
             ':' => out.push_str("%3A"),
             '*' => out.push_str("%2A"),
-            c if c.is_control() || c == ' ' => out.push_str(&format!("%{:02X}", c as u32)),
             c => out.push(c),
         }
     }

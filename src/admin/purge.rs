@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::problem;
@@ -10,7 +10,7 @@ use crate::edge::error::Problem;
 use crate::path::RequestPath;
 use crate::proxy::Proxy;
 use crate::query::QueryRules;
-use crate::route::Target;
+use crate::route::Route;
 use crate::store::purge::Strength;
 use crate::tag::{MAX_TAGS, TagSet};
 
@@ -48,6 +48,9 @@ pub fn call(proxy: &Proxy, body: &[u8]) -> Result<Value, Problem> {
         }
     };
     for tag in &call.tags {
+        if !is_tag(tag) {
+            return Err(NOT_A_TAG);
+        }
         add(&mut |record| record.name(tag));
     }
     for url in &call.urls {
@@ -68,6 +71,12 @@ pub fn call(proxy: &Proxy, body: &[u8]) -> Result<Value, Problem> {
     }
     let took_ms = began.elapsed().as_micros() as f64 / 1000.0;
     Ok(json!({"epoch": epoch.0, "acknowledged": true, "took_ms": took_ms}))
+}
+
+/// `a`, `a:b`, `a:*`, `*`: a star stands alone or for all after a colon.
+fn is_tag(tag: &str) -> bool {
+    let stem = if tag == "*" { "all" } else { tag.strip_suffix(":*").unwrap_or(tag) };
+    !stem.trim().is_empty() && !stem.contains('*')
 }
 
 /// `http://host/path?query` or `/path?query`; the latter means every host.
@@ -92,7 +101,8 @@ impl Named {
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
         let normal = RequestPath::new(path);
-        if !path.starts_with('/') || normal.ambiguity.is_some() {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.contains('@') || !path.starts_with('/') || normal.ambiguity.is_some() {
             return Err(NOT_A_URL);
         }
         Ok(Named { host: host.to_ascii_lowercase(), path: normal.text.into_owned(), query: query.map(str::to_owned) })
@@ -103,17 +113,14 @@ impl Named {
         if self.query.as_deref() == Some("*") {
             return record.path(&self.host, &self.path);
         }
-        // As its route keys the query, as it is keyed without rules, and as it was written.
-        let host = crate::edge::incoming::without_port(&self.host);
-        let (method, headers) = (&Method::GET, &HeaderMap::new());
-        let route = proxy.router.find(Target { host, path: &self.path, method, headers });
-        let plain = QueryRules::default();
-        let rules = [route.map_or(&plain, |(_, route)| &route.query), &plain];
-        for rules in rules {
-            let mut query = String::new();
-            if rules.canonical(self.query.as_deref(), &mut query).is_ok() {
-                record.url(&self.host, &self.path, &query);
-            }
+        // Routes that rewrite queries key this one as something else; which route, the host and headers of each request say.
+        let rewrites = |route: &Route| route.query != QueryRules::default() && route.path.takes(&self.path);
+        if proxy.router.routes().iter().any(|route| rewrites(route)) {
+            return record.path(&self.host, &self.path);
+        }
+        let mut query = String::new();
+        if QueryRules::default().canonical(self.query.as_deref(), &mut query).is_ok() {
+            record.url(&self.host, &self.path, &query);
         }
         record.url(&self.host, &self.path, self.query.as_deref().unwrap_or(""));
     }
@@ -126,6 +133,11 @@ const NOT_UNDERSTOOD: Problem = problem(
 );
 const NOTHING: Problem =
     problem(StatusCode::BAD_REQUEST, "nothing-named", "Name at least one tag, URL or prefix, or say \"all\":true.");
+const NOT_A_TAG: Problem = problem(
+    StatusCode::BAD_REQUEST,
+    "not-a-tag",
+    "A tag is not empty, and a star in it stands alone or after the last colon: patients, patient:7, patient:*, *.",
+);
 const NOT_A_URL: Problem = problem(
     StatusCode::BAD_REQUEST,
     "not-a-url",

@@ -104,6 +104,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     };
     let place = Place {
         authority: authority.clone(),
+        forwarded_host: None,
         path: path.text.clone().into_owned(),
         query: keyed.clone(),
         principal: Vec::new(),

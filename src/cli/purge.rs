@@ -80,7 +80,8 @@ pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
 
 fn whom(args: &PurgeArgs) -> Result<(String, Option<String>), String> {
     if let Some(admin) = &args.admin {
-        return Ok((admin.clone(), args.token.clone()));
+        let address = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
+        return Ok((address.to_owned(), args.token.clone()));
     }
     let file = &args.config.config;
     let loaded = crate::config::load(file, &|name| std::env::var(name).ok())

@@ -129,11 +129,10 @@ impl Arrival {
         new_id: impl FnOnce() -> HeaderValue,
     ) -> Result<Arrival, Refusal> {
         let host = host(head)?;
-        let authority = authority(&host, peer.scheme)?;
-        check_target(&head.method, &head.uri, &authority, peer.scheme)?;
+        check_target(&head.method, &head.uri, peer.scheme)?;
         check_framing(head)?;
         let mut arrival = Arrival {
-            authority,
+            authority: String::new(),
             scheme: peer.scheme,
             forwarded: Forwarded::default(),
             request_id: HeaderValue::from_static(""),
@@ -183,7 +182,8 @@ impl Arrival {
                     }
                     dropped.push(name.clone());
                 }
-                text if peer.trust == Trust::Stranger && is_override(text) => dropped.push(name.clone()),
+                // Proxies hand on what their clients say: nobody's word makes a GET a DELETE.
+                text if is_override(text) => dropped.push(name.clone()),
                 _ => {}
             }
         }
@@ -191,6 +191,8 @@ impl Arrival {
             return Err(Refusal::Loop);
         }
         dropped.iter().filter(|name| !never_dropped(name)).for_each(|name| drop(head.headers.remove(name)));
+        // By the client's scheme, which a trusted proxy may have told just now.
+        arrival.authority = authority(&host, arrival.scheme)?;
         arrival.request_id = id.unwrap_or_else(new_id);
         Ok(arrival)
     }
@@ -209,7 +211,11 @@ impl Arrival {
     fn believe(&mut self, name: &str, value: &HeaderValue) {
         match name {
             "x-forwarded-for" => self.forwarded.chain = Some(joined(self.forwarded.chain.take(), value)),
-            "forwarded" => self.forwarded.standard = Some(joined(self.forwarded.standard.take(), value)),
+            "forwarded" => {
+                // Whom it was for is believed. A host or scheme in it is no part of the key, so the origin is told ours only.
+                let Some(value) = only_for(value) else { return };
+                self.forwarded.standard = Some(joined(self.forwarded.standard.take(), &value));
+            }
             "x-forwarded-host" => self.forwarded.host = Some(value.clone()),
             "x-forwarded-proto" => {
                 // The proxy nearest to us speaks last.
@@ -260,6 +266,13 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// How often a request may pass here before it is a loop.
 const MAX_HOPS: usize = 4;
 
+/// The `for` parameters of a `Forwarded` field (RFC 7239 §4).
+fn only_for(value: &HeaderValue) -> Option<HeaderValue> {
+    let pairs = value.to_str().ok()?.split([',', ';']).map(str::trim);
+    let own = pairs.filter(|pair| pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for=")));
+    HeaderValue::from_str(&own.collect::<Vec<_>>().join(", ")).ok().filter(|value| !value.is_empty())
+}
+
 fn joined(before: Option<HeaderValue>, value: &HeaderValue) -> HeaderValue {
     let Some(before) = before else { return value.clone() };
     HeaderValue::from_bytes(&[before.as_bytes(), b", ", value.as_bytes()].concat()).unwrap_or(before)
@@ -288,10 +301,15 @@ fn authority(host: &HeaderValue, scheme: Scheme) -> Result<String, Refusal> {
     let text = text.strip_suffix(port).unwrap_or(text);
     let allowed =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
-    if text.is_empty() || !text.bytes().all(allowed) {
+    let port = text.strip_prefix(without_port(text)).unwrap_or("");
+    let port_is_one = port.is_empty() || port[1..].parse::<u16>().is_ok();
+    let name = without_port(text);
+    // A dot at the end names the same host.
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() || !text.bytes().all(allowed) || !port_is_one {
         return Err(Refusal::Host);
     }
-    Ok(text.to_ascii_lowercase())
+    Ok([name, port].concat().to_ascii_lowercase())
 }
 
 /// The host of an authority, without the port.
@@ -302,14 +320,14 @@ pub fn without_port(authority: &str) -> &str {
     }
 }
 
-fn check_target(method: &Method, uri: &Uri, authority: &str, scheme: Scheme) -> Result<(), Refusal> {
+fn check_target(method: &Method, uri: &Uri, scheme: Scheme) -> Result<(), Refusal> {
     if method == Method::CONNECT || !uri.path().starts_with('/') {
         return Err(Refusal::Target);
     }
     match uri.scheme_str() {
         None => Ok(()),
         // A stranger's absolute form cannot change what the connection is.
-        Some(named) if named.eq_ignore_ascii_case(scheme.as_str()) && !authority.contains('@') => Ok(()),
+        Some(named) if named.eq_ignore_ascii_case(scheme.as_str()) => Ok(()),
         Some(_) => Err(Refusal::Target),
     }
 }
@@ -457,7 +475,8 @@ mod tests {
             ("x-forwarded-for", "1.1.1.1"),
             ("x-forwarded-host", "www.example"),
             ("x-forwarded-proto", "http, https"),
-            ("forwarded", "for=1.1.1.1"),
+            ("forwarded", "host=evil.example;for=1.1.1.1;proto=https"),
+            ("x-http-method-override", "DELETE"),
             ("x-request-id", "theirs-1"),
         ];
         let (arrival, told) = read(Trust::Proxy, &lines).unwrap();
@@ -466,6 +485,7 @@ mod tests {
         assert_eq!(told["x-forwarded-host"], "www.example");
         assert_eq!(told["forwarded"], "for=1.1.1.1, for=192.0.2.7;host=\"h\";proto=https");
         assert_eq!(told["x-request-id"], "theirs-1");
+        assert!(!told.contains_key("x-http-method-override"));
     }
 
     #[test]
@@ -475,6 +495,11 @@ mod tests {
         assert_eq!(refused(&[("host", "a"), ("host", "a")]), Some(Refusal::Host));
         assert_eq!(refused(&[("host", "a b")]), Some(Refusal::Host));
         assert_eq!(refused(&[("host", "a/b")]), Some(Refusal::Host));
+        assert_eq!(refused(&[("host", "a:")]), Some(Refusal::Host));
+        assert_eq!(refused(&[("host", "a:b")]), Some(Refusal::Host));
+        assert_eq!(read(Trust::Stranger, &[("host", "A.:81")]).unwrap().0.authority, "a:81");
+        let tls = [("host", "a:443"), ("x-forwarded-proto", "https")];
+        assert_eq!(read(Trust::Proxy, &tls).unwrap().0.authority, "a");
         let both = [("host", "a"), ("content-length", "1"), ("transfer-encoding", "chunked")];
         assert_eq!(refused(&both), Some(Refusal::Framing));
         assert_eq!(refused(&[("host", "a"), ("transfer-encoding", "gzip, chunked")]), Some(Refusal::TransferCoding));

@@ -21,7 +21,7 @@ use crate::edge::deliver;
 use crate::entry::{Entry, Head, Slot, Validators};
 use crate::failure::{Failure, FailureKind};
 use crate::key::{self, Key};
-use crate::policy::admit::{Admit, Answered, Downstream, Fingerprinted, NotStored, Terms, admit};
+use crate::policy::admit::{Admit, Answered, Downstream, Fingerprinted, NotStored, Terms, admit, is_alike_for_all};
 use crate::policy::plan::Credentialed;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::{reuse, validate};
@@ -219,7 +219,7 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
     let (terms, storing) = match verdict {
         Admit::Store(terms) => (terms, Ok(())),
         // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
-        Admit::Discard(why) if errand.credentialed == Credentialed::No => (passing_terms(&errand), Err(why)),
+        Admit::Discard(why) if is_everybodys(&errand, &exchanged) => (passing_terms(&errand), Err(why)),
         Admit::Discard(why) | Admit::RememberUncacheable(why) => {
             if matches!(verdict, Admit::RememberUncacheable(_)) {
                 let until = now.instant + REMEMBER_UNCACHEABLE;
@@ -284,6 +284,10 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
         let _ = own.send(Own::Reader(reader));
     }
     pump(cache, takeoff, errand, filling, body).await;
+}
+
+fn is_everybodys(errand: &Errand, exchanged: &Exchanged) -> bool {
+    errand.credentialed == Credentialed::No && is_alike_for_all(&exchanged.head.headers, &errand.route.caching)
 }
 
 /// The third question, and what only the transfer tells.
@@ -442,7 +446,7 @@ fn with_body_tags(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Ar
         if tags.overflowed() {
             return Err(NotStored::TooManyTags);
         }
-    } else if head.headers.contains_key(header::CONTENT_LENGTH) {
+    } else if head.headers.get(header::CONTENT_LENGTH) == Some(&HeaderValue::from(body.len())) {
         return Ok(head.clone());
     }
     let mut headers = head.headers.clone();

@@ -5,13 +5,15 @@ use serde_json::Value;
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
-use crate::tag::{PurgeTemplate, TagSet, TagSource, Unknown, Values, json_values};
+use crate::tag::{PurgeTemplate, TagSet, TagSource, Unknown, Values, decode, json_values};
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// Host and port in lower case.
     pub authority: String,
+    /// The host that a trusted proxy forwards for, where it is another; in lower case.
+    pub forwarded_host: Option<String>,
     /// The path in normal form.
     pub path: String,
     /// The query that is keyed, canonical.
@@ -27,8 +29,10 @@ impl Place {
         let mut tags = TagSet::default();
         tags.all();
         tags.route(&route.name);
-        tags.host(&self.authority);
-        for host in [self.authority.as_str(), ""] {
+        tags.name("*");
+        let hosts = [Some(self.authority.as_str()), self.forwarded_host.as_deref(), Some("")];
+        for host in hosts.into_iter().flatten() {
+            tags.host(host);
             tags.url(host, &self.path, &self.query);
             tags.path(host, &self.path);
             tags.carry_prefixes(host, &self.path);
@@ -114,9 +118,9 @@ impl Values for ExchangeValues<'_> {
             TagSource::Part(name) => {
                 let host = crate::edge::incoming::without_port(&self.place.authority);
                 let part = self.route.part(name, host, &self.place.path).ok_or(Unknown)?;
-                Ok(vec![part.to_owned()])
+                Ok(vec![decode(part).into_owned()])
             }
-            TagSource::Query(name) => Ok(query::parameter(Some(&self.place.query), name).into_iter().collect()),
+            TagSource::Query(name) => Ok(query::parameters(&self.place.query, name)),
             TagSource::Sent(path) => self.sent.map_or(Ok(Vec::new()), |json| json_values(json, path)),
             TagSource::Answer(path) => self.answer.map_or(Err(Unknown), |json| json_values(json, path)),
         }

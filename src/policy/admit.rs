@@ -144,6 +144,15 @@ impl NotStored {
     }
 }
 
+/// Whether an answer that is not stored may still be given to those who wait for this very fetch: it does not depend on anything
+/// that may differ between them.
+pub fn is_alike_for_all(headers: &HeaderMap, caching: &Caching) -> bool {
+    vary(headers).is_ok_and(|names| match caching {
+        Caching::Named(policy) => names.iter().all(|name| is_keyed(name, policy)),
+        _ => names.is_empty(),
+    })
+}
+
 /// Answers the third question.
 pub fn admit(answered: &Answered<'_>, caching: &Caching) -> Admit {
     match terms(answered, caching) {
@@ -318,7 +327,14 @@ pub fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, NotStored> {
             if name == "*" {
                 return Err(NotStored::VaryAll);
             }
-            names.push(HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotStored::VaryAll)?);
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotStored::VaryAll)?;
+            match name.as_str() {
+                // Part of every key.
+                "host" | "x-forwarded-host" | "x-forwarded-proto" => {}
+                // Another for every client, or for every request: nobody's to share.
+                "x-forwarded-for" | "forwarded" | "via" | "x-request-id" => return Err(NotStored::VaryAll),
+                _ => names.push(name),
+            }
         }
     }
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -14,17 +14,17 @@ use hyper::body::Incoming;
 use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
 use crate::edge::deliver;
+use crate::edge::incoming::without_port;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::fetch::tags::{Place, principal_parts};
-use crate::key::Scheme;
 use crate::outcome::Outcome;
 use crate::policy::admit::media_type;
 use crate::policy::plan::PassReason;
-use crate::route::Route;
+use crate::route::{HostTemplate, Route};
 use crate::store::purge::Strength;
 use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
-use crate::upstream::exchange::Exchanged;
+use crate::upstream::exchange::{Exchanged, Sending};
 
 /// How long after a write of unknown outcome its purge is repeated: the origin may still be at it.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -33,7 +33,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 struct Touched {
     route: Arc<Route>,
     place: Place,
-    scheme: Scheme,
     upload: Option<Arc<UploadState>>,
 }
 
@@ -44,12 +43,7 @@ impl Proxy {
         incoming: Incoming,
         reason: PassReason,
     ) -> Answer {
-        let mut touched = Touched {
-            route: exchange.route.clone(),
-            place: self.place(exchange),
-            scheme: exchange.arrival.scheme,
-            upload: None,
-        };
+        let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None };
         let aside = if needs(exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
         let outgoing = match self.outgoing(exchange, incoming, aside) {
             Ok(outgoing) => outgoing,
@@ -72,7 +66,7 @@ impl Proxy {
     /// Purges what a write touched, by how it ended.
     async fn after(self: &Arc<Self>, touched: Touched, sent: Result<Exchanged, Failure>) -> Result<Exchanged, Failure> {
         match sent {
-            Ok(exchanged) if is_refused(exchanged.head.status) => Ok(exchanged),
+            Ok(exchanged) if is_refused(exchanged.head.status) && exchanged.sending == Sending::First => Ok(exchanged),
             Ok(exchanged) => {
                 let (exchanged, answer) = peek(&touched.route, exchanged).await?;
                 let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head.headers));
@@ -103,7 +97,15 @@ impl Proxy {
     fn touched(&self, touched: &Touched, answer: Option<&serde_json::Value>, headers: Option<&HeaderMap>) -> TagSet {
         let Touched { route, place, .. } = touched;
         let mut tags = TagSet::default();
-        tags.path(&place.authority, &place.path);
+        // Tenants by host are kept apart; otherwise other names of the host are the same origin.
+        let by_host = matches!(route.host, Some(HostTemplate::Wildcard { part: Some(_), .. }));
+        let host = if by_host { place.authority.as_str() } else { "" };
+        tags.path(host, &place.path);
+        if crate::path::RequestPath::new(&place.path).ambiguity.is_some() {
+            // Which path the origin takes it for is not known.
+            tags.host(&place.authority);
+            tags.route(&route.name);
+        }
         let sent = touched.upload.as_ref().and_then(|upload| upload.aside());
         let sent = sent.and_then(|body| serde_json::from_slice(&body).ok());
         place.purged(route, sent.as_ref(), answer).iter().for_each(|tag| tags.name(tag));
@@ -114,7 +116,7 @@ impl Proxy {
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             if let Some(path) = value.and_then(|value| same_origin_path(value, touched)) {
-                tags.path(&place.authority, &path);
+                tags.path(host, &path);
             }
         }
         // RFC 9875 §3.
@@ -126,6 +128,7 @@ impl Proxy {
     fn place(&self, exchange: &Exchange<'_>) -> Place {
         Place {
             authority: exchange.arrival.authority.clone(),
+            forwarded_host: exchange.arrival.other_host().map(str::to_ascii_lowercase),
             path: exchange.path.text.clone().into_owned(),
             query: exchange.uri.query().unwrap_or("").to_owned(),
             principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
@@ -138,19 +141,26 @@ fn is_refused(status: StatusCode) -> bool {
     status.is_client_error()
 }
 
-/// The path that a `Location` or `Content-Location` names, if it is on the same origin.
+/// The path that a `Location` or `Content-Location` names (RFC 3986 §5.3), if it is on this host, by whatever scheme.
 fn same_origin_path(value: &str, touched: &Touched) -> Option<String> {
-    let uri: http::Uri = value.parse().ok()?;
-    let same = match (uri.scheme_str(), uri.authority()) {
-        (Some(scheme), Some(authority)) => {
-            scheme.eq_ignore_ascii_case(touched.scheme.as_str())
-                && authority.as_str().eq_ignore_ascii_case(&touched.place.authority)
+    let place = &touched.place;
+    let value = value.split(['?', '#']).next()?;
+    let rest = value.split_once("://").map(|(_, rest)| rest).or_else(|| value.strip_prefix("//"));
+    let path = match rest {
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let own = [Some(place.authority.as_str()), place.forwarded_host.as_deref()].into_iter().flatten();
+            let same = own.map(without_port).any(|own| without_port(authority).eq_ignore_ascii_case(own));
+            same.then(|| path.to_owned())?
         }
-        (None, None) => true,
-        _ => false,
+        None if value.starts_with('/') => value.to_owned(),
+        None => {
+            let folder = place.path.rfind('/').map_or("/", |slash| &place.path[..=slash]);
+            format!("{folder}{value}")
+        }
     };
-    let path = crate::path::RequestPath::new(uri.path());
-    (same && uri.path().starts_with('/') && path.ambiguity.is_none()).then(|| path.text.into_owned())
+    let path = crate::path::RequestPath::new(&path);
+    (path.text.starts_with('/') && path.ambiguity.is_none()).then(|| path.text.into_owned())
 }
 
 fn needs(route: &Route, is: fn(&TagSource) -> bool) -> bool {
@@ -169,7 +179,7 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
     if !needs(route, |source| matches!(source, TagSource::Answer(_))) || !is_json || encoded {
         return Ok((exchanged, None));
     }
-    let Exchanged { head, mut body, framing, delay } = exchanged;
+    let Exchanged { head, mut body, framing, delay, sending } = exchanged;
     let mut read: Vec<Bytes> = Vec::new();
     let mut length = 0;
     while length <= ASIDE_BYTES {
@@ -177,7 +187,7 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
             None => {
                 let whole = Bytes::from(read.concat());
                 let json = serde_json::from_slice(&whole).ok();
-                return Ok((Exchanged { head, body: Body::full(whole), framing, delay }, json));
+                return Ok((Exchanged { head, body: Body::full(whole), framing, delay, sending }, json));
             }
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
@@ -188,12 +198,12 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
             // The write took place; what it touched is purged, and the client sees the answer break off.
             Some(Err(error)) => {
                 let body = Body::stream(Prefixed { read: read.into(), rest: Err(Some(error)) });
-                return Ok((Exchanged { head, body, framing, delay }, None));
+                return Ok((Exchanged { head, body, framing, delay, sending }, None));
             }
         }
     }
     let body = Body::stream(Prefixed { read: read.into(), rest: Ok(body) });
-    Ok((Exchanged { head, body, framing, delay }, None))
+    Ok((Exchanged { head, body, framing, delay, sending }, None))
 }
 
 /// What was read already, then the rest or how it broke off.

@@ -50,6 +50,17 @@ pub struct Exchanged {
     pub framing: Framing,
     /// From sending the request to receiving the head.
     pub delay: Duration,
+    /// Whether this answers the first sending of the request.
+    pub sending: Sending,
+}
+
+/// Whether a request may have reached an origin before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// It had not.
+    First,
+    /// It had, without an answer: what that did is not known, whatever the later answer says.
+    Again,
 }
 
 /// How the end of an answer's body is known (RFC 9112 §6.3).
@@ -117,7 +128,7 @@ pub async fn attempt(mut lease: Lease, request: Outgoing, limits: Limits) -> Res
     } else {
         Body::stream(body)
     };
-    Ok(Exchanged { head, body, framing, delay })
+    Ok(Exchanged { head, body, framing, delay, sending: Sending::First })
 }
 
 fn outgoing(message: http::Request<Body>, interim: Option<Interim>, upload: Option<Arc<UploadState>>) -> Outgoing {
@@ -148,6 +159,15 @@ async fn wait<F: Future>(answer: F, limit: Duration, upload: Option<&UploadState
 fn framing(answer: &Response<Incoming>, is_head: bool) -> Option<Framing> {
     let status = answer.status();
     if status.is_informational() {
+        return None;
+    }
+    // Two lengths, or a length beside chunks: which of them counts is what response splitting lives from (RFC 9112 §6.3).
+    let mut lengths = answer.headers().get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() || length.is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit)) {
+        return None;
+    }
+    if length.is_some() && answer.headers().contains_key(header::TRANSFER_ENCODING) {
         return None;
     }
     let bodiless = is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;

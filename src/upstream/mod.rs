@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, Uri};
 
-use self::exchange::Exchanged;
+use self::exchange::{Exchanged, Sending};
 use self::pool::{Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
 use crate::body::Body;
@@ -86,6 +86,7 @@ impl Upstream {
         let mut fresh_only = Freshness::AnyConnection;
         let mut request = request;
         let mut avoid = None;
+        let mut sending = Sending::First;
         loop {
             let server = self.pick(avoid);
             let lease = self.pool.lease(server, worker, deadline, fresh_only).await;
@@ -95,13 +96,21 @@ impl Upstream {
                     let reused = lease.reused;
                     let copy = (repeatable && (reused == Reused::Yes || retries > 0)).then(|| request.copy());
                     match exchange::attempt(lease, request, self.limit(deadline)).await {
-                        Ok(exchanged) => return Ok(exchanged),
+                        Ok(exchanged) => return Ok(Exchanged { sending, ..exchanged }),
                         Err(broken) => (reused, broken.failure, broken.unsent.or(copy)),
                     }
                 }
                 Err(failure) => (Reused::No, failure, Some(request)),
             };
-            let Some(again) = unsent else { return Err(failure) };
+            if failure.phase == Phase::Sent {
+                sending = Sending::Again;
+            }
+            // What an earlier attempt may have done stays unknown, even if this one did not get as far.
+            let last = match sending {
+                Sending::First => failure,
+                Sending::Again => Failure { phase: Phase::Sent, ..failure },
+            };
+            let Some(again) = unsent else { return Err(last) };
             let died_idle = reused == Reused::Yes && failure.kind == FailureKind::Reset;
             let may_retry = matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout)
                 && (failure.phase == Phase::Before || repeatable);
@@ -113,10 +122,10 @@ impl Upstream {
                 // A server that fails at once has the fewest requests in flight: it would be picked again.
                 avoid = Some(server);
             } else {
-                return Err(failure);
+                return Err(last);
             }
             if Instant::now() >= deadline {
-                return Err(failure);
+                return Err(last);
             }
             request = again;
         }

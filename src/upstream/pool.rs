@@ -25,8 +25,13 @@ pub struct Pool {
     /// One permit per connection; a connection holds it until it is closed.
     cap: Arc<Semaphore>,
     max_connections: usize,
+    /// Those who wait for a connection; bounded, since whoever waits holds a request.
+    waiting: Semaphore,
     connect_timeout: Duration,
 }
+
+/// The most requests that wait for a connection, for each that may be open.
+const WAITING_PER_CONNECTION: usize = 20;
 
 #[derive(Debug)]
 struct Server {
@@ -37,7 +42,8 @@ struct Server {
     idle_timeout: Duration,
     max_life: Duration,
     in_flight: AtomicUsize,
-    freed: Notify,
+    /// Of the whole pool: a connection to any server that is given back may make room for one to another.
+    freed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -99,6 +105,7 @@ impl Drop for Seat {
 impl Pool {
     /// For this many workers.
     pub fn new(settings: &UpstreamSettings, workers: usize) -> Pool {
+        let freed = Arc::new(Notify::new());
         let server = |authority: &Authority| {
             Arc::new(Server {
                 authority: authority.clone(),
@@ -108,13 +115,14 @@ impl Pool {
                 idle_timeout: settings.idle_timeout,
                 max_life: settings.max_life,
                 in_flight: AtomicUsize::new(0),
-                freed: Notify::new(),
+                freed: freed.clone(),
             })
         };
         Pool {
             servers: settings.servers.iter().map(server).collect(),
             cap: Arc::new(Semaphore::new(settings.max_connections)),
             max_connections: settings.max_connections,
+            waiting: Semaphore::new(settings.max_connections.saturating_mul(WAITING_PER_CONNECTION).max(1000)),
             connect_timeout: settings.connect_timeout,
         }
     }
@@ -136,6 +144,7 @@ impl Pool {
         if let Ok(permit) = self.cap.clone().try_acquire_owned() {
             return self.open(server, worker, permit, deadline).await;
         }
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(Failure::before(FailureKind::Busy)) };
         let waiting = self.wait(server, worker);
         match tokio::time::timeout_at(deadline.into(), waiting).await {
             Err(_) => Err(Failure::before(FailureKind::Busy)),

@@ -203,3 +203,65 @@ async fn the_built_in_policies_take_the_origins_word_about_credentials() {
     client.get("/rfc/2").bearer("a").send().await;
     assert!(client.get("/rfc/2").bearer("b").send().await.is_hit(), "the origin said public");
 }
+
+#[tokio::test]
+async fn an_error_that_varies_is_nobody_elses() {
+    let gate = crate::scenario::Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |seen| {
+        let gate = held.clone();
+        async move {
+            gate.pass().await;
+            let who = format!("{} {}", seen.header("cookie").unwrap_or("-"), seen.header("x-tenant").unwrap_or("-"));
+            answer(500, &[("vary", "Cookie, X-Tenant")], who)
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let client = stent.client();
+    let asking = [
+        tokio::spawn(client.get("/rfc/x").cookie("sessionid=a").send()),
+        tokio::spawn(client.get("/rfc/x").cookie("sessionid=b").send()),
+        tokio::spawn(client.get("/rfc/x").send()),
+        tokio::spawn(client.get("/rfc/x").header("x-tenant", "t").send()),
+    ];
+    gate.arrived(1).await;
+    gate.open(100);
+    let mut got = Vec::new();
+    for one in asking {
+        got.push(one.await.unwrap().text());
+    }
+    assert_eq!(got, ["sessionid=a -", "sessionid=b -", "- -", "- t"]);
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_hands_on_cannot_poison() {
+    let origin = Origin::start(|seen| async move {
+        answer(
+            200,
+            &[],
+            format!("{} {}", seen.header("forwarded").unwrap_or("-"), seen.header("x-original-url").unwrap_or("-")),
+        )
+    })
+    .await;
+    let yaml = format!("server: {{listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1]}}{POLICIES}");
+    let stent = Stent::start(origin.address, &yaml);
+    let asking = stent.client().get("/public").header("forwarded", "host=evil.example;proto=https;for=1.2.3.4");
+    let got = asking.header("x-original-url", "/admin").send().await.text();
+    assert_eq!(got, "for=1.2.3.4, for=127.0.0.1;host=\"clinic.example\";proto=http -");
+}
+
+#[tokio::test]
+async fn an_answer_that_varies_on_what_is_always_keyed_is_kept() {
+    for (vary, kept) in [("Host, X-Forwarded-Proto", true), ("X-Forwarded-For", false), ("X-Request-Id", false)] {
+        let origin =
+            Origin::start(move |_| async move { answer(200, &[("vary", vary), ("cache-control", "max-age=60")], "x") })
+                .await;
+        let stent = Stent::start(origin.address, POLICIES);
+        for path in ["/origin/1", "/public"] {
+            stent.client().get(path).send().await;
+            assert_eq!(stent.client().get(path).send().await.is_hit(), kept, "{vary} {path}");
+            assert!(origin.count(path) <= 2, "{vary} {path}");
+        }
+    }
+}

@@ -340,3 +340,25 @@ async fn what_follows_a_good_request_is_looked_at_as_well() {
     assert!(got.starts_with("HTTP/1.1 200") && got.contains("connection: close"), "{got}");
     assert_eq!((got.matches("HTTP/1.1").count(), origin.count("/1")), (1, 1));
 }
+
+#[tokio::test]
+async fn an_answer_with_two_lengths_is_no_answer() {
+    for lengths in [
+        "transfer-encoding: chunked\r\ncontent-length: 5",
+        "content-length: 5, 5",
+        "content-length: 5\r\ncontent-length: 5",
+    ] {
+        let (address, _origin) = bytes_origin(move |_, _| {
+            let head =
+                format!("HTTP/1.1 200 OK\r\n{lengths}\r\ncache-control: max-age=60\r\nconnection: close\r\n\r\n");
+            Some(format!("{head}26\r\n01234HTTP/1.1 200 OK\r\n\r\nPOISONED-BODY\r\n0\r\n\r\n"))
+        })
+        .await;
+        let stent =
+            Stent::start(address, "routes: [{name: kept, path: /kept, policy: origin}, {name: all, path: /**}]");
+        for path in ["/kept", "/kept", "/passed"] {
+            let reply = stent.client().get(path).send().await;
+            assert_eq!(reply.status, 502, "{lengths} {path}: {}", reply.text());
+        }
+    }
+}

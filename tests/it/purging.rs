@@ -12,7 +12,9 @@ policies:
 routes:
   - {name: case, path: /cases/<int:id>, policy: all, tags: [case:<id>], purges: [cases]}
   - {name: cases, path: /cases, policy: all, tags: [cases]}
-  - {name: visit, path: /visits/<int:id>, policy: all, tags: [visit:<id>, case:<answer.patient_id>], purges: [case:<sent.patient_id>]}
+  - {name: visit, path: /visits/<int:id>, policy: all, tags: [visit:<id>, case:<answer.case_id>], purges: [case:<sent.case_id>]}
+  - {name: tagged, path: /tagged, policy: all, tags: [by:<query.case>]}
+  - {name: rewritten, host: clinic.example, path: /rewritten, policy: all, query: {size: {default: 20}, other: pass}}
   - {name: search, path: /search, methods: [POST], read_only: true}
   - {name: login, path: /login, purges: [principal]}
   - {name: own, path: /own/**, policy: own}
@@ -27,8 +29,8 @@ async fn clinic() -> Origin {
         async move {
             if seen.method != "GET" {
                 return match seen.header("x-status").unwrap_or("200") {
-                    "200" => answer(200, &[("content-type", "application/json")], "{\"patient_id\": 3}"),
-                    "201" => answer(201, &[("location", "/cases/9")], ""),
+                    "200" => answer(200, &[("content-type", "application/json")], "{\"case_id\": 3}"),
+                    "201" => answer(201, &[("location", seen.header("x-location").unwrap_or("/cases/9"))], ""),
                     status => answer(status.parse().unwrap(), &[], ""),
                 };
             }
@@ -37,7 +39,7 @@ async fn clinic() -> Origin {
                 "/keyed" => &[("surrogate-key", "a:1 b"), ("cache-tag", "c"), ("xkey", "d"), ("cache-groups", "\"g\"")],
                 _ => &[("content-type", "application/json")],
             };
-            answer(200, headers, json!({"n": number, "patient_id": 3}).to_string())
+            answer(200, headers, json!({"n": number, "case_id": 3}).to_string())
         }
     })
     .await
@@ -129,7 +131,7 @@ async fn a_write_takes_its_path_its_tags_and_its_purges() {
         (
             "PUT",
             "/visits/5",
-            "{\"patient_id\": 4}",
+            "{\"case_id\": 4}",
             "200",
             &["/visits/5", "/visits/6", "/cases/3", "/cases/3?fields=a", "/cases/4"],
         ),
@@ -210,5 +212,112 @@ async fn the_admin_answers_and_refuses_clearly() {
         if status >= 400 {
             assert_eq!(reply.header("content-type"), "application/problem+json");
         }
+    }
+}
+
+#[tokio::test]
+async fn other_spellings_are_the_same_thing() {
+    let clinic = Clinic::open().await;
+    let client = clinic.stent.client();
+    for (kept, method, written, sent) in [
+        ("/cases/7", "PUT", "/cases/007", "{}"),
+        ("/free/a%40b", "PUT", "/free/a@b", "{}"),
+        ("/free/123e4567-e89b-12d3-a456-426614174000", "PUT", "/free/123E4567-E89B-12D3-A456-426614174000", "{}"),
+        ("/cases/7", "POST", "/visits/1", "{\"case_id\": 7.0}"),
+        ("/cases/7", "POST", "/visits/1", "{\"case_id\": \" 07\"}"),
+        ("/free/x", "PUT", "/free/x/", "{}"),
+    ] {
+        clinic.keep(kept).await;
+        client.ask(method, written).header("x-status", "204").body(sent).send().await;
+        assert!(!clinic.is_kept(kept).await, "{kept} after {method} {written} {sent}");
+    }
+    for host in ["clinic.example:8080", "clinic.example.", "other.example"] {
+        clinic.keep("/free/x").await;
+        client.ask("PUT", "/free/x").header("host", host).send().await;
+        assert!(!clinic.is_kept("/free/x").await, "written by {host}");
+    }
+    for (kept, tag) in
+        [("/tagged?case=7&case=8", "by:8"), ("/tagged?case=a%40b", "by:a@b"), ("/tagged?case=a+b", "by:a b")]
+    {
+        clinic.keep(kept).await;
+        clinic.stent.purge(json!({"tags": [tag]})).await;
+        assert!(!clinic.is_kept(kept).await, "{kept} by {tag}");
+    }
+    clinic.keep("/free/x/").await;
+    clinic.stent.purge(json!({"urls": ["/free/x"]})).await;
+    assert!(!clinic.is_kept("/free/x/").await);
+    clinic.keep("/rewritten").await;
+    clinic.stent.purge(json!({"urls": ["/rewritten"]})).await;
+    assert!(!clinic.is_kept("/rewritten").await, "its route keys it as /rewritten?size=20, on another host's terms");
+}
+
+#[tokio::test]
+async fn a_location_is_resolved() {
+    let clinic = Clinic::open().await;
+    for location in [
+        "7/",
+        "/free/7",
+        "http://clinic.example:80/free/7",
+        "https://clinic.example/free/7?a=1",
+        "//clinic.example/free/7",
+    ] {
+        clinic.keep("/free/7").await;
+        let asking =
+            clinic.stent.client().ask("POST", "/free/").header("x-status", "201").header("x-location", location);
+        asking.send().await;
+        assert!(!clinic.is_kept("/free/7").await, "{location}");
+    }
+    clinic.keep("/free/7").await;
+    let asking = clinic.stent.client().ask("POST", "/free/").header("x-status", "201");
+    asking.header("x-location", "http://elsewhere.example/free/7").send().await;
+    assert!(clinic.is_kept("/free/7").await, "another origin's");
+}
+
+#[tokio::test]
+async fn a_write_that_was_sent_twice_purges_whatever_the_second_answer_says() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    // Answers a GET, takes a DELETE without a word, and says 404 to the second one.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let _origin = tokio::spawn(async move {
+        let mut deletes = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while let Ok(1) = stream.read(&mut byte).await {
+                head.push(byte[0]);
+                if !head.ends_with(b"\r\n\r\n") {
+                    continue;
+                }
+                let is_delete = head.starts_with(b"DELETE");
+                head.clear();
+                deletes += usize::from(is_delete);
+                let answer: &[u8] = match (is_delete, deletes) {
+                    (false, _) => b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+                    (true, 1) => break,
+                    _ => b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+                };
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    let yaml = "server: {listen: 127.0.0.1:0, workers: 1}\npolicies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
+    let stent = Stent::start(address, yaml);
+    stent.client().get("/gone/7").send().await;
+    assert!(stent.client().get("/gone/7").send().await.is_hit());
+    let deleted = stent.client().ask("DELETE", "/gone/7").send().await;
+    assert_eq!(deleted.status, 404);
+    let after = stent.client().get("/gone/7").send().await;
+    assert!(!after.is_hit(), "{}", after.cache());
+}
+
+#[tokio::test]
+async fn purges_that_name_nothing_are_refused() {
+    let clinic = Clinic::open().await;
+    let admin = crate::scenario::Client { address: clinic.stent.admin };
+    for call in
+        [json!({"tags": [""]}), json!({"tags": ["case*"]}), json!({"tags": ["*:a"]}), json!({"urls": ["http://u@h/"]})]
+    {
+        assert_eq!(admin.ask("POST", "/api/v1/purge").body(call.to_string()).send().await.status, 400, "{call}");
     }
 }

@@ -107,6 +107,14 @@ fn principal(reader: &mut Reader, node: &Node, identity: &mut Identity) {
                 let message = format!("`{header}` says nothing about who is asking");
                 reader.error(Kind::Value, node, message, forms);
             }
+            Ok(header) if is_merely_claimed(&header) => {
+                let message = format!(
+                    "`{header}` is what a client simply claims: whoever sends another's gets another's answers"
+                );
+                let hint =
+                    "name what only its owner has, such as authorization, a session's cookie or header.x-api-key";
+                reader.error(Kind::Unsafe, node, message, hint);
+            }
             Ok(header) if identity.headers.contains(&header) => {
                 reader.error(Kind::Duplicate, node, format!("`{text}` is listed twice"), "keep one of the two");
             }
@@ -147,4 +155,20 @@ fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
 /// RFC 6265 §4.1.1: a token; `*` is one too, but here it means any ending.
 pub(super) fn is_cookie_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}*"#.contains(&byte))
+}
+
+/// Headers that name somebody without proving it, or that every client sends.
+fn is_merely_claimed(header: &HeaderName) -> bool {
+    const NAMES: [&str; 8] = [
+        "accept",
+        "accept-language",
+        "accept-encoding",
+        "user-agent",
+        "referer",
+        "origin",
+        "content-type",
+        "cache-control",
+    ];
+    const STEMS: [&str; 5] = ["x-tenant", "x-user", "x-role", "x-org", "x-client"];
+    NAMES.contains(&header.as_str()) || STEMS.iter().any(|stem| header.as_str().starts_with(stem))
 }

@@ -16,8 +16,8 @@
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
 use crate::policy::{Caching, Share};
-use crate::route::{Route, Segment};
-use crate::tag::{PurgeTemplate, TagPiece, TagTemplate};
+use crate::route::{HostTemplate, Route, Segment};
+use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
 const WORDS: [&str; 9] =
     ["patient", "encounter", "observation", "appointment", "prescription", "diagnosis", "admission", "dicom", "wado"];
@@ -58,16 +58,33 @@ pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
 
 /// Where the route says that it is about patients, and the word.
 fn evidence(route: &Route) -> Option<(&'static str, &str)> {
-    let path = route.path.segments.iter().filter_map(|segment| match segment {
-        Segment::Literal(text) => Some(("path", text.as_str())),
-        Segment::Part(..) => None,
+    let path = route.path.segments.iter().map(|segment| match segment {
+        Segment::Literal(text) | Segment::Part(_, text) => ("path", text.as_str()),
+    });
+    let name = std::iter::once(("name", route.name.as_str()));
+    let host = route.host.iter().map(|host| match host {
+        HostTemplate::Exact(host) | HostTemplate::Wildcard { suffix: host, .. } => ("host", host.as_str()),
+    });
+    let query = route.query.rules.iter().map(|(name, _)| ("query", name.as_str()));
+    let sources = route.tags.iter().flat_map(|tag| &tag.pieces).filter_map(|piece| match piece {
+        TagPiece::Text(_) => None,
+        TagPiece::Value(TagSource::Part(name) | TagSource::Query(name)) => Some(("tag", name.as_str())),
+        TagPiece::Value(TagSource::Sent(path) | TagSource::Answer(path)) => {
+            path.last().map(|name| ("tag", name.as_str()))
+        }
     });
     let tags = route.tags.iter().filter_map(first_word).map(|word| ("tag", word));
     let purges = route.purges.iter().filter_map(|purge| match purge {
         PurgeTemplate::Tag(tag) => first_word(tag).map(|word| ("purge", word)),
         PurgeTemplate::Principal => None,
     });
-    path.chain(tags).chain(purges).find(|(_, text)| about_patients(text))
+    path.chain(tags)
+        .chain(sources)
+        .chain(purges)
+        .chain(query)
+        .chain(host)
+        .chain(name)
+        .find(|(_, text)| about_patients(text))
 }
 
 /// `patient` of `patient:<id>`.
@@ -79,8 +96,15 @@ fn first_word(tag: &TagTemplate) -> Option<&str> {
 }
 
 fn about_patients(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    let words: Vec<&str> = lower.split(['-', '_', '.']).map(singular).collect();
+    // `patientRecords` is two words.
+    let mut spaced = String::with_capacity(text.len() + 4);
+    for c in text.chars() {
+        if c.is_uppercase() && !spaced.is_empty() {
+            spaced.push('-');
+        }
+        spaced.extend(c.to_lowercase());
+    }
+    let words: Vec<&str> = spaced.split(['-', '_', '.', ' ']).map(singular).collect();
     let compound = |first: &str, second: &str| {
         words.windows(2).any(|pair| pair == [first, second])
             || words.iter().any(|word| word.strip_prefix(first) == Some(second))
