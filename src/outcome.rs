@@ -123,7 +123,6 @@ impl Outcome {
             Outcome::Passed(PassReason::NoPolicy) => {
                 return HeaderValue::from_static("stent; fwd=bypass; detail=no-policy");
             }
-            Outcome::Passed(PassReason::Range) => "stent; fwd=partial; detail=range".to_owned(),
             Outcome::Passed(reason @ (PassReason::NoStore | PassReason::Precondition)) => {
                 format!("stent; fwd=request; detail={}", reason.as_str())
             }
