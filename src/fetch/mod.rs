@@ -3,5 +3,6 @@
 
 pub mod fill;
 pub mod flight;
+pub mod head;
 pub mod spool;
 pub mod tags;
