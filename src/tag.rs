@@ -287,11 +287,25 @@ fn canonical(piece: &str) -> Cow<'_, str> {
         return Cow::Borrowed(if digits.is_empty() { "0" } else { digits });
     }
     let is_uuid = matches!(piece.len(), 32 | 36) && piece.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    if is_uuid { Cow::Owned(piece.replace('-', "").to_ascii_lowercase()) } else { Cow::Borrowed(piece) }
+    if !is_uuid {
+        return Cow::Borrowed(piece);
+    }
+    let digits = piece.replace('-', "").to_ascii_lowercase();
+    match digits.bytes().all(|b| b.is_ascii_digit()) {
+        // Once more, as a number: what is canonical stays as it is.
+        true => Cow::Owned(canonical(&digits).into_owned()),
+        false => Cow::Owned(digits),
+    }
 }
 
+/// A tag with each piece canonical, however it was spelled: by a template, an origin's header or a caller of the admin. A star
+/// is a wildcard only where it was written as one.
 fn canonical_tag(tag: &str) -> String {
-    tag.split(':').map(canonical).collect::<Vec<_>>().join(":")
+    let piece = |piece: &str| match piece {
+        "*" => "*".to_owned(),
+        _ => escape(&canonical(&decode(piece))),
+    };
+    tag.split(':').map(piece).collect::<Vec<_>>().join(":")
 }
 
 /// A path for tags: percent-encoding decoded, each segment canonical, no slash at the end.
@@ -325,7 +339,7 @@ pub fn decode(text: &str) -> Cow<'_, str> {
 /// Values cannot bring their own `:` or `*` into a tag.
 fn escape(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
-    for c in canonical(value).chars() {
+    for c in value.chars() {
         match c {
             ':' => out.push_str("%3A"),
             '*' => out.push_str("%2A"),
@@ -419,6 +433,45 @@ mod tests {
         assert!(hits("*", "patient:a:7"));
         assert!(!hits("patient:b:*", "patient:a:7"));
         assert!(!hits("patient:a", "patient:a:7"));
+    }
+
+    #[test]
+    fn a_tag_is_found_however_it_is_spelled() {
+        let hash = |named: &str| {
+            let mut set = TagSet::default();
+            set.name(named);
+            set.hashes()[0]
+        };
+        for text in [
+            "7",
+            "007",
+            "7.0",
+            "0",
+            "000",
+            "a b",
+            "a%20b",
+            "1.2.840.10008",
+            "é",
+            "%C3%A9",
+            "%3A",
+            "%2A",
+            "x*",
+            "00000000-0000-0000-0000-000000000001",
+            "550E8400-e29b-41d4-a716-446655440000",
+        ] {
+            let once = canonical(text);
+            assert_eq!(canonical(&once), once, "{text}");
+            for suffix in ["", "-v"] {
+                // As a template makes it of a value, and as a caller or an origin writes it.
+                let made = format!("doc:{}{suffix}", escape(&decode(text)));
+                let mut carried = TagSet::default();
+                carried.carry(&made);
+                assert!(carried.hashes().contains(&hash(&format!("doc:{text}{suffix}"))), "{text}{suffix}");
+                assert!(carried.hashes().contains(&hash("doc:*")), "{text}{suffix}");
+            }
+        }
+        assert_eq!(hash("a:7"), hash("a:07.00"));
+        assert_ne!(hash("a:%2A"), hash("a:*"), "a value is no wildcard");
     }
 
     #[test]

@@ -88,7 +88,7 @@ struct Named {
 
 impl Named {
     fn read(text: &str) -> Result<Named, Problem> {
-        let (host, rest) = match text.split_once("://") {
+        let (host, rest) = match text.split_once("://").filter(|_| !text.starts_with('/')) {
             None => ("", text),
             Some((scheme, rest)) => {
                 let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };

@@ -1,6 +1,6 @@
 //! `stent demo`: a sample clinic with Stent in front, and a walk through MISS, HIT and purge.
 //!
-//! The clinic is an origin of its own behind a socket of its own, Stent is started from [`CONFIG`] just as `stent run`
+//! The clinic is an origin of its own behind a socket of its own, Stent is started from `CONFIG` just as `stent run`
 //! would, and every line that is printed comes from a request that was made. A step that comes out otherwise than it
 //! should is said to have done so.
 

@@ -203,6 +203,12 @@ impl Arrival {
         (!host.eq_ignore_ascii_case(&self.authority)).then_some(host)
     }
 
+    /// The same, as purges name it.
+    pub fn other_host_named(&self) -> Option<String> {
+        self.other_host()?;
+        authority(self.forwarded.host.as_ref()?, self.scheme).ok()
+    }
+
     /// The host without its port, as routes match it.
     pub fn host_name(&self) -> &str {
         without_port(&self.authority)
@@ -294,22 +300,26 @@ fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
     }
 }
 
-/// Lower case, without the scheme's default port; only what a host may consist of.
+/// Lower case, without the scheme's default port and a dot at the end, which name the same host; only what a host may be.
 fn authority(host: &HeaderValue, scheme: Scheme) -> Result<String, Refusal> {
     let text = host.to_str().map_err(|_| Refusal::Host)?;
-    let port = if scheme == Scheme::Https { ":443" } else { ":80" };
-    let text = text.strip_suffix(port).unwrap_or(text);
-    let allowed =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
-    let port = text.strip_prefix(without_port(text)).unwrap_or("");
-    let port_is_one = port.is_empty() || port[1..].parse::<u16>().is_ok();
     let name = without_port(text);
-    // A dot at the end names the same host.
+    let port = text.strip_prefix(name).and_then(|port| port.strip_prefix(':'));
+    let port: Option<u16> = port.map(|port| port.parse().map_err(|_| Refusal::Host)).transpose()?;
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.is_empty() || !text.bytes().all(allowed) || !port_is_one {
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let is_host = match literal {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)),
+    };
+    if !is_host {
         return Err(Refusal::Host);
     }
-    Ok([name, port].concat().to_ascii_lowercase())
+    let default_port = if scheme == Scheme::Https { 443 } else { 80 };
+    Ok(match port.filter(|&port| port != default_port) {
+        Some(port) => format!("{}:{port}", name.to_ascii_lowercase()),
+        None => name.to_ascii_lowercase(),
+    })
 }
 
 /// The host of an authority, without the port.
@@ -496,7 +506,10 @@ mod tests {
         assert_eq!(refused(&[("host", "a b")]), Some(Refusal::Host));
         assert_eq!(refused(&[("host", "a/b")]), Some(Refusal::Host));
         assert_eq!(refused(&[("host", "a:")]), Some(Refusal::Host));
-        assert_eq!(refused(&[("host", "a:b")]), Some(Refusal::Host));
+        for host in ["a:b", "[::1", "a]b:1", "::1", "[", "a..:x", "a:80:80", "a:99999", ":80"] {
+            assert_eq!(refused(&[("host", host)]), Some(Refusal::Host), "{host}");
+        }
+        assert_eq!(read(Trust::Stranger, &[("host", "[::1]:080")]).unwrap().0.authority, "[::1]");
         assert_eq!(read(Trust::Stranger, &[("host", "A.:81")]).unwrap().0.authority, "a:81");
         let tls = [("host", "a:443"), ("x-forwarded-proto", "https")];
         assert_eq!(read(Trust::Proxy, &tls).unwrap().0.authority, "a");

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::edge::incoming::without_port;
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
@@ -30,7 +31,8 @@ impl Place {
         tags.all();
         tags.route(&route.name);
         tags.name("*");
-        let hosts = [Some(self.authority.as_str()), self.forwarded_host.as_deref(), Some("")];
+        let name = without_port(&self.authority);
+        let hosts = [Some(self.authority.as_str()), Some(name), self.forwarded_host.as_deref(), Some("")];
         for host in hosts.into_iter().flatten() {
             tags.host(host);
             tags.url(host, &self.path, &self.query);
@@ -116,7 +118,7 @@ impl Values for ExchangeValues<'_> {
     fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown> {
         match source {
             TagSource::Part(name) => {
-                let host = crate::edge::incoming::without_port(&self.place.authority);
+                let host = without_port(&self.place.authority);
                 let part = self.route.part(name, host, &self.place.path).ok_or(Unknown)?;
                 Ok(vec![decode(part).into_owned()])
             }

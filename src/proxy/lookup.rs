@@ -319,7 +319,7 @@ impl Proxy {
             credentialed: lookup.credentialed,
             place: Place {
                 authority: exchange.arrival.authority.clone(),
-                forwarded_host: exchange.arrival.other_host().map(str::to_ascii_lowercase),
+                forwarded_host: exchange.arrival.other_host_named(),
                 path: exchange.path.text.clone().into_owned(),
                 query: lookup.query.clone(),
                 principal,

@@ -71,6 +71,9 @@ impl Proxy {
                 let (exchanged, answer) = peek(&touched.route, exchanged).await?;
                 let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head.headers));
                 self.purge(&tags);
+                if exchanged.sending == Sending::Again {
+                    self.purge_again(tags);
+                }
                 Ok(exchanged)
             }
             Err(failure) if failure.phase == Phase::Before => Err(failure),
@@ -78,14 +81,19 @@ impl Proxy {
                 // The origin may have acted, or may yet.
                 let tags = self.touched(&touched, None, None);
                 self.purge(&tags);
-                let proxy = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(AGAIN_AFTER).await;
-                    proxy.purge(&tags);
-                });
+                self.purge_again(tags);
                 Err(failure)
             }
         }
+    }
+
+    /// Once more, when an origin that may still be at it should be done.
+    fn purge_again(self: &Arc<Self>, tags: TagSet) {
+        let proxy = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            proxy.purge(&tags);
+        });
     }
 
     fn purge(&self, tags: &TagSet) {
@@ -99,11 +107,11 @@ impl Proxy {
         let mut tags = TagSet::default();
         // Tenants by host are kept apart; otherwise other names of the host are the same origin.
         let by_host = matches!(route.host, Some(HostTemplate::Wildcard { part: Some(_), .. }));
-        let host = if by_host { place.authority.as_str() } else { "" };
+        let host = if by_host { without_port(&place.authority) } else { "" };
         tags.path(host, &place.path);
         if crate::path::RequestPath::new(&place.path).ambiguity.is_some() {
             // Which path the origin takes it for is not known.
-            tags.host(&place.authority);
+            tags.host(host);
             tags.route(&route.name);
         }
         let sent = touched.upload.as_ref().and_then(|upload| upload.aside());
@@ -128,7 +136,7 @@ impl Proxy {
     fn place(&self, exchange: &Exchange<'_>) -> Place {
         Place {
             authority: exchange.arrival.authority.clone(),
-            forwarded_host: exchange.arrival.other_host().map(str::to_ascii_lowercase),
+            forwarded_host: exchange.arrival.other_host_named(),
             path: exchange.path.text.clone().into_owned(),
             query: exchange.uri.query().unwrap_or("").to_owned(),
             principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
@@ -151,7 +159,7 @@ fn same_origin_path(value: &str, touched: &Touched) -> Option<String> {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             let own = [Some(place.authority.as_str()), place.forwarded_host.as_deref()].into_iter().flatten();
             let same = own.map(without_port).any(|own| without_port(authority).eq_ignore_ascii_case(own));
-            same.then(|| path.to_owned())?
+            same.then(|| if path.is_empty() { "/".to_owned() } else { path.to_owned() })?
         }
         None if value.starts_with('/') => value.to_owned(),
         None => {

@@ -158,6 +158,7 @@ impl Pool {
         loop {
             // Registered before looking, so that what is freed in between is not missed.
             let mut freed = std::pin::pin!(server.freed.notified());
+            freed.as_mut().enable();
             for other in 0..server.idle.len() {
                 if let Some(lease) = server.take(other, worker).await {
                     return Ok(lease);

@@ -321,3 +321,31 @@ async fn purges_that_name_nothing_are_refused() {
         assert_eq!(admin.ask("POST", "/api/v1/purge").body(call.to_string()).send().await.status, 400, "{call}");
     }
 }
+
+#[tokio::test]
+async fn hosts_and_odd_targets_are_reached() {
+    let origin = clinic().await;
+    let yaml = "policies: {all: {share: public, ttl: 60s}}\n\
+        routes:\n  - {name: tenant, host: \"<tenant>.clinic.example\", path: /t/**, policy: all}\n  \
+        - {name: all, path: /**, policy: all, ambiguous_path: pass}";
+    let stent = Stent::start(origin.address, yaml);
+    let client = stent.client();
+    let kept = async |target: &str, host: &str| client.get(target).header("host", host).send().await.is_hit();
+    let write = async |target: &str, host: &str| client.ask("PUT", target).header("host", host).send().await;
+    // A tenant's port is not another tenant; another tenant is.
+    for host in ["a.clinic.example:8443", "b.clinic.example"] {
+        kept("/t/1", host).await;
+        assert!(kept("/t/1", host).await, "{host}");
+    }
+    write("/t/1", "a.clinic.example").await;
+    assert!(!kept("/t/1", "a.clinic.example:8443").await);
+    assert!(kept("/t/1", "b.clinic.example").await);
+    // Which path an ambiguous one is taken for is not known, nor by which name of the host.
+    kept("/q", "b.example").await;
+    write("//q", "a.example").await;
+    assert!(!kept("/q", "b.example").await);
+    // A URL in a query is no host.
+    kept("/q?next=http://h/a", "b.example").await;
+    stent.purge(json!({"urls": ["/q?next=http://h/a"]})).await;
+    assert!(!kept("/q?next=http://h/a", "b.example").await);
+}

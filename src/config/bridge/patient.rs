@@ -96,13 +96,15 @@ fn first_word(tag: &TagTemplate) -> Option<&str> {
 }
 
 fn about_patients(text: &str) -> bool {
-    // `patientRecords` is two words.
+    // `patientRecords` is two words, `DICOM` is one.
     let mut spaced = String::with_capacity(text.len() + 4);
+    let mut before = ' ';
     for c in text.chars() {
-        if c.is_uppercase() && !spaced.is_empty() {
+        if c.is_uppercase() && before.is_lowercase() {
             spaced.push('-');
         }
         spaced.extend(c.to_lowercase());
+        before = c;
     }
     let words: Vec<&str> = spaced.split(['-', '_', '.', ' ']).map(singular).collect();
     let compound = |first: &str, second: &str| {
@@ -128,6 +130,9 @@ mod tests {
     fn words_of_patient_data() {
         for text in [
             "patients",
+            "DICOM",
+            "PATIENT",
+            "patientRecords",
             "Patient",
             "patient-photos",
             "dicom-web",
