@@ -150,7 +150,7 @@ impl Proxy {
         let outcome = Outcome::Refused(problem.code);
         let mut response = problem.response(headers, &id);
         deliver::finish(response.headers_mut(), &outcome, id);
-        self.meters.count_refused(&outcome);
+        self.meters.count_refused();
         response
     }
 }

@@ -254,16 +254,7 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
         cache.memory.put(errand.primary.clone(), Slot::Vary(vary.clone()));
     }
     let head = Arc::new(build(fields, head.status, &terms, now, Birth::new(born, born), tags));
-    let filling = Filling {
-        head,
-        spool: Spool::new(length, cache.max_object),
-        variant,
-        vary,
-        tags: known,
-        storing,
-        origin_status: StatusCode::OK,
-    };
-    let filling = Filling { origin_status: filling.head.status, ..filling };
+    let filling = Filling { head, spool: Spool::new(length, cache.max_object), variant, vary, tags: known, storing };
     if let Some((own, reader)) = errand.own.take().zip(filling.spool.reader()) {
         let _ = own.send(Own::Reader(reader));
     }

@@ -49,8 +49,6 @@ pub struct Filling {
     pub tags: TagsKnown,
     /// Whether it will be stored, and if not, why.
     pub storing: Result<(), NotStored>,
-    /// What was asked of the origin, for `Cache-Status`.
-    pub origin_status: http::StatusCode,
 }
 
 /// Whether all tags of an answer are known with its head.

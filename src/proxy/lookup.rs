@@ -261,7 +261,7 @@ impl Proxy {
         let now = self.cache.clock.now();
         let freshness = arriving(&filling.head, now.instant);
         let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
-        let status = filling.origin_status.as_u16();
+        let status = filling.head.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.storing };
         Waited::Answer((response, outcome))
     }

@@ -34,11 +34,6 @@ impl Memory {
         self.slots.insert(key, slot);
     }
 
-    /// Lets go of it.
-    pub fn remove(&self, key: &[u8]) {
-        self.slots.invalidate(key);
-    }
-
     /// Moves moka's own housekeeping along; evictions happen here and on writes.
     pub fn tend(&self) {
         self.slots.run_pending_tasks();

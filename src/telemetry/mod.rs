@@ -94,7 +94,7 @@ impl Meters {
     }
 
     /// Counts a request that no route took.
-    pub fn count_refused(&self, _outcome: &Outcome) {
+    pub fn count_refused(&self) {
         self.refused.increment(1);
     }
 
