@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderMap, Request, Response};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin;
@@ -48,12 +47,12 @@ pub const DRAIN: Duration = Duration::from_secs(30);
 struct Line(Arc<Proxy>);
 
 impl Service for Line {
-    async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, client: &Client, request: Request<Body>) -> Response<Body> {
         self.0.handle(client, request).await
     }
 
-    fn refuse(&self, client: &Client, request: Request<Incoming>, refusal: Refusal) -> Response<Body> {
-        self.0.refuse(refusal.into(), request.headers(), client)
+    fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
+        self.0.refuse(refusal.into(), headers, client)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Bodies on their way through: nothing, one buffer, or a stream of frames from elsewhere.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::net::TcpStream;
+
+use crate::upstream::pool::Seat;
 
 /// Why a body broke off. It is shown to nobody; the peer sees the connection close.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -18,39 +19,26 @@ pub enum Body {
     /// All of it.
     Full(Bytes),
     /// Frames as they come.
-    Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>, Option<Busy>),
+    Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>),
+    /// None; another protocol begins behind the head (101).
+    Tunnel(Box<Tunnel>),
 }
 
-/// Counts something as busy for as long as it lives.
+/// The origin's end of a granted upgrade.
 #[derive(Debug)]
-pub struct Busy(Arc<AtomicUsize>);
-
-impl Busy {
-    /// One more.
-    pub fn on(count: &Arc<AtomicUsize>) -> Busy {
-        count.fetch_add(1, Ordering::Relaxed);
-        Busy(count.clone())
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+pub struct Tunnel {
+    /// The connection to the origin.
+    pub origin: TcpStream,
+    /// What came on it behind the head.
+    pub from_origin: Vec<u8>,
+    /// What counts the connection as open.
+    pub _seat: Seat,
 }
 
 impl Body {
     /// A body that streams from elsewhere.
     pub fn stream(body: impl HttpBody<Data = Bytes, Error = BodyError> + Send + 'static) -> Body {
-        Body::Stream(Box::pin(body), None)
-    }
-
-    /// Keeps its connection busy until it is read or dropped; a buffer does not: only the client can delay it.
-    pub fn busy(self, busy: Busy) -> Body {
-        match self {
-            Body::Stream(body, _) => Body::Stream(body, Some(busy)),
-            whole => whole,
-        }
+        Body::Stream(Box::pin(body))
     }
 
     /// A buffer; an empty one is no body.
@@ -65,7 +53,8 @@ impl std::fmt::Debug for Body {
         match self {
             Body::Empty => f.write_str("Empty"),
             Body::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
-            Body::Stream(..) => f.write_str("Stream"),
+            Body::Stream(_) => f.write_str("Stream"),
+            Body::Tunnel(_) => f.write_str("Tunnel"),
         }
     }
 }
@@ -77,29 +66,29 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         match this {
-            Body::Empty => Poll::Ready(None),
+            Body::Empty | Body::Tunnel(_) => Poll::Ready(None),
             Body::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *this = Body::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Body::Stream(body, _) => body.as_mut().poll_frame(cx),
+            Body::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Empty => true,
+            Body::Empty | Body::Tunnel(_) => true,
             Body::Full(_) => false,
-            Body::Stream(body, _) => body.is_end_stream(),
+            Body::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Empty => SizeHint::with_exact(0),
+            Body::Empty | Body::Tunnel(_) => SizeHint::with_exact(0),
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Stream(body, _) => body.size_hint(),
+            Body::Stream(body) => body.size_hint(),
         }
     }
 }

@@ -27,7 +27,7 @@
 //! |---|---|
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`config`] |
 //! | flow | [`proxy`], [`fetch`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`telemetry`], [`clock`], [`upload`], [`body`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`telemetry`], [`clock`], [`upload`], [`body`] |
 //! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
@@ -42,7 +42,7 @@
 //! 4. **When unsure: do not store, do not share, do not serve purged.** A route without a policy is a pass.
 //! 5. **Everything has a bound and a deadline** ([`edge::settings`], [`upstream::settings`], [`upload`], [`fetch::spool`]).
 //! 6. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
-//! 7. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`edge::incoming`]).
+//! 7. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`http1::head`], [`edge::incoming`]).
 //!    Nothing from the network or the configuration can panic the process.
 //! 8. **Every decision can be explained** from the outside, by its reason ([`outcome`]).
 //!
@@ -65,6 +65,7 @@ pub mod edge;
 pub mod entry;
 pub mod failure;
 pub mod fetch;
+pub mod http1;
 pub mod identity;
 pub mod key;
 pub mod outcome;

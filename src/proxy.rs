@@ -23,7 +23,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::edge::connection::Client;
@@ -97,7 +96,7 @@ type ToOrigin<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Proxy {
     /// Answers one request.
-    pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Body>) -> Response<Body> {
         let arrived = self.cache.log.stamp();
         let (mut head, incoming) = request.into_parts();
         let arrival = match Arrival::read(&mut head, &client.peer, || self.ids.next(client.worker)) {
@@ -120,7 +119,7 @@ impl Proxy {
     }
 
     /// The first question, and where its answer leads.
-    async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Incoming) -> Answer {
+    async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Answer {
         if let Some(ambiguity) = exchange.path.ambiguity {
             return match exchange.route.ambiguous_path {
                 AmbiguousPath::Refuse => exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::body::BodyError;
+use crate::body::{Body, BodyError};
 
 /// The most of a body that is copied aside to read tags from, in bytes.
 pub const ASIDE_BYTES: usize = 256 << 10;
@@ -135,7 +134,7 @@ impl UploadState {
 
 /// The body that is sent on.
 pub struct Upload {
-    incoming: Incoming,
+    incoming: Body,
     state: Arc<UploadState>,
     rules: UploadRules,
     read: u64,
@@ -145,7 +144,7 @@ pub struct Upload {
 
 impl Upload {
     /// Wraps a client's body.
-    pub fn new(incoming: Incoming, rules: UploadRules) -> (Upload, Arc<UploadState>) {
+    pub fn new(incoming: Body, rules: UploadRules) -> (Upload, Arc<UploadState>) {
         let gate = match rules.expects {
             Expects::Continue => Gate::Shut(None),
             Expects::Nothing => Gate::Open,

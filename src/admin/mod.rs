@@ -5,9 +5,8 @@ pub mod settings;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, watch};
@@ -44,12 +43,12 @@ pub struct Clients {
 }
 
 impl Service for Admin {
-    async fn answer(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, client: &Client, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let id = self.proxy.ids.next(client.worker);
         let answer = self.call(&head, body).await;
         answer.unwrap_or_else(|problem| {
-            let mut response = problem.response(&http::HeaderMap::new(), &id);
+            let mut response = problem.response(&HeaderMap::new(), &id);
             if problem.status == StatusCode::UNAUTHORIZED {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -57,8 +56,8 @@ impl Service for Admin {
         })
     }
 
-    fn refuse(&self, client: &Client, _request: Request<Incoming>, refusal: Refusal) -> Response<Body> {
-        Problem::from(refusal).response(&http::HeaderMap::new(), &self.proxy.ids.next(client.worker))
+    fn refuse(&self, client: &Client, _headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
+        Problem::from(refusal).response(&HeaderMap::new(), &self.proxy.ids.next(client.worker))
     }
 }
 
@@ -74,7 +73,7 @@ impl Admin {
         Admin { settings: Arc::new(settings), proxy, registry, clients, stopping }
     }
 
-    async fn call(&self, head: &http::request::Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+    async fn call(&self, head: &http::request::Parts, body: Body) -> Result<Response<Body>, Problem> {
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match head.uri.path() {
             "/livez" if is_get => Ok(text("ok\n")),

@@ -1,30 +1,35 @@
-//! One client connection: hyper speaks HTTP/1.1 on it, and a watch bounds what hyper does not: the time for a head, the time
-//! between requests, and a client that does not read.
+//! One client connection: a head in, an answer out, until one of the two has had enough.
 //!
-//! The watch costs a request nothing but a few relaxed counters: it wakes four times per limit and compares.
+//! Nothing here has a timer of its own. What a connection does is noted on its [`Line`], a few relaxed counters, and the
+//! worker looks at all of its lines now and then ([`super::watch`]): who sends no head, stands idle or does not read is
+//! ended from there.
 
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
-use hyper::rt::ReadBufCursor;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
+use tokio::io::ReadBuf;
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::incoming::{Peer, Refusal};
-use super::scan::{HeadFault, Scanner};
+use super::line::Line;
+use super::request_body::{Home, Reading, RequestBody, Returned};
 use super::settings::ServerLimits;
-use crate::body::{Body, Busy};
+use super::tunnel;
+use crate::body::{Body, Tunnel};
+use crate::http1::decode::Decoder;
+use crate::http1::encode::{self, Announce};
+use crate::http1::head::{self, HeadFault, RequestHead};
+use crate::http1::sink::Sink;
+use crate::http1::source::{NoHead, Source};
+use crate::http1::{Framing, Persistence};
+use crate::upload::Expects;
 use crate::upstream::WorkerId;
 use crate::upstream::exchange::Interim;
 
@@ -42,350 +47,432 @@ pub struct Client {
 /// What answers requests; the proxy, or the admin's.
 pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one.
-    fn answer(&self, client: &Client, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    fn answer(&self, client: &Client, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Answers one whose head cannot be trusted.
-    fn refuse(&self, client: &Client, request: Request<Incoming>, refusal: Refusal) -> Response<Body>;
+    /// Answers one whose head cannot be trusted; `headers` are what could be read of it.
+    fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body>;
 }
 
-/// Whether a request is the last on its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Yes,
-    No,
-}
+/// The most of an unread body that is read for nothing to keep a connection, in bytes.
+const MAX_DRAIN: u64 = 64 << 10;
 
-/// Serves a connection until it ends, its time is over, or `stop` says so and what is in flight is done.
+/// How long that may take, and how long the last answer on a connection is left for the client to read.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// How much is read and thrown away then, so that no reset overtakes the answer (RFC 9112 §9.6), in bytes.
+const MAX_LINGER: usize = 1 << 20;
+
+/// Serves a connection until it ends.
 pub async fn serve<S: Service>(
-    stream: TcpStream,
+    read: OwnedReadHalf,
+    line: Arc<Line>,
     peer: Peer,
     worker: WorkerId,
     limits: &ServerLimits,
     service: S,
-    mut stop: watch::Receiver<bool>,
 ) {
-    let io = ClientIo::new(stream);
-    let state = io.state.clone();
-    let client = Arc::new(Client { peer, worker, interim: state.interim() });
-    let answer = {
-        let state = state.clone();
-        service_fn(move |request: Request<Incoming>| {
-            let busy = state.begin(request.version());
-            let (fault, last) = state.next_request();
-            let (service, client) = (service.clone(), client.clone());
-            async move {
-                let mut response = match fault {
-                    None => service.answer(&client, request).await,
-                    Some(fault) => service.refuse(&client, request, Refusal::from(fault)),
-                };
-                if last == Last::Yes {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let client = Client { peer, worker, interim: line.interim() };
+    let connection = Connection { line, client, service, limits };
+    if let End::Unread(source) = connection.run(Source::new(read)).await {
+        connection.linger(source).await;
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// Nothing more is to be done.
+    Clean,
+    /// The client may still be sending.
+    Unread(Reading),
+}
+
+/// What an answer needs to know of its request.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    is_head: bool,
+    version: Version,
+    persistence: Persistence,
+}
+
+/// Where the reading side of the connection is while a request is answered.
+enum Rest {
+    /// Here; the request had no body, or it was read.
+    Here(Reading),
+    /// With the body.
+    Away(Arc<Home>),
+    /// Here, with some of the body unread.
+    Partly(Reading, Decoder),
+    /// Of no use any more.
+    Spoilt(Reading),
+}
+
+struct Connection<'a, S> {
+    line: Arc<Line>,
+    client: Client,
+    service: S,
+    limits: &'a ServerLimits,
+}
+
+impl<S: Service> Connection<'_, S> {
+    async fn run(&self, mut source: Reading) -> End {
+        loop {
+            self.line.idle();
+            let head = match poll_fn(|cx| self.poll_head(&mut source, cx)).await {
+                Ok(head) => head,
+                Err(NoHead::Closed | NoHead::Broken) => return End::Clean,
+                Err(NoHead::Fault(fault)) => {
+                    self.refuse(fault).await;
+                    return End::Unread(source);
                 }
-                Ok::<_, std::convert::Infallible>(response.map(|body| body.busy(busy)))
-            }
-        })
-    };
-    let connection = http1::Builder::new()
-        .max_headers(limits.headers)
-        .max_buf_size(limits.header_bytes.max(8192))
-        .serve_connection(io, answer);
-    let mut connection = std::pin::pin!(connection);
-    let mut watch = Watch::new(state, limits);
-    let mut stopping = *stop.borrow();
-    if stopping {
-        connection.as_mut().graceful_shutdown();
-    }
-    loop {
-        tokio::select! {
-            biased;
-            // How a connection ends is the client's affair: nothing is left to be done about it.
-            _ = connection.as_mut() => return,
-            () = watch.tick() => match watch.verdict() {
-                Verdict::Fine => {}
-                Verdict::Idle => connection.as_mut().graceful_shutdown(),
-                Verdict::Stuck => return,
-            },
-            changed = stop.changed(), if !stopping => {
-                stopping = true;
-                if changed.is_ok() {
-                    connection.as_mut().graceful_shutdown();
+            };
+            self.line.busy(head.version);
+            let asked =
+                Asked { is_head: head.method == Method::HEAD, version: head.version, persistence: head.persistence };
+            let (request, rest) = self.request(head, source);
+            let Some(response) = self.during(request, &rest).await else { return End::Clean };
+            let rest = rest.now();
+            let persistence = self.persistence(asked, &rest, &response);
+            match self.write(asked, response, persistence, &rest).await {
+                Ok(Written::Answer(Persistence::Keep)) => {}
+                Ok(Written::Answer(Persistence::Close)) => return rest.end(),
+                Ok(Written::Granted(tunnel)) => {
+                    let Rest::Here(source) = rest else { return End::Clean };
+                    self.line.in_tunnel();
+                    tunnel::run(source, &self.line, *tunnel).await;
+                    return End::Clean;
                 }
+                // The client went away.
+                Err(_) => return End::Clean,
             }
-        }
-    }
-}
-
-/// What the wrapper around the socket notes down.
-#[derive(Debug)]
-struct IoState {
-    write: OwnedWriteHalf,
-    opened: Instant,
-    /// Reads and writes that moved something.
-    moves: AtomicU64,
-    /// The last write found the socket full.
-    blocked: AtomicBool,
-    /// All that hyper wrote has left; an interim answer may go out.
-    flushed: AtomicBool,
-    /// Requests and streaming bodies under way.
-    busy: Arc<AtomicUsize>,
-    /// Milliseconds from `opened` to the first byte of an unfinished head, plus one; zero if there is none.
-    head_since: AtomicU64,
-    /// What of an interim answer did not fit into the socket.
-    left_over: Mutex<Vec<u8>>,
-    has_left_over: AtomicBool,
-    /// The request under way was sent by a client that understands interim answers.
-    takes_interim: AtomicBool,
-    /// What is known of the heads that came.
-    scanner: Mutex<Scanner>,
-    /// Requests that hyper has read.
-    requests: AtomicU64,
-}
-
-impl IoState {
-    fn socket(&self) -> &TcpStream {
-        self.write.as_ref()
-    }
-
-    fn begin(&self, version: Version) -> Busy {
-        self.head_since.store(0, Ordering::Relaxed);
-        self.takes_interim.store(version >= Version::HTTP_11, Ordering::Relaxed);
-        Busy::on(&self.busy)
-    }
-
-    fn scan(&self, bytes: &[u8]) {
-        self.scanner.lock().unwrap_or_else(PoisonError::into_inner).see(bytes);
-    }
-
-    /// The next request's fault, if its head has one, and whether it is the last on this connection.
-    fn next_request(&self) -> (Option<HeadFault>, Last) {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
-        (scanner.fault(number), if scanner.is_last(number) { Last::Yes } else { Last::No })
-    }
-
-    fn moved(&self) {
-        self.moves.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn read_some(&self) {
-        self.moved();
-        if self.busy.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == 0 {
-            self.head_since.store(self.opened.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+            source = match self.rest(rest).await {
+                Ok(source) => source,
+                Err(end) => return end,
+            };
         }
     }
 
-    /// Writes interim answers past hyper, which has no way to send them. Only while all of hyper's bytes have left, so that
-    /// they cannot end up inside another answer; otherwise they are dropped, as RFC 9110 §15.2 lets a proxy that must.
-    fn interim(self: &Arc<Self>) -> Interim {
-        let state = Arc::downgrade(self);
-        Interim(Arc::new(move |status: StatusCode, headers: &HeaderMap| {
-            let Some(state) = state.upgrade() else { return };
-            // `100 Continue` is said when the body is first read.
-            let fits = status != StatusCode::CONTINUE
-                && state.takes_interim.load(Ordering::Relaxed)
-                && state.flushed.load(Ordering::Relaxed)
-                && !state.has_left_over.load(Ordering::Relaxed);
-            if fits {
-                state.write_now(&interim_head(status, headers));
+    fn poll_head(&self, source: &mut Reading, cx: &mut Context<'_>) -> Poll<Result<RequestHead, NoHead>> {
+        let read = |bytes: &[u8], length| Ok((head::request(&bytes[..length], self.limits.headers)?, length));
+        let polled = source.poll_head(cx, self.limits.header_bytes, read);
+        if polled.is_pending() && source.has_more() {
+            self.line.in_head();
+        }
+        polled
+    }
+
+    /// The request as the service is given it, and where the reading side is meanwhile.
+    fn request(&self, head: RequestHead, source: Reading) -> (Request<Body>, Rest) {
+        let expects = match head.headers.get(header::EXPECT) {
+            Some(value)
+                if value.as_bytes().eq_ignore_ascii_case(b"100-continue") && head.version >= Version::HTTP_11 =>
+            {
+                Expects::Continue
             }
-        }))
-    }
-
-    fn write_now(&self, bytes: &[u8]) {
-        let written = self.write.try_write(bytes).unwrap_or(0);
-        if written < bytes.len() && written > 0 {
-            *self.left_over.lock().unwrap_or_else(PoisonError::into_inner) = bytes[written..].to_vec();
-            self.has_left_over.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// What was left over goes first.
-    fn poll_left_over(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.has_left_over.load(Ordering::Relaxed) {
-            std::task::ready!(self.socket().poll_write_ready(cx))?;
-            let mut left = self.left_over.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.write.try_write(&left) {
-                Ok(written) => {
-                    left.drain(..written);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            self.has_left_over.store(!left.is_empty(), Ordering::Relaxed);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
-    let reason = status.canonical_reason().unwrap_or("Interim");
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-    let mut headers = headers.clone();
-    super::deliver::leave_hop(&mut headers);
-    for (name, value) in &headers {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-    head
-}
-
-thread_local! {
-    /// Where a worker reads to, one connection at a time.
-    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
-}
-
-/// The socket as hyper sees it.
-struct ClientIo {
-    read: OwnedReadHalf,
-    state: Arc<IoState>,
-}
-
-impl ClientIo {
-    fn new(stream: TcpStream) -> ClientIo {
-        let (read, write) = stream.into_split();
-        let state = IoState {
-            write,
-            opened: Instant::now(),
-            moves: AtomicU64::new(0),
-            blocked: AtomicBool::new(false),
-            flushed: AtomicBool::new(true),
-            busy: Arc::default(),
-            // The first head is due from the beginning.
-            head_since: AtomicU64::new(1),
-            left_over: Mutex::default(),
-            has_left_over: AtomicBool::new(false),
-            takes_interim: AtomicBool::new(false),
-            scanner: Mutex::default(),
-            requests: AtomicU64::new(0),
+            _ => Expects::Nothing,
         };
-        ClientIo { read, state: Arc::new(state) }
+        let (body, rest) = match head.framing {
+            Framing::Length(0) => (Body::Empty, Rest::Here(source)),
+            framing => {
+                let (body, home) = RequestBody::new(source, Decoder::new(framing), expects, self.line.clone());
+                (Body::stream(body), Rest::Away(home))
+            }
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.target;
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.headers;
+        (request, rest)
     }
 
-    fn poll_out(
+    /// Waits for the answer. `None`: the connection broke first.
+    async fn during(&self, request: Request<Body>, rest: &Rest) -> Option<Response<Body>> {
+        // On the heap: an idle connection is not to carry the room that answering takes.
+        let mut answer = Box::pin(self.service.answer(&self.client, request));
+        let mut hangup = Hangup::of(rest);
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => hangup.poll(&self.line, cx).map(|()| None),
+        })
+        .await
+    }
+
+    async fn refuse(&self, fault: HeadFault) {
+        self.line.busy(Version::HTTP_11);
+        let response = self.service.refuse(&self.client, &HeaderMap::new(), Refusal::from(fault));
+        let asked = Asked { is_head: false, version: Version::HTTP_11, persistence: Persistence::Close };
+        let nowhere = Rest::Away(Arc::default());
+        // Whether it arrives is the client's affair.
+        let _ = self.write(asked, response, Persistence::Close, &nowhere).await;
+    }
+
+    /// Whether another request may follow this answer (RFC 9112 §9.3, §9.6).
+    fn persistence(&self, asked: Asked, rest: &Rest, response: &Response<Body>) -> Persistence {
+        let said = response.headers().get(header::CONNECTION);
+        let closes = said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"close"));
+        match closes || self.line.is_closing() || matches!(rest, Rest::Spoilt(_)) {
+            true => Persistence::Close,
+            false => asked.persistence,
+        }
+    }
+
+    async fn write(
         &self,
-        cx: &mut Context<'_>,
-        write: impl Fn(&OwnedWriteHalf) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let state = &*self.state;
-        if state.poll_left_over(cx)?.is_pending() {
-            state.blocked.store(true, Ordering::Relaxed);
+        asked: Asked,
+        response: Response<Body>,
+        persistence: Persistence,
+        rest: &Rest,
+    ) -> io::Result<Written> {
+        let (head, body) = response.into_parts();
+        let announce = announce(asked, head.status, &body);
+        let persistence = match announce {
+            Announce::Body(Framing::Close) => Persistence::Close,
+            _ => persistence,
+        };
+        let mut sink = Sink::default();
+        sink.text().extend_from_slice(&self.line.answer_begins());
+        let connection = match &body {
+            Body::Tunnel(_) => Some("upgrade"),
+            _ => encode::connection(persistence, asked.version < Version::HTTP_11),
+        };
+        encode::response_head(sink.text(), head.status, &head.headers, announce, connection);
+        let (body, tunnel) = match (announce, body) {
+            (_, Body::Tunnel(tunnel)) => (Body::Empty, Some(tunnel)),
+            (Announce::Body(_), body) => (body, None),
+            (Announce::AsSaid | Announce::Nothing, _) => (Body::Empty, None),
+        };
+        let framing = match announce {
+            Announce::Body(framing) => framing,
+            Announce::AsSaid | Announce::Nothing => Framing::Length(0),
+        };
+        let mut answer = Answer { sink, body, framing, sent: 0, trailers: None, state: Sending::Body };
+        let mut hangup = Hangup::of(rest);
+        poll_fn(|cx| answer.poll(&self.line, &mut hangup, cx)).await?;
+        Ok(tunnel.map_or(Written::Answer(persistence), Written::Granted))
+    }
+
+    /// The reading side for the next request, once what is left of this one's body is out of the way.
+    async fn rest(&self, rest: Rest) -> Result<Reading, End> {
+        let rest = match rest {
+            Rest::Away(home) => {
+                // It is still being read: the origin answered before it had all of it.
+                let back = tokio::time::timeout(self.limits.idle_timeout, poll_fn(|cx| home.poll_take(cx))).await;
+                back.map_or(Err(End::Clean), |back| Ok(Rest::from(back)))?
+            }
+            rest => rest,
+        };
+        match rest {
+            Rest::Here(source) => Ok(source),
+            Rest::Partly(mut source, mut decoder) => {
+                let drained = poll_fn(|cx| {
+                    loop {
+                        match ready!(source.poll_body(cx, &mut decoder)) {
+                            Ok(piece) if piece.end.is_some() => return Poll::Ready(true),
+                            Ok(_) => {}
+                            Err(_) => return Poll::Ready(false),
+                        }
+                    }
+                });
+                match tokio::time::timeout(DRAIN_TIME, drained).await {
+                    Ok(true) => Ok(source),
+                    _ => Err(End::Unread(source)),
+                }
+            }
+            rest => Err(rest.end()),
+        }
+    }
+
+    /// Leaves the client time to read the last answer: closing with bytes unread would reset the connection under it.
+    async fn linger(&self, mut source: Reading) {
+        let _ = socket2::SockRef::from(self.line.socket()).shutdown(std::net::Shutdown::Write);
+        let mut read = 0;
+        let gone = poll_fn(|cx| {
+            loop {
+                match ready!(source.poll_discard(cx)) {
+                    Ok(0) | Err(_) => return Poll::Ready(()),
+                    Ok(came) => read += came,
+                }
+                if read > MAX_LINGER {
+                    return Poll::Ready(());
+                }
+            }
+        });
+        let _ = tokio::time::timeout(DRAIN_TIME, gone).await;
+    }
+}
+
+impl From<Returned> for Rest {
+    fn from(returned: Returned) -> Rest {
+        match returned {
+            Returned::Whole(source) => Rest::Here(source),
+            // One that waits for `100 Continue` may send its body or not: nobody knows which.
+            Returned::Partly(source, decoder, Expects::Nothing)
+                if decoder.left().is_some_and(|left| left <= MAX_DRAIN) =>
+            {
+                Rest::Partly(source, decoder)
+            }
+            Returned::Partly(source, ..) | Returned::Broken(source) => Rest::Spoilt(source),
+        }
+    }
+}
+
+impl Rest {
+    /// As it is now, when the answer is due.
+    fn now(self) -> Rest {
+        match self {
+            Rest::Away(home) => home.take().map_or(Rest::Away(home), Rest::from),
+            rest => rest,
+        }
+    }
+
+    fn end(self) -> End {
+        match self {
+            Rest::Here(_) | Rest::Away(_) => End::Clean,
+            Rest::Partly(source, _) | Rest::Spoilt(source) => End::Unread(source),
+        }
+    }
+}
+
+/// What an answer came to.
+enum Written {
+    /// It was sent whole.
+    Answer(Persistence),
+    /// Another protocol begins.
+    Granted(Box<Tunnel>),
+}
+
+/// RFC 9112 §6.3.
+fn announce(asked: Asked, status: StatusCode, body: &Body) -> Announce {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return Announce::Nothing;
+    }
+    let length = match body {
+        Body::Empty | Body::Tunnel(_) => Some(0),
+        Body::Full(bytes) => Some(bytes.len() as u64),
+        Body::Stream(stream) => stream.size_hint().exact(),
+    };
+    if status == StatusCode::NOT_MODIFIED || (asked.is_head && !matches!(body, Body::Full(_))) {
+        return Announce::AsSaid;
+    }
+    Announce::Body(match length {
+        Some(length) => Framing::Length(length),
+        None if asked.version < Version::HTTP_11 => Framing::Close,
+        None => Framing::Chunked,
+    })
+}
+
+/// Notices that a client went away while nothing is read from it.
+struct Hangup(Watching);
+
+#[derive(PartialEq, Eq)]
+enum Watching {
+    Yes,
+    /// It has closed its side, or has sent its next request, behind which nothing can be seen.
+    No,
+}
+
+impl Hangup {
+    fn of(rest: &Rest) -> Hangup {
+        match rest {
+            Rest::Here(source) if !source.has_more() => Hangup(Watching::Yes),
+            _ => Hangup(Watching::No),
+        }
+    }
+
+    /// Ready once the connection is broken. A client that has only closed its own side may still want its answer.
+    fn poll(&mut self, line: &Line, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 == Watching::No {
             return Poll::Pending;
         }
-        state.flushed.store(false, Ordering::Relaxed);
-        loop {
-            if state.socket().poll_write_ready(cx)?.is_pending() {
-                state.blocked.store(true, Ordering::Relaxed);
-                return Poll::Pending;
-            }
-            match write(&state.write) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
-                    state.blocked.store(false, Ordering::Relaxed);
-                    state.moved();
-                    return Poll::Ready(result);
+        let mut byte = [0];
+        match ready!(line.socket().poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(came) => {
+                self.0 = Watching::No;
+                if came == 0 {
+                    line.half_closed();
                 }
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(()),
+        }
+    }
+}
+
+/// An answer on its way out.
+struct Answer {
+    sink: Sink,
+    body: Body,
+    framing: Framing,
+    sent: u64,
+    trailers: Option<HeaderMap>,
+    state: Sending,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// More may come.
+    Body,
+    /// Everything is in the sink.
+    Whole,
+    /// What is in the sink is all that will come, and less than was announced.
+    Cut,
+}
+
+impl Answer {
+    fn poll(&mut self, line: &Line, hangup: &mut Hangup, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let gathered = self.gather(cx);
+            if !self.sink.is_empty() {
+                line.blocked(true);
+                ready!(self.sink.poll_flush(cx, line.socket()))?;
+                line.blocked(false);
+                line.moved();
+            }
+            match self.state {
+                Sending::Whole => return Poll::Ready(Ok(())),
+                // The connection ends with it: RFC 9112 §8.
+                Sending::Cut => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Sending::Body if gathered.is_pending() => {
+                    return hangup.poll(line, cx).map(|()| Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                Sending::Body => {}
             }
         }
     }
-}
 
-impl hyper::rt::Read for ClientIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        // Read beside hyper's buffer, which cannot be looked at: a copy of a head costs little.
-        ROOM.with_borrow_mut(|room| {
-            let most = room.len().min(buf.remaining());
-            let mut read = ReadBuf::new(&mut room[..most]);
-            std::task::ready!(Pin::new(&mut self.read).poll_read(cx, &mut read))?;
-            self.state.scan(read.filled());
-            buf.put_slice(read.filled());
-            self.state.read_some();
-            Poll::Ready(Ok(()))
-        })
-    }
-}
-
-impl hyper::rt::Write for ClientIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, |write| write.try_write(buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, |write| write.try_write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.state.flushed.store(true, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(self.state.socket()).shutdown(std::net::Shutdown::Write))
-    }
-}
-
-/// Looks at a connection now and then.
-struct Watch {
-    state: Arc<IoState>,
-    sleep: Pin<Box<tokio::time::Sleep>>,
-    every: Duration,
-    header_timeout: Duration,
-    /// Looks without a move after which a connection counts as idle or stuck.
-    patience: u32,
-    moves: u64,
-    still: u32,
-}
-
-enum Verdict {
-    Fine,
-    /// Nothing is under way and nothing comes.
-    Idle,
-    /// A head that does not end, or a client that does not read.
-    Stuck,
-}
-
-impl Watch {
-    fn new(state: Arc<IoState>, limits: &ServerLimits) -> Watch {
-        let every = (limits.idle_timeout.min(limits.header_timeout) / 4).max(Duration::from_millis(10));
-        let patience = limits.idle_timeout.as_millis().div_ceil(every.as_millis().max(1));
-        let patience = u32::try_from(patience).unwrap_or(u32::MAX);
-        let sleep = Box::pin(tokio::time::sleep(every));
-        Watch { state, sleep, every, header_timeout: limits.header_timeout, patience, moves: 0, still: 0 }
-    }
-
-    async fn tick(&mut self) {
-        self.sleep.as_mut().await;
-        self.sleep.as_mut().reset(tokio::time::Instant::now() + self.every);
-    }
-
-    fn verdict(&mut self) -> Verdict {
-        let state = &self.state;
-        let since = state.head_since.load(Ordering::Relaxed);
-        let now = state.opened.elapsed().as_millis() as u64 + 1;
-        if since > 0 && u128::from(now.saturating_sub(since)) >= self.header_timeout.as_millis() {
-            return Verdict::Stuck;
+    /// Takes from the body what there is and the sink takes.
+    fn gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.state == Sending::Body && self.sink.takes_more() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => self.end(),
+                Some(Err(_)) => self.state = Sending::Cut,
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.data(data),
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+            }
         }
-        let moves = state.moves.load(Ordering::Relaxed);
-        self.still = if moves == self.moves { self.still + 1 } else { 0 };
-        self.moves = moves;
-        if self.still < self.patience {
-            Verdict::Fine
-        } else if state.blocked.load(Ordering::Relaxed) {
-            Verdict::Stuck
-        } else if state.busy.load(Ordering::Relaxed) == 0 {
-            Verdict::Idle
-        } else {
-            Verdict::Fine
+        Poll::Ready(())
+    }
+
+    fn data(&mut self, data: Bytes) {
+        self.sent += data.len() as u64;
+        match self.framing {
+            Framing::Length(length) if self.sent > length => self.state = Sending::Cut,
+            framing => self.sink.data(data, framing),
+        }
+        if self.framing == Framing::Length(self.sent) && self.state == Sending::Body {
+            self.state = Sending::Whole;
+        }
+    }
+
+    fn end(&mut self) {
+        self.state = match self.framing {
+            Framing::Length(length) if self.sent < length => Sending::Cut,
+            _ => Sending::Whole,
+        };
+        if self.state == Sending::Whole {
+            self.sink.end(self.trailers.as_ref(), self.framing);
         }
     }
 }

@@ -35,6 +35,8 @@ impl From<Refusal> for Problem {
             Refusal::Framing => (400, "framing", "The length of the request's body is not clear."),
             Refusal::Syntax => (400, "syntax", "The request's head has lines that can be read in two ways."),
             Refusal::TransferCoding => (501, "transfer-coding", "The only transfer coding understood here is chunked."),
+            Refusal::Version => (505, "version", "The only versions understood here are HTTP/1.1 and 1.0."),
+            Refusal::TooLong => (431, "head-too-long", "The request's head is longer than is allowed here."),
             Refusal::Expectation => (417, "expectation", "The only expectation understood here is 100-continue."),
             Refusal::Target => (400, "target", "The request's target must be a path on this host."),
             Refusal::Loop => (508, "loop", "The request passed through this proxy several times: it goes in circles."),

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, Version, request};
 use smallvec::SmallVec;
 
-use super::scan::HeadFault;
+use crate::http1::head::HeadFault;
 use crate::key::Scheme;
 use crate::upload::Expects;
 
@@ -103,6 +103,10 @@ pub enum Refusal {
     Syntax,
     /// A coding other than `chunked`.
     TransferCoding,
+    /// HTTP, but neither 1.0 nor 1.1.
+    Version,
+    /// More bytes or more fields than are allowed.
+    TooLong,
     /// An expectation other than `100-continue`.
     Expectation,
     /// CONNECT, or a target in a form that makes no sense here.
@@ -115,8 +119,11 @@ impl From<HeadFault> for Refusal {
     fn from(fault: HeadFault) -> Refusal {
         match fault {
             HeadFault::Coding => Refusal::TransferCoding,
-            HeadFault::LineEnd | HeadFault::Folded | HeadFault::Name => Refusal::Syntax,
+            HeadFault::Syntax => Refusal::Syntax,
             HeadFault::Length | HeadFault::Both => Refusal::Framing,
+            HeadFault::Version => Refusal::Version,
+            HeadFault::Target => Refusal::Target,
+            HeadFault::TooLong => Refusal::TooLong,
         }
     }
 }
@@ -130,7 +137,6 @@ impl Arrival {
     ) -> Result<Arrival, Refusal> {
         let host = host(head)?;
         check_target(&head.method, &head.uri, peer.scheme)?;
-        check_framing(head)?;
         let mut arrival = Arrival {
             authority: String::new(),
             scheme: peer.scheme,
@@ -342,19 +348,6 @@ fn check_target(method: &Method, uri: &Uri, scheme: Scheme) -> Result<(), Refusa
     }
 }
 
-/// What hyper lets through and two parties could read differently (RFC 9112 §6.1, §6.3).
-fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
-    if head.version < Version::HTTP_11 || head.headers.contains_key(header::CONTENT_LENGTH) {
-        return Err(Refusal::Framing);
-    }
-    match codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        true => Ok(()),
-        false => Err(Refusal::TransferCoding),
-    }
-}
-
 fn named_by_connection(value: &HeaderValue, dropped: &mut SmallVec<[HeaderName; 8]>) {
     let Ok(text) = value.to_str() else { return };
     for option in text.split(',').map(str::trim).filter(|option| !option.is_empty()) {
@@ -513,9 +506,6 @@ mod tests {
         assert_eq!(read(Trust::Stranger, &[("host", "A.:81")]).unwrap().0.authority, "a:81");
         let tls = [("host", "a:443"), ("x-forwarded-proto", "https")];
         assert_eq!(read(Trust::Proxy, &tls).unwrap().0.authority, "a");
-        let both = [("host", "a"), ("content-length", "1"), ("transfer-encoding", "chunked")];
-        assert_eq!(refused(&both), Some(Refusal::Framing));
-        assert_eq!(refused(&[("host", "a"), ("transfer-encoding", "gzip, chunked")]), Some(Refusal::TransferCoding));
         assert_eq!(refused(&[("host", "a"), ("expect", "magic")]), Some(Refusal::Expectation));
         assert_eq!(
             refused(&[("host", "a"), ("via", "1.1 stent, 1.1 stent, 1.1 stent, 1.1 stent")]),

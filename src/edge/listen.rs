@@ -4,15 +4,17 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{Service, serve};
 use super::incoming::{Peer, Trust};
+use super::line::Line;
 use super::settings::ServerSettings;
+use super::watch::{Lines, Serving};
 use crate::key::Scheme;
 use crate::upstream::WorkerId;
 
@@ -61,37 +63,59 @@ pub struct Accepting<S> {
 /// Accepts until told to stop; then waits for the connections to end.
 pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let limits = &accepting.settings.limits;
+    let lines = Arc::new(Lines::default());
     let mut connections = tokio::task::JoinSet::new();
     let mut stop = accepting.stop.clone();
+    let mut tick = tokio::time::interval(Lines::every(limits));
     while !*stop.borrow() {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next(&listener, &accepting.places) => accepted,
             _ = stop.changed() => break,
+            _ = tick.tick() => {
+                lines.look(Instant::now(), limits, Serving::On);
+                continue;
+            }
         };
-        // At the limit the next client waits here, and those after it in the kernel's queue.
-        let place = tokio::select! {
-            place = accepting.places.clone().acquire_owned() => place,
-            _ = stop.changed() => break,
-        };
-        // The semaphore is never closed.
-        let Ok(place) = place else { break };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, address)) = accepted else {
+        let Ok((stream, address, place)) = accepted else {
             // Out of descriptors or memory, most likely: what is open must end first.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
         let peer = peer(address, &accepting.settings);
-        let Accepting { worker, settings, service, stop, .. } = accepting.clone();
-        connections.spawn(async move {
-            serve(stream, peer, worker, &settings.limits, service, stop).await;
-            drop(place);
+        let (read, write) = stream.into_split();
+        let line = Arc::new(Line::new(write));
+        let listed = lines.place();
+        let number = listed.number();
+        let Accepting { worker, settings, service, .. } = accepting.clone();
+        let served = line.clone();
+        let task = connections.spawn(async move {
+            serve(read, served, peer, worker, &settings.limits, service).await;
+            drop((place, listed));
         });
+        lines.list(number, line, task);
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while !connections.is_empty() {
+        tokio::select! {
+            _ = connections.join_next() => {}
+            _ = tick.tick() => lines.look(Instant::now(), limits, Serving::Draining),
+        }
+    }
     Ok(())
+}
+
+/// The next client, once there is a place for it; until then it waits here, and those after it in the kernel's queue.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, address, place))
 }
 
 fn peer(address: SocketAddr, settings: &ServerSettings) -> Peer {

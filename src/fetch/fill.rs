@@ -105,6 +105,7 @@ pub async fn fly(cache: Arc<Cache>, takeoff: Takeoff, errand: Errand) {
             validate::add_conditions(&mut headers, &entry.head.validators);
         }
         let outgoing = Outgoing {
+            upgrades: false,
             method: Method::GET,
             target: errand.target.clone(),
             headers,

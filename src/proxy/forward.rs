@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::{Answer, Exchange, Proxy, ToOrigin, is_safe, target};
 use crate::body::Body;
@@ -24,7 +23,7 @@ impl Proxy {
     pub(super) fn forward<'a>(
         self: &'a Arc<Self>,
         exchange: &'a mut Exchange<'_>,
-        incoming: Incoming,
+        incoming: Body,
         reason: PassReason,
     ) -> ToOrigin<'a, Answer> {
         if is_safe(&exchange.method) || exchange.route.read_only {
@@ -34,7 +33,7 @@ impl Proxy {
         }
     }
 
-    async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Incoming, reason: PassReason) -> Answer {
+    async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, reason: PassReason) -> Answer {
         let outgoing = match self.outgoing(exchange, incoming, Aside::No) {
             Ok(outgoing) => outgoing,
             Err(failure) => return exchange.failure(failure),
@@ -50,7 +49,7 @@ impl Proxy {
     pub(super) fn outgoing(
         &self,
         exchange: &mut Exchange<'_>,
-        incoming: Incoming,
+        incoming: Body,
         aside: Aside,
     ) -> Result<Outgoing, Failure> {
         let limit = exchange.route.body_limit.unwrap_or(self.limits.body);
@@ -90,7 +89,7 @@ impl Proxy {
         };
         let interim = interim(&exchange.client.interim, upload.clone());
         let method = exchange.method.clone();
-        Ok(Outgoing { method, target, headers, body, interim: Some(interim), upload })
+        Ok(Outgoing { method, target, headers, body, interim: Some(interim), upgrades: false, upload })
     }
 
     /// An origin's answer on its way out, uncached.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
@@ -40,7 +39,7 @@ impl Proxy {
     pub(super) async fn write(
         self: &Arc<Self>,
         exchange: &mut Exchange<'_>,
-        incoming: Incoming,
+        incoming: Body,
         reason: PassReason,
     ) -> Answer {
         let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None };

@@ -1,20 +1,28 @@
 //! One attempt at one server: the request out, the head in, the body streaming behind it.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::pool::Lease;
+use super::pool::{Lease, Seat};
 use super::{EVENT_STREAM_IDLE, Outgoing};
-use crate::body::{Body, BodyError};
+use crate::body::{Body, BodyError, Tunnel};
 use crate::failure::{Failure, FailureKind, Phase};
+pub use crate::http1::Framing;
+use crate::http1::Persistence;
+use crate::http1::decode::{BodyFault, Decoder, End};
+use crate::http1::encode;
+use crate::http1::head::{self, HeadFault, ResponseHead};
+use crate::http1::sink::Sink;
+use crate::http1::source::{self, NoBody, NoHead, Source};
 use crate::upload::{UploadEnd, UploadState};
 
 /// Takes the status and fields of an interim answer.
@@ -63,77 +71,280 @@ pub enum Sending {
     Again,
 }
 
-/// How the end of an answer's body is known (RFC 9112 §6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// There is none, or its length in bytes was announced.
-    Length(u64),
-    /// In chunks.
-    Chunked,
-    /// By the end of the connection: a cut cannot be told from the end.
-    Close,
-}
+/// The most interim answers to one request.
+const MAX_INTERIM: usize = 32;
 
-/// An attempt without an answer.
-#[derive(Debug)]
-pub struct Broken {
-    /// What happened.
-    pub failure: Failure,
-    /// The request, if nothing of it left.
-    pub unsent: Option<Outgoing>,
-}
+/// The longest head of an answer in bytes, and the most fields in it.
+const MAX_HEAD: usize = 64 << 10;
+const MAX_FIELDS: usize = 256;
 
-/// Sends a request on a connection.
-pub async fn attempt(mut lease: Lease, request: Outgoing, limits: Limits) -> Result<Exchanged, Broken> {
-    let Outgoing { method, target, headers, body, interim, upload } = request;
-    let is_head = method == http::Method::HEAD;
-    let mut message = http::Request::new(body);
-    *message.method_mut() = method;
-    *message.uri_mut() = target;
-    *message.headers_mut() = headers;
-    if let Some(Interim(call)) = interim.clone() {
-        hyper::ext::on_informational(&mut message, move |answer| call(answer.status(), answer.headers()));
-    }
+/// Sends a request on a connection. After a failure of phase [`Phase::Before`] the request is whole and can be sent again;
+/// otherwise its body is gone.
+pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Result<Exchanged, Failure> {
+    let Lease { stream, seat, .. } = lease;
+    let mut upload = Uploading::new(request);
+    let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
+    let (method, interim, upgrades, state) = (method.clone(), interim.clone(), *upgrades, state.clone());
+    let mut source = Source::new(stream);
+    let mut interims = 0;
     let sent = Instant::now();
-    let answer = lease.sender.try_send_request(message);
-    let mut answer = match wait(answer, limits.head, upload.as_deref()).await {
-        None => return Err(Broken { failure: Failure::sent(FailureKind::Timeout), unsent: None }),
-        Some(Ok(answer)) => answer,
-        Some(Err(mut error)) => {
-            let unsent = error.take_message().map(|message| outgoing(message, interim, upload.clone()));
-            let phase = if unsent.is_some() { Phase::Before } else { Phase::Sent };
-            let kind = match upload.map(|upload| upload.end()) {
-                Some(UploadEnd::Aborted) => FailureKind::ClientBody,
-                Some(UploadEnd::TooLong) => FailureKind::BodyTooLarge,
-                _ if error.error().is_parse() => FailureKind::Protocol,
-                _ => FailureKind::Reset,
+    let answer = poll_fn(|cx| {
+        let gone = upload.poll(cx, source.io());
+        if let Poll::Ready(Err(Lost::Body)) = gone {
+            return Poll::Ready(Err(Failure::sent(lost_body(state.as_deref()))));
+        }
+        loop {
+            let polled = source.poll_head(cx, MAX_HEAD, |bytes, length| read_answer(bytes, length, &method));
+            let (head, body) = match ready!(polled) {
+                Ok(answer) => answer,
+                Err(NoHead::Fault(_)) => return Poll::Ready(Err(upload.failure(FailureKind::Protocol))),
+                Err(NoHead::Closed | NoHead::Broken) => return Poll::Ready(Err(upload.failure(FailureKind::Reset))),
             };
-            return Err(Broken { failure: Failure { kind, phase }, unsent });
+            let granted = head.status == StatusCode::SWITCHING_PROTOCOLS && upgrades;
+            if !head.status.is_informational() || granted {
+                return Poll::Ready(Ok((head, body)));
+            }
+            interims += 1;
+            if interims > MAX_INTERIM || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Err(Failure::sent(FailureKind::Protocol)));
+            }
+            if let Some(Interim(call)) = &interim {
+                call(head.status, &head.headers);
+            }
+        }
+    });
+    let answer = wait(answer, limits.head, state.as_deref()).await;
+    let (head, body) = match answer.unwrap_or_else(|| Err(Failure::sent(FailureKind::Timeout))) {
+        Ok(answer) => answer,
+        Err(failure) => {
+            if failure.phase == Phase::Before {
+                request.body = upload.body;
+            }
+            return Err(failure);
         }
     };
-    let delay = sent.elapsed();
-    let Some(framing) = framing(&answer, is_head) else {
-        return Err(Broken { failure: Failure::sent(FailureKind::Protocol), unsent: None });
+    Ok(exchanged(head, body, Connection { source, seat, upload }, &method, sent, limits))
+}
+
+/// What came behind a head and belongs to it.
+enum Came {
+    /// The whole body, and its trailers.
+    Whole(Bytes, Option<HeaderMap>),
+    /// Its beginning.
+    Part(Bytes, Decoder),
+    /// It is not one.
+    Broken,
+}
+
+fn read_answer(bytes: &[u8], length: usize, method: &Method) -> Result<((ResponseHead, Came), usize), HeadFault> {
+    let head = head::response(&Bytes::copy_from_slice(&bytes[..length]), MAX_FIELDS)?;
+    let mut decoder = Decoder::new(head.framing(method));
+    if head.status.is_informational() || matches!(decoder, Decoder::Length(0)) {
+        return Ok(((head, Came::Whole(Bytes::new(), None)), length));
+    }
+    let Ok((piece, used)) = source::decode(&mut decoder, &bytes[length..]) else {
+        return Ok(((head, Came::Broken), length));
     };
-    answer.headers_mut().remove(header::TRANSFER_ENCODING);
-    let (head, incoming) = answer.into_parts();
-    let idle = match head.headers.get(header::CONTENT_TYPE).map(|media| media.as_bytes()) {
+    let came = match piece.end {
+        Some(End { trailers }) => Came::Whole(piece.data, trailers),
+        None => Came::Part(piece.data, decoder),
+    };
+    Ok(((head, came), length + used))
+}
+
+/// A connection while it carries an answer.
+struct Connection {
+    source: Source<TcpStream>,
+    seat: Seat,
+    upload: Uploading,
+}
+
+impl Connection {
+    /// Back to the pool, if it can carry another request.
+    fn finish(self, persistence: Persistence) {
+        let reusable = persistence == Persistence::Keep && self.upload.is_done() && !self.source.has_more();
+        if reusable {
+            let (stream, _) = self.source.into_parts();
+            self.seat.give_back(stream);
+        }
+    }
+}
+
+fn exchanged(
+    head: ResponseHead,
+    came: Came,
+    connection: Connection,
+    method: &Method,
+    sent: Instant,
+    limits: Limits,
+) -> Exchanged {
+    let framing = head.framing(method);
+    let persistence = head.persistence;
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = head.status;
+    parts.version = head.version;
+    parts.headers = head.headers;
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    let idle = match parts.headers.get(header::CONTENT_TYPE).map(|media| media.as_bytes()) {
         Some(media) if media.starts_with(b"text/event-stream") => EVENT_STREAM_IDLE,
         _ => limits.idle,
     };
-    let mut body = AnswerBody { incoming, lease: Some(lease), idle, timer: None, armed: Armed::No };
-    let body = if body.incoming.is_end_stream() {
-        body.finish();
-        Body::Empty
-    } else {
-        Body::stream(body)
+    let body = match came {
+        _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
+            let (origin, from_origin) = connection.source.into_parts();
+            Body::Tunnel(Box::new(Tunnel { origin, from_origin, _seat: connection.seat }))
+        }
+        Came::Whole(data, None) => {
+            connection.finish(persistence);
+            Body::full(data)
+        }
+        Came::Whole(first, trailers) => {
+            connection.finish(persistence);
+            let decoder = Decoder::new(framing);
+            Body::stream(AnswerBody {
+                trailers,
+                connection: None,
+                ..AnswerBody::new(first, decoder, persistence, idle)
+            })
+        }
+        Came::Part(first, decoder) => {
+            let connection = Some(connection);
+            Body::stream(AnswerBody { connection, ..AnswerBody::new(first, decoder, persistence, idle) })
+        }
+        Came::Broken => Body::stream(Broken),
     };
-    Ok(Exchanged { head, body, framing, delay, sending: Sending::First })
+    Exchanged { head: parts, body, framing, delay: sent.elapsed(), sending: Sending::First }
 }
 
-fn outgoing(message: http::Request<Body>, interim: Option<Interim>, upload: Option<Arc<UploadState>>) -> Outgoing {
-    let (parts, body) = message.into_parts();
-    Outgoing { method: parts.method, target: parts.uri, headers: parts.headers, body, interim, upload }
+/// A body that was broken from the beginning.
+struct Broken;
+
+impl HttpBody for Broken {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(Some(Err(BodyFault::Chunk.into())))
+    }
+}
+
+fn lost_body(upload: Option<&UploadState>) -> FailureKind {
+    match upload.map(UploadState::end) {
+        Some(UploadEnd::TooLong) => FailureKind::BodyTooLarge,
+        _ => FailureKind::ClientBody,
+    }
+}
+
+/// A request on its way out.
+struct Uploading {
+    sink: Sink,
+    body: Body,
+    framing: Framing,
+    begun: Begun,
+    state: Upload,
+}
+
+#[derive(PartialEq, Eq)]
+enum Begun {
+    /// Some of it may have left.
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// More of the body is to come.
+    Body,
+    /// Everything is in the sink.
+    Whole,
+    /// Everything has left.
+    Done,
+    /// The origin does not take any more. It may have answered all the same.
+    Given,
+}
+
+/// Why a request could not be sent whole.
+enum Lost {
+    /// Its body broke off at the client's side.
+    Body,
+}
+
+impl Uploading {
+    fn new(request: &mut Outgoing) -> Uploading {
+        let framing = match request.body.size_hint().exact() {
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
+        };
+        let mut sink = Sink::default();
+        encode::request_head(sink.text(), &request.method, &request.target, &request.headers, framing);
+        let body = std::mem::replace(&mut request.body, Body::Empty);
+        Uploading { sink, body, framing, begun: Begun::No, state: Upload::Body }
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == Upload::Done
+    }
+
+    /// Before the head of an answer.
+    fn failure(&self, kind: FailureKind) -> Failure {
+        match self.begun {
+            Begun::Yes => Failure::sent(kind),
+            Begun::No => Failure::before(kind),
+        }
+    }
+
+    /// Sends as much as there is and the origin takes.
+    fn poll(&mut self, cx: &mut Context<'_>, origin: &TcpStream) -> Poll<Result<(), Lost>> {
+        loop {
+            if let Upload::Done | Upload::Given = self.state {
+                return Poll::Ready(Ok(()));
+            }
+            // The head leaves first: while nothing has, the request can go another way.
+            let gathered = match self.begun {
+                Begun::No if !matches!(self.body, Body::Empty) => Poll::Ready(Ok(())),
+                _ => self.gather(cx),
+            };
+            if let Poll::Ready(Err(lost)) = gathered {
+                self.state = Upload::Given;
+                return Poll::Ready(Err(lost));
+            }
+            if !self.sink.is_empty() {
+                let flushed = self.sink.poll_flush(cx, origin);
+                if self.sink.has_begun() || matches!(flushed, Poll::Ready(Ok(_))) {
+                    self.begun = Begun::Yes;
+                }
+                if ready!(flushed).is_err() {
+                    self.state = Upload::Given;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            match self.state {
+                Upload::Whole => self.state = Upload::Done,
+                _ if gathered.is_pending() => return Poll::Pending,
+                _ => {}
+            }
+        }
+    }
+
+    fn gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        while self.state == Upload::Body && self.sink.takes_more() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => {
+                    self.sink.end(None, self.framing);
+                    self.state = Upload::Whole;
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Lost::Body)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.sink.data(data, self.framing),
+                    Err(frame) => {
+                        self.sink.end(frame.trailers_ref(), self.framing);
+                        self.state = Upload::Whole;
+                    }
+                },
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Waits for the head. The clock stands still while the request's body makes progress: how long an upload takes is the
@@ -155,41 +366,15 @@ async fn wait<F: Future>(answer: F, limit: Duration, upload: Option<&UploadState
     }
 }
 
-/// `None`: framing that cannot be trusted, or an answer that has no business here.
-fn framing(answer: &Response<Incoming>, is_head: bool) -> Option<Framing> {
-    let status = answer.status();
-    if status.is_informational() {
-        return None;
-    }
-    // Two lengths, or a length beside chunks: which of them counts is what response splitting lives from (RFC 9112 §6.3).
-    let mut lengths = answer.headers().get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if lengths.next().is_some() || length.is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit)) {
-        return None;
-    }
-    if length.is_some() && answer.headers().contains_key(header::TRANSFER_ENCODING) {
-        return None;
-    }
-    let bodiless = is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-    let mut codings = answer.headers().get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(_), _) if answer.version() < Version::HTTP_11 => return None,
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            return Some(if bodiless { Framing::Length(0) } else { Framing::Chunked });
-        }
-        _ => return None,
-    }
-    if bodiless {
-        return Some(Framing::Length(0));
-    }
-    Some(answer.body().size_hint().exact().map_or(Framing::Close, Framing::Length))
-}
-
 /// An answer's body: bounded waits, and the connection back to the pool at its end.
 struct AnswerBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
+    /// What came with the head.
+    first: Bytes,
+    decoder: Decoder,
+    trailers: Option<HeaderMap>,
+    /// `None` once the body is whole or broken.
+    connection: Option<Connection>,
+    persistence: Persistence,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     armed: Armed,
@@ -202,18 +387,9 @@ enum Armed {
 }
 
 impl AnswerBody {
-    fn finish(&mut self) {
-        let Some(mut lease) = self.lease.take() else { return };
-        if lease.sender.is_ready() {
-            return lease.give_back();
-        }
-        // The connection has the end of the body behind it but has not said so, or the request's body is still going out.
-        tokio::spawn(async move {
-            let ready = tokio::time::timeout(Duration::from_secs(1), lease.sender.ready()).await;
-            if matches!(ready, Ok(Ok(()))) {
-                lease.give_back();
-            }
-        });
+    fn new(first: Bytes, decoder: Decoder, persistence: Persistence, idle: Duration) -> AnswerBody {
+        let (trailers, connection, timer) = (None, None, None);
+        AnswerBody { first, decoder, trailers, connection, persistence, idle, timer, armed: Armed::No }
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -225,6 +401,11 @@ impl AnswerBody {
         }
         timer.as_mut().poll(cx)
     }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.connection = None;
+        Poll::Ready(Some(Err(error)))
+    }
 }
 
 impl HttpBody for AnswerBody {
@@ -233,37 +414,44 @@ impl HttpBody for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+        if !this.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+        }
+        let Some(connection) = &mut this.connection else {
+            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        };
+        // An origin may answer before it has the whole request.
+        if let Poll::Ready(Err(Lost::Body)) = connection.upload.poll(cx, connection.source.io()) {
+            return this.fail("the client's body broke off".into());
+        }
+        match connection.source.poll_body(cx, &mut this.decoder) {
+            Poll::Ready(Ok(piece)) => {
                 this.armed = Armed::No;
-                if this.incoming.is_end_stream() {
-                    this.finish();
+                if let Some(end) = piece.end {
+                    this.trailers = end.trailers;
+                    let persistence = this.persistence;
+                    this.connection.take().into_iter().for_each(|connection| connection.finish(persistence));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                match piece.data.is_empty() {
+                    false => Poll::Ready(Some(Ok(Frame::data(piece.data)))),
+                    true => Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
+                }
             }
-            Poll::Ready(None) => {
-                this.finish();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.lease = None;
-                Poll::Ready(Some(Err(error.into())))
-            }
+            Poll::Ready(Err(NoBody::Fault(fault))) => this.fail(fault.into()),
+            Poll::Ready(Err(NoBody::Broken(error))) => this.fail(error.into()),
             Poll::Pending => match this.poll_idle(cx) {
-                Poll::Ready(()) => {
-                    this.lease = None;
-                    Poll::Ready(Some(Err("the origin stopped sending".into())))
-                }
+                Poll::Ready(()) => this.fail("the origin stopped sending".into()),
                 Poll::Pending => Poll::Pending,
             },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.connection.is_none() && self.first.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let left = self.decoder.left().map(|left| left + self.first.len() as u64);
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -45,6 +45,8 @@ pub struct Outgoing {
     pub body: Body,
     /// Called with every interim answer (1xx).
     pub interim: Option<exchange::Interim>,
+    /// It asks for another protocol, and may have it.
+    pub upgrades: bool,
     /// What is known of the body on its way, if there is one.
     pub upload: Option<Arc<UploadState>>,
 }
@@ -54,17 +56,6 @@ impl Outgoing {
     fn is_repeatable(&self) -> bool {
         let idempotent = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
         idempotent && matches!(self.body, Body::Empty)
-    }
-
-    fn copy(&self) -> Outgoing {
-        Outgoing {
-            method: self.method.clone(),
-            target: self.target.clone(),
-            headers: self.headers.clone(),
-            body: Body::Empty,
-            interim: self.interim.clone(),
-            upload: None,
-        }
     }
 }
 
@@ -91,16 +82,15 @@ impl Upstream {
             let server = self.pick(avoid);
             let lease = self.pool.lease(server, worker, deadline, fresh_only).await;
             let repeatable = request.is_repeatable();
-            let (reused, failure, unsent) = match lease {
+            let (reused, failure) = match lease {
                 Ok(lease) => {
                     let reused = lease.reused;
-                    let copy = (repeatable && (reused == Reused::Yes || retries > 0)).then(|| request.copy());
-                    match exchange::attempt(lease, request, self.limit(deadline)).await {
+                    match exchange::attempt(lease, &mut request, self.limit(deadline)).await {
                         Ok(exchanged) => return Ok(Exchanged { sending, ..exchanged }),
-                        Err(broken) => (reused, broken.failure, broken.unsent.or(copy)),
+                        Err(failure) => (reused, failure),
                     }
                 }
-                Err(failure) => (Reused::No, failure, Some(request)),
+                Err(failure) => (Reused::No, failure),
             };
             if failure.phase == Phase::Sent {
                 sending = Sending::Again;
@@ -110,11 +100,11 @@ impl Upstream {
                 Sending::First => failure,
                 Sending::Again => Failure { phase: Phase::Sent, ..failure },
             };
-            let Some(again) = unsent else { return Err(last) };
+            let can_repeat = failure.phase == Phase::Before || repeatable;
             let died_idle = reused == Reused::Yes && failure.kind == FailureKind::Reset;
-            let may_retry = matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout)
-                && (failure.phase == Phase::Before || repeatable);
-            if died_idle && fresh_only == Freshness::AnyConnection {
+            let may_retry =
+                can_repeat && matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout);
+            if died_idle && can_repeat && fresh_only == Freshness::AnyConnection {
                 // Other idle connections of that server are likely dead as well.
                 fresh_only = Freshness::FreshConnection;
             } else if may_retry && retries > 0 {
@@ -127,7 +117,6 @@ impl Upstream {
             if Instant::now() >= deadline {
                 return Err(last);
             }
-            request = again;
         }
     }
 

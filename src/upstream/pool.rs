@@ -8,14 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::uri::Authority;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::settings::UpstreamSettings;
 use super::{Freshness, WorkerId};
-use crate::body::Body;
 use crate::failure::{Failure, FailureKind};
 
 /// The connections of one upstream.
@@ -48,9 +45,16 @@ struct Server {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Body>,
+    connection: Connection,
     since: Instant,
+}
+
+/// An open connection; it counts against the cap until it is closed.
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
     born: Instant,
+    permit: OwnedSemaphorePermit,
 }
 
 /// What an upstream's connections are doing.
@@ -73,32 +77,49 @@ pub enum Reused {
     No,
 }
 
-/// A connection in use. It goes back to the pool by [`Lease::give_back`]; dropping it closes it.
+/// A connection in use. It goes back to the pool by [`Seat::give_back`]; dropping both parts closes it.
 #[derive(Debug)]
 pub struct Lease {
-    /// To send with.
-    pub sender: SendRequest<Body>,
+    /// To speak on.
+    pub stream: TcpStream,
+    /// Its place in the pool.
+    pub seat: Seat,
     /// Whether it had carried a request before.
     pub reused: Reused,
-    worker: WorkerId,
-    born: Instant,
-    seat: Seat,
 }
 
-/// Counts one request in flight for as long as it lives.
+/// A connection's place in the pool, and one request in flight, for as long as it lives.
 #[derive(Debug)]
-struct Seat(Arc<Server>);
+pub struct Seat {
+    server: Arc<Server>,
+    worker: WorkerId,
+    born: Instant,
+    permit: Option<OwnedSemaphorePermit>,
+}
 
 impl Seat {
-    fn take(server: &Arc<Server>) -> Seat {
+    fn take(server: &Arc<Server>, worker: WorkerId, born: Instant, permit: OwnedSemaphorePermit) -> Seat {
         server.in_flight.fetch_add(1, Ordering::Relaxed);
-        Seat(server.clone())
+        Seat { server: server.clone(), worker, born, permit: Some(permit) }
+    }
+
+    /// Back to the worker's idle list. Only a connection that is ready for its next request may come back.
+    pub fn give_back(mut self, stream: TcpStream) {
+        let Some(permit) = self.permit.take() else { return };
+        let server = &self.server;
+        if server.idle_count.load(Ordering::Relaxed) >= server.max_idle {
+            return;
+        }
+        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: Instant::now() };
+        server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        server.idle_count.fetch_add(1, Ordering::Relaxed);
+        server.freed.notify_one();
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -137,7 +158,7 @@ impl Pool {
     ) -> Result<Lease, Failure> {
         let server = &self.servers[server];
         if freshness == Freshness::AnyConnection
-            && let Some(lease) = server.take(worker, worker).await
+            && let Some(lease) = server.take(worker, worker)
         {
             return Ok(lease);
         }
@@ -160,7 +181,7 @@ impl Pool {
             let mut freed = std::pin::pin!(server.freed.notified());
             freed.as_mut().enable();
             for other in 0..server.idle.len() {
-                if let Some(lease) = server.take(other, worker).await {
+                if let Some(lease) = server.take(other, worker) {
                     return Ok(lease);
                 }
             }
@@ -193,16 +214,8 @@ impl Pool {
             Ok(Err(_)) => return Err(Failure::before(FailureKind::Connect)),
             Ok(Ok(stream)) => stream,
         };
-        let handshake = http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream));
-        let Ok((sender, connection)) = handshake.await else {
-            return Err(Failure::before(FailureKind::Connect));
-        };
-        // The task ends with the connection: when the origin closes it or nobody holds its sender any more.
-        tokio::spawn(async move {
-            let _permit = permit;
-            let _ = connection.await;
-        });
-        Ok(Lease { sender, reused: Reused::No, worker, born: Instant::now(), seat: Seat::take(server) })
+        let seat = Seat::take(server, worker, Instant::now(), permit);
+        Ok(Lease { stream, seat, reused: Reused::No })
     }
 
     /// Requests in flight at one server.
@@ -237,14 +250,15 @@ impl Pool {
 
 impl Server {
     /// The youngest usable idle connection in the list of `from`, for `worker`.
-    async fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId) -> Option<Lease> {
+    fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId) -> Option<Lease> {
         loop {
-            let mut idle = self.pop(from)?;
-            if !self.is_usable(&idle, Instant::now()) || idle.sender.ready().await.is_err() {
+            let idle = self.pop(from)?;
+            if !self.is_usable(&idle, Instant::now()) {
                 continue;
             }
-            let (sender, born) = (idle.sender, idle.born);
-            return Some(Lease { sender, reused: Reused::Yes, worker, born, seat: Seat::take(self) });
+            let Connection { stream, born, permit } = idle.connection;
+            let Some(stream) = (if from == worker { Some(stream) } else { moved(stream) }) else { continue };
+            return Some(Lease { stream, seat: Seat::take(self, worker, born, permit), reused: Reused::Yes });
         }
     }
 
@@ -259,24 +273,20 @@ impl Server {
     }
 
     fn is_usable(&self, idle: &Idle, now: Instant) -> bool {
-        !idle.sender.is_closed()
+        is_quiet(&idle.connection.stream)
             && now.saturating_duration_since(idle.since) < self.idle_timeout
-            && now.saturating_duration_since(idle.born) < self.max_life
+            && now.saturating_duration_since(idle.connection.born) < self.max_life
     }
 }
 
-impl Lease {
-    /// Back to the worker's idle list. Only a connection that is ready for its next request may come back.
-    pub fn give_back(self) {
-        let server = &self.seat.0;
-        if server.idle_count.load(Ordering::Relaxed) >= server.max_idle || self.sender.is_closed() {
-            return;
-        }
-        let idle = Idle { sender: self.sender, since: Instant::now(), born: self.born };
-        server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
-        server.idle_count.fetch_add(1, Ordering::Relaxed);
-        server.freed.notify_one();
-    }
+/// Neither closed by the origin nor with bytes that nobody asked for. Costs a system call only if something has come.
+fn is_quiet(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// To be woken by the runtime of the worker that asks.
+fn moved(stream: TcpStream) -> Option<TcpStream> {
+    TcpStream::from_std(stream.into_std().ok()?).ok()
 }
 
 async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {

@@ -1,0 +1,181 @@
+//! What a connection tells its watch, and its writing side, which answers and interim answers share.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, StatusCode, Version};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::http1::encode::field_lines;
+use crate::upstream::exchange::Interim;
+
+/// A connection, as others see it.
+#[derive(Debug)]
+pub struct Line {
+    write: OwnedWriteHalf,
+    phase: AtomicU8,
+    requests: AtomicU32,
+    moves: AtomicU32,
+    blocked: AtomicBool,
+    half_closed: AtomicBool,
+    closing: AtomicBool,
+    /// An interim answer may go out: a request is under way, its client understands them, and its answer has not begun.
+    interim: AtomicBool,
+    /// What of interim answers did not fit into the socket.
+    left_over: Mutex<Vec<u8>>,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Between two requests.
+    Idle,
+    /// In a head that is not whole.
+    Head,
+    /// Answering.
+    Busy,
+    /// Speaking another protocol.
+    Tunnel,
+}
+
+impl Line {
+    /// A new connection with this writing side.
+    pub fn new(write: OwnedWriteHalf) -> Line {
+        Line {
+            write,
+            phase: AtomicU8::new(0),
+            requests: AtomicU32::new(0),
+            moves: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            half_closed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            interim: AtomicBool::new(false),
+            left_over: Mutex::default(),
+        }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        self.write.as_ref()
+    }
+
+    /// What is going on.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Busy,
+            _ => Phase::Tunnel,
+        }
+    }
+
+    /// Requests that were read, modulo 2³².
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Reads and writes that moved something, modulo 2³².
+    pub fn moves(&self) -> u32 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// The client does not read what is sent.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// The client will send no more.
+    pub fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Ordering::Relaxed)
+    }
+
+    /// The request under way, or the next, is the last.
+    pub fn close_soon(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn idle(&self) {
+        self.phase.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn in_head(&self) {
+        self.moved();
+        self.phase.store(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn busy(&self, version: Version) {
+        self.phase.store(2, Ordering::Relaxed);
+        // One thread writes: a plain addition does.
+        self.requests.store(self.requests().wrapping_add(1), Ordering::Relaxed);
+        self.moved();
+        self.interim.store(version >= Version::HTTP_11, Ordering::Relaxed);
+    }
+
+    pub(super) fn in_tunnel(&self) {
+        self.phase.store(3, Ordering::Relaxed);
+    }
+
+    pub(super) fn moved(&self) {
+        self.moves.store(self.moves().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    pub(super) fn half_closed(&self) {
+        self.half_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer begins: no interim one can go out any more. Answers what is left of those that did.
+    pub(super) fn answer_begins(&self) -> Vec<u8> {
+        self.interim.store(false, Ordering::Relaxed);
+        std::mem::take(&mut self.left_over.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The client waits for this before it sends its body (RFC 9110 §10.1.1).
+    pub(super) fn say_continue(&self) {
+        self.say(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    /// Writes an interim answer, if one may go out; otherwise it is dropped, as RFC 9110 §15.2 lets a proxy.
+    fn say(&self, bytes: &[u8]) {
+        if !self.interim.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut left_over = self.left_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if !left_over.is_empty() {
+            return;
+        }
+        let written = self.write.try_write(bytes).unwrap_or(0);
+        if written > 0 {
+            left_over.extend_from_slice(&bytes[written..]);
+        }
+    }
+
+    /// To hand on interim answers.
+    pub(super) fn interim(self: &Arc<Self>) -> Interim {
+        let line = Arc::downgrade(self);
+        Interim(Arc::new(move |status: StatusCode, headers: &HeaderMap| {
+            // `100 Continue` is said when the body is first read.
+            if let Some(line) = line.upgrade().filter(|_| status != StatusCode::CONTINUE) {
+                line.say(&interim_head(status, headers));
+            }
+        }))
+    }
+}
+
+fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or("Interim");
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    let mut headers = headers.clone();
+    super::deliver::leave_hop(&mut headers);
+    field_lines(&mut head, &headers);
+    head.extend_from_slice(b"\r\n");
+    head
+}
