@@ -129,7 +129,7 @@ impl Proxy {
         if self.mode == CacheMode::Bypass {
             return self.forward(exchange, incoming, PassReason::Bypass).await;
         }
-        if exchange.arrival.upgrade == Upgrade::Asked {
+        if exchange.arrival.upgrade != Upgrade::No {
             return self.forward(exchange, incoming, PassReason::Upgrade).await;
         }
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };

@@ -43,6 +43,8 @@ pub struct Route {
     pub query: QueryRules,
     /// Its unsafe methods change nothing, so they purge nothing.
     pub read_only: bool,
+    /// Which other protocols its clients may ask for.
+    pub upgrades: Upgrades,
     /// The longest request body in bytes; `None` leaves it to the server's limit.
     pub body_limit: Option<u64>,
     /// What happens to a path that can be read in two ways.
@@ -50,6 +52,16 @@ pub struct Route {
     /// Changes when anything does that decides keys, tags or partitions; part of every key, so that an entry
     /// which was made under other rules is a miss (purge rule 15).
     pub fingerprint: u64,
+}
+
+/// Which protocols a route lets its clients change to (RFC 9110 §7.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upgrades {
+    /// None: the wish is dropped and the request passed.
+    #[default]
+    Never,
+    /// WebSocket (RFC 6455), if the origin grants it.
+    WebSocket,
 }
 
 /// What a route does with a path that has an encoded slash or NUL, an empty segment or a backslash.
@@ -364,6 +376,7 @@ pub(crate) mod tests {
             purges: Vec::new(),
             query: QueryRules::default(),
             read_only: false,
+            upgrades: Upgrades::Never,
             body_limit: None,
             ambiguous_path: AmbiguousPath::Refuse,
             fingerprint: 0,

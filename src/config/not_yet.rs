@@ -24,7 +24,9 @@ pub(super) fn hint(path: &str) -> &'static str {
         (_, "signed_in") => "write `signed_in: pass`, or remove it",
         (_, "cdn") => "remove it: downstream caches get the origin's own headers",
         (_, "compress") => "remove it or write `compress: false`: bodies are delivered as the origin encodes them",
-        (_, "websocket") => "remove it: without a policy the route is passed through",
+        _ if path.contains(".websocket.") || path.ends_with(".websocket") => {
+            "write `websocket: true`: connections are not limited"
+        }
         (_, "images" | "project") => "remove it: bodies are delivered as the origin sends them",
         (_, "health" | "breaker") => "remove it: an attempt that fails is tried again as `retries` says",
         (_, "device" | "language") => "remove it, or key the header itself: `vary: {headers: [...]}`",

@@ -91,7 +91,19 @@ enum End {
 struct Asked {
     is_head: bool,
     version: Version,
+    /// What the client said, and whether what follows can be told apart from another protocol.
     persistence: Persistence,
+}
+
+impl Asked {
+    fn of(head: &RequestHead) -> Asked {
+        // Whoever asks for another protocol may go on in it at once, granted or not.
+        let persistence = match head.headers.contains_key(header::UPGRADE) {
+            true => Persistence::Close,
+            false => head.persistence,
+        };
+        Asked { is_head: head.method == Method::HEAD, version: head.version, persistence }
+    }
 }
 
 /// Where the reading side of the connection is while a request is answered.
@@ -126,8 +138,7 @@ impl<S: Service> Connection<'_, S> {
                 }
             };
             self.line.busy(head.version);
-            let asked =
-                Asked { is_head: head.method == Method::HEAD, version: head.version, persistence: head.persistence };
+            let asked = Asked::of(&head);
             let (request, rest) = self.request(head, source);
             let Some(response) = self.during(request, &rest).await else { return End::Clean };
             let rest = rest.now();

@@ -84,8 +84,10 @@ pub enum Trailers {
 /// Whether the client asks for another protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upgrade {
-    /// It does.
-    Asked,
+    /// For WebSocket (RFC 6455).
+    WebSocket,
+    /// For something else.
+    Other,
     /// It does not.
     No,
 }
@@ -162,7 +164,10 @@ impl Arrival {
                     dropped.push(header::TE);
                 }
                 "upgrade" => {
-                    arrival.upgrade = Upgrade::Asked;
+                    arrival.upgrade = match value.as_bytes().eq_ignore_ascii_case(b"websocket") {
+                        true if arrival.upgrade == Upgrade::No => Upgrade::WebSocket,
+                        _ => Upgrade::Other,
+                    };
                     dropped.push(header::UPGRADE);
                 }
                 "expect" => {
@@ -442,7 +447,7 @@ mod tests {
             ("x-kept", "1"),
         ];
         let (arrival, told) = read(Trust::Stranger, &lines).unwrap();
-        assert_eq!((arrival.trailers, arrival.upgrade), (Trailers::Accepted, Upgrade::Asked));
+        assert_eq!((arrival.trailers, arrival.upgrade), (Trailers::Accepted, Upgrade::WebSocket));
         let gone = ["connection", "x-private", "cache-control", "keep-alive", "te", "upgrade", "proxy-authorization"];
         gone.iter().for_each(|name| assert!(!told.contains_key(*name), "{name}"));
         assert_eq!(told["x-kept"], "1");

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::{Answer, Exchange, Proxy, ToOrigin, is_safe, target};
 use crate::body::Body;
 use crate::edge::deliver::{self, NamesTags};
-use crate::edge::incoming::Trailers;
+use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Outcome;
 use crate::policy::plan::PassReason;
-use crate::route::Route;
+use crate::route::{Route, Upgrades};
 use crate::tag::TagSet;
 use crate::upload::{Aside, Expects, Upload, UploadRules};
 use crate::upstream::Outgoing;
@@ -75,6 +75,14 @@ impl Proxy {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
+        let upgrades = exchange.arrival.upgrade == Upgrade::WebSocket
+            && exchange.route.upgrades == Upgrades::WebSocket
+            && exchange.method == Method::GET
+            && incoming.is_end_stream();
+        if upgrades {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        }
         let (body, upload) = match incoming.is_end_stream() {
             true => (Body::Empty, None),
             false => {
@@ -89,7 +97,7 @@ impl Proxy {
         };
         let interim = interim(&exchange.client.interim, upload.clone());
         let method = exchange.method.clone();
-        Ok(Outgoing { method, target, headers, body, interim: Some(interim), upgrades: false, upload })
+        Ok(Outgoing { method, target, headers, body, interim: Some(interim), upgrades, upload })
     }
 
     /// An origin's answer on its way out, uncached.
@@ -101,6 +109,9 @@ impl Proxy {
         }
         if route.caching.is_sensitive() {
             deliver::make_private(&mut head.headers);
+        }
+        if let Body::Tunnel(_) = body {
+            head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         let mut response = Response::new(body);
         *response.status_mut() = head.status;

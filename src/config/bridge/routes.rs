@@ -17,9 +17,9 @@ use crate::config::reader::{Reader, Table, is_name};
 use crate::config::source::Place;
 use crate::policy::{Caching, Credentials};
 use crate::query::QueryRules;
-use crate::route::{AmbiguousPath, HostTemplate, PathTemplate, Route, Segment};
+use crate::route::{AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "name",
     "path",
     "host",
@@ -33,8 +33,9 @@ const KNOWN: [&str; 13] = [
     "vary",
     "read_only",
     "body",
+    "websocket",
 ];
-const NOT_YET: [&str; 8] = ["project", "limits", "preflight", "slo", "images", "warm", "log", "websocket"];
+const NOT_YET: [&str; 7] = ["project", "limits", "preflight", "slo", "images", "warm", "log"];
 
 /// What routes are read against.
 pub(super) struct Scope<'a, 'n> {
@@ -141,6 +142,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         purges: Vec::new(),
         query: QueryRules::default(),
         read_only: false,
+        upgrades: Upgrades::Never,
         body_limit: None,
         ambiguous_path: AmbiguousPath::default(),
         fingerprint: 0,
@@ -201,6 +203,9 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     if let Some(read_only) = table.get("read_only").and_then(|node| reader.boolean(node)) {
         route.read_only = read_only;
     }
+    if let Some(node) = table.get("websocket") {
+        route.upgrades = websocket(reader, node);
+    }
     route.body_limit = table.get("body").and_then(|node| reader.size(node)).map(|size| size.value);
     let words = [("refuse", AmbiguousPath::Refuse), ("pass", AmbiguousPath::Pass)];
     if let Some(choice) = table.get("ambiguous_path").and_then(|node| reader.choice(node, &words)) {
@@ -226,6 +231,15 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     }
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
     route.fingerprint = fingerprint::of(route, upstream, scope.around.identity);
+}
+
+/// `true`, or a table of limits, none of which is there yet.
+fn websocket(reader: &mut Reader, node: &Node) -> Upgrades {
+    let allowed = match &node.kind {
+        NodeKind::Map(_) => reader.table(node, &[], &["per", "max", "close"]).map(|_| true),
+        _ => reader.boolean(node),
+    };
+    if allowed == Some(true) { Upgrades::WebSocket } else { Upgrades::Never }
 }
 
 fn upstream(reader: &mut Reader, table: Table<'_>, upstreams: &Upstreams<'_>) -> Option<usize> {
