@@ -21,10 +21,10 @@ enum State {
     Size(u64),
     /// White space after a size: an extension must follow (RFC 9112 §7.1.1).
     Space(u64),
-    /// In an extension, and whether a quoted string is open.
+    /// In an extension.
     Extension {
         size: u64,
-        quoted: bool,
+        quote: Quote,
     },
     /// The CR after a size was read.
     SizeFeed(u64),
@@ -35,6 +35,26 @@ enum State {
     DataFeed,
     /// After the last chunk: the lines that came.
     Trailers(Vec<u8>),
+}
+
+/// Whether a quoted string is open (RFC 9110 §5.6.4).
+#[derive(Debug, Clone, Copy)]
+enum Quote {
+    None,
+    Open,
+    /// Behind a backslash in it.
+    Escape,
+}
+
+impl Quote {
+    fn after(self, byte: u8) -> Quote {
+        match (self, byte) {
+            (Quote::None, b'"') | (Quote::Escape, _) => Quote::Open,
+            (Quote::None, _) | (Quote::Open, b'"') => Quote::None,
+            (Quote::Open, b'\\') => Quote::Escape,
+            (Quote::Open, _) => Quote::Open,
+        }
+    }
 }
 
 /// The longest line with a size, and the longest trailer section, in bytes.
@@ -85,10 +105,12 @@ impl Chunked {
             (State::Size(size), b'\r') if self.line > 1 => State::SizeFeed(size),
             (State::Size(size), b' ' | b'\t') if self.line > 1 => State::Space(size),
             (State::Space(size), b' ' | b'\t') if self.line <= MAX_LINE => State::Space(size),
-            (State::Size(size) | State::Space(size), b';') if self.line > 1 => State::Extension { size, quoted: false },
-            (State::Extension { size, quoted: false }, b'\r') => State::SizeFeed(size),
-            (State::Extension { size, quoted }, _) if self.line <= MAX_LINE && is_text(byte) => {
-                State::Extension { size, quoted: quoted ^ (byte == b'"') }
+            (State::Size(size) | State::Space(size), b';') if self.line > 1 => {
+                State::Extension { size, quote: Quote::None }
+            }
+            (State::Extension { size, quote: Quote::None }, b'\r') => State::SizeFeed(size),
+            (State::Extension { size, quote }, _) if self.line <= MAX_LINE && is_text(byte) => {
+                State::Extension { size, quote: quote.after(byte) }
             }
             (State::SizeFeed(0), b'\n') => {
                 self.line = 0;
@@ -101,6 +123,10 @@ impl Chunked {
                 State::Size(0)
             }
             (State::Trailers(mut lines), _) if self.line <= MAX_TRAILERS => {
+                // CR and LF only together; what is in the lines is looked at when all are there.
+                if lines.ends_with(b"\r") != (byte == b'\n') {
+                    return Err(BodyFault::Chunk);
+                }
                 lines.push(byte);
                 if lines == b"\r\n" {
                     return Ok(Some(None));
@@ -149,7 +175,7 @@ mod tests {
     #[test]
     fn chunks() {
         assert_eq!(read("0\r\n\r\n"), Some((String::new(), 0)));
-        assert_eq!(read("3\r\nabc\r\n00A;x=\"y;\"\r\n0123456789\r\n0\r\n\r\n"), Some(("abc0123456789".into(), 0)));
+        assert_eq!(read("3\r\nabc\r\n00A;x=\"y;\\\"\"\r\n0123456789\r\n0\r\n\r\n"), Some(("abc0123456789".into(), 0)));
         assert_eq!(read("1 ;x\r\na\r\n0\r\nx: 1\r\nHost: b\r\n\r\n"), Some(("a".into(), 1)));
         for bad in [
             "\r\n",
@@ -170,6 +196,7 @@ mod tests {
             "0\r\nx\r\n\r\n",
             "0\r\nx : 1\r\n\r\n",
             "0\r\nx: 1\n\r\n\r\n",
+            "0\r\n\rx",
         ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }

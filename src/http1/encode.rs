@@ -60,6 +60,10 @@ pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, headers: &
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     let target = target.path_and_query().map_or("/", |target| target.as_str());
+    // An absolute target may do without a path (RFC 9112 §3.2.1).
+    if target.starts_with('?') {
+        out.push(b'/');
+    }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     headers.get(header::HOST).iter().for_each(|host| field(out, &header::HOST, host));

@@ -133,7 +133,10 @@ pub fn request(bytes: &[u8], max_headers: usize) -> Result<RequestHead, HeadFaul
     let (mut few, mut many) = ([const { MaybeUninit::uninit() }; FEW], Vec::new());
     let mut parsed = httparse::Request::new(&mut []);
     let slots = slots(max_headers, &mut few, &mut many);
-    let status = parsed.parse_with_uninit_headers(&bytes, slots).map_err(fault)?;
+    let status = parsed.parse_with_uninit_headers(&bytes, slots).map_err(|error| match fault(error) {
+        HeadFault::Version if !names_version(&bytes) => HeadFault::Syntax,
+        fault => fault,
+    })?;
     if status != httparse::Status::Complete(bytes.len()) {
         return Err(HeadFault::Syntax);
     }
@@ -297,6 +300,15 @@ fn is_about_the_message(name: &HeaderName) -> bool {
 
 fn version(minor: u8) -> Version {
     if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
+}
+
+/// Whether the request line has three parts and the last is a version, if not one of ours.
+fn names_version(bytes: &[u8]) -> bool {
+    let line = bytes.trim_ascii_start().split(|&b| b == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|&b| b == b' ');
+    let version = parts.by_ref().nth(2).and_then(|version| version.strip_prefix(b"HTTP/"));
+    parts.next().is_none()
+        && matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn fault(error: httparse::Error) -> HeadFault {
