@@ -17,6 +17,8 @@ use crate::edge::connection::{Client, Service};
 use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, accept, bind};
 use crate::edge::settings::ServerSettings;
+use crate::fetch::backoff::Backoff;
+use crate::fetch::budget::Budget;
 use crate::fetch::fill::{Cache, MAX_REFRESHES};
 use crate::policy::plan::PrincipalKey;
 use crate::proxy::{Proxy, RequestIds};
@@ -124,13 +126,16 @@ fn proxy(settings: Settings, workers: usize, clock: Clock, registry: &Registry) 
     let mut secret = [0; 32];
     let mut seed = [0; 8];
     getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut seed)).map_err(io::Error::other)?;
+    let seed = u64::from_le_bytes(seed);
     let cache = Cache {
         memory: Memory::new(settings.cache.memory),
         log: Default::default(),
         flights: Arc::default(),
-        clock,
+        budget: Arc::new(Budget::beside(settings.cache.memory, settings.cache.max_object)),
         max_object: settings.cache.max_object,
         refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
+        backoff: Backoff::new(settings.upstreams.len(), seed, clock.now().instant),
+        clock,
     };
     let meters = Meters::new(registry, settings.routes.iter().map(|route| route.name.as_str()));
     Ok(Proxy {
@@ -142,7 +147,7 @@ fn proxy(settings: Settings, workers: usize, clock: Clock, registry: &Registry) 
         secret: PrincipalKey(secret),
         cache: Arc::new(cache),
         meters,
-        ids: RequestIds::new(u64::from_le_bytes(seed), workers),
+        ids: RequestIds::new(seed, workers),
     })
 }
 

@@ -69,6 +69,12 @@ impl Failure {
         !matches!(self.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge)
     }
 
+    /// A mishap of one exchange: another may well succeed. What says that the origin is ill or overloaded is none, and
+    /// whether that is tried again is for `retries` to say.
+    pub fn is_mishap(self) -> bool {
+        matches!(self.kind, FailureKind::Reset | FailureKind::Protocol | FailureKind::Internal)
+    }
+
     /// One spelling for metrics, logs and people.
     pub fn as_str(self) -> &'static str {
         match self.kind {

@@ -23,7 +23,7 @@ pub enum Outcome {
         /// The origin's status.
         status: u16,
         /// Whether the answer is stored, and if not, why.
-        stored: Result<(), NotStored>,
+        stored: Stored,
     },
     /// Confirmed by the origin (304) and served from the store.
     Revalidated(RevalidateReason, Collapsed),
@@ -57,6 +57,17 @@ pub enum Forward {
     Stale(RevalidateReason),
     /// What was stored could not be used.
     Unusable(UnusableReason),
+}
+
+/// Whether a fetched answer is stored, as far as it is known with its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is, or will be once it is whole.
+    Yes,
+    /// Its length is not known: it will be, unless it turns out to be too long.
+    IfItFits,
+    /// It is not.
+    No(NotStored),
 }
 
 /// Whether a request waited for another's fetch.
@@ -102,13 +113,14 @@ impl Outcome {
             Outcome::Fetched { forward, collapsed, status, stored } => {
                 let mut text = format!("stent; fwd={}; fwd-status={status}", forward.token());
                 match stored {
-                    Ok(()) => text.push_str("; stored"),
-                    Err(why) => text.push_str(&format!("; detail={}", why.as_str())),
+                    Stored::Yes => text.push_str("; stored"),
+                    Stored::IfItFits => text.push_str("; detail=stored-if-it-fits"),
+                    Stored::No(why) => text.push_str(&format!("; detail={}", why.as_str())),
                 }
                 if *collapsed == Collapsed::Yes {
                     text.push_str("; collapsed");
                 }
-                if let (Ok(()), Some(why)) = (stored, forward.detail()) {
+                if let (Stored::Yes, Some(why)) = (stored, forward.detail()) {
                     text.push_str("; detail=");
                     text.push_str(why);
                 }

@@ -1,5 +1,6 @@
 //! Purges racing fills: random interleavings of writes, purges (hard and soft; by tag, URL, prefix), slow fills, 304s and
-//! reads. No read that began after a hard purge's answer may return a body whose fetch began before the purge.
+//! reads; now and then a fetch dies and its followers elect another. No read that began after a hard purge's answer may
+//! return a body whose fetch began before the purge.
 //!
 //! With the feature `mutants` the same race runs with the rules 5, 7 and 8 switched off one at a time, and must then fail.
 //! `STENT_RACES` sets how many interleavings are run.
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use scenario::{Client, Gate, Origin, Stent, answer};
+use scenario::{Client, Gate, Origin, Stent, answer, no_answer};
 use serde_json::json;
 
 const CONFIG: &str = "
@@ -63,6 +64,9 @@ impl World {
                     (thing.fetches, thing.version)
                 };
                 world.gate(&path).pass().await;
+                if fetch % 5 == 3 {
+                    return no_answer();
+                }
                 let etag = format!("\"{version}\"");
                 if seen.header("if-none-match") == Some(etag.as_str()) {
                     return answer(304, &[("etag", &etag)], "");
@@ -115,6 +119,10 @@ async fn race(world: World, stent: Client, admin: Client, number: u64, seed: u64
                 }
                 reads.spawn(async move {
                     let reply = asking.send().await;
+                    if reply.status == 502 {
+                        // Its own fetch died; so did, for a follower, the one that was elected.
+                        return Ok(());
+                    }
                     let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
                     match body["fetch"].as_u64() {
                         Some(fetch) if fetch > gone => Ok(()),

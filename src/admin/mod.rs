@@ -150,6 +150,8 @@ impl Admin {
         gauge("stent_entries", &[], entries);
         gauge("stent_bytes", &[], bytes);
         gauge("stent_flights", &[], self.proxy.cache.flights.len() as u64);
+        gauge("stent_waiting", &[], self.proxy.cache.flights.waiting() as u64);
+        gauge("stent_fill_bytes", &[], self.proxy.cache.budget.used() as u64);
         for upstream in &self.proxy.upstreams {
             let (name, counts) = (upstream.settings.name.as_str(), upstream.counts());
             gauge("stent_upstream_connections", &[("upstream", name), ("state", "open")], counts.open as u64);

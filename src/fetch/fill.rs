@@ -1,27 +1,28 @@
-//! One flight, from take-off to landing: ask the origin, judge its head, fill the body, store the whole.
+//! One flight, from take-off to landing: ask the origin and judge its head; what is then made of the body is its pump's.
 //!
 //! It runs as a task of its own. Nobody's hanging up touches it; a panic or a lost task lands it as failed. A hard-purged
-//! entry is never the base of a 304, checked again at the merge (purge rule 8). The entry is stored before the last piece
-//! of its body is handed out, so whoever has read all of it finds it stored.
+//! entry is never the base of a 304, checked again at the merge (purge rule 8).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use http_body_util::BodyExt;
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::backoff::{Backoff, Ended};
+use super::budget::Budget;
 use super::flight::{Filling, Flights, Landing, TagsKnown, Takeoff};
 use super::head::{as_said, build, http_date};
-use super::spool::{Appended, Reader, Spool};
+use super::pump::pump;
+use super::spool::{Reader, Spool};
 use super::tags::Place;
 use crate::body::Body;
 use crate::clock::{Clock, Now};
 use crate::edge::deliver;
-use crate::entry::{Entry, Head, Slot};
+use crate::entry::{Entry, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::key::{self, Key};
+use crate::outcome::Stored;
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all};
 use crate::policy::plan::Credentialed;
 use crate::policy::rescue::{Rescue, rescue};
@@ -30,6 +31,7 @@ use crate::route::Route;
 use crate::store::memory::Memory;
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::{Birth, PurgeLog, Stamp, Standing};
+use crate::tag::TagSet;
 use crate::upstream::exchange::{Exchanged, Framing};
 use crate::upstream::{Outgoing, Upstream, WorkerId};
 
@@ -46,8 +48,12 @@ pub struct Cache {
     pub clock: Clock,
     /// The longest body that is stored, in bytes.
     pub max_object: u64,
+    /// What bodies take while they are being filled.
+    pub budget: Arc<Budget>,
     /// Refreshes that nobody waits for, at once.
     pub refreshes: Arc<Semaphore>,
+    /// When to refresh after failures.
+    pub backoff: Backoff,
 }
 
 /// The most refreshes that nobody waits for, at once.
@@ -97,6 +103,13 @@ pub enum Own {
 
 /// Flies. The landing tells what came of it.
 pub async fn fly(cache: Arc<Cache>, takeoff: Takeoff, errand: Errand) {
+    let upstream = errand.route.upstream;
+    let ended = bring(&cache, &takeoff, errand).await;
+    // Before the flight leaves: whoever finds none under way finds what it learnt.
+    cache.backoff.note(&takeoff.flight.key, upstream, ended, cache.clock.now().instant);
+}
+
+async fn bring(cache: &Arc<Cache>, takeoff: &Takeoff, errand: Errand) -> Ended {
     let mut base = errand.base.clone();
     // Twice at most: with the condition and, should the base be purged meanwhile or not be what was meant, without it.
     let exchanged = loop {
@@ -115,25 +128,29 @@ pub async fn fly(cache: Arc<Cache>, takeoff: Takeoff, errand: Errand) {
         };
         // Where the log stands before this very request leaves: what a confirmation is worth.
         let asked = cache.log.stamp();
-        match errand.upstream.send(errand.worker, outgoing).await {
-            Err(failure) => return land_failure(&cache, &takeoff, &errand, failure),
+        match errand.upstream.send_by(takeoff.flight.deadline, errand.worker, outgoing).await {
+            Err(failure) => return land_failure(cache, takeoff, &errand, failure),
             Ok(exchanged) if exchanged.head.status != StatusCode::NOT_MODIFIED => break exchanged,
             Ok(exchanged) => match base.take() {
-                None => return land_failure(&cache, &takeoff, &errand, Failure::sent(FailureKind::Protocol)),
+                None => return land_failure(cache, takeoff, &errand, Failure::sent(FailureKind::Protocol)),
                 Some(entry) => {
-                    if let Some(landing) = confirm(&cache, &errand, &entry, exchanged, asked) {
-                        return takeoff.flight.land(landing);
+                    if let Some(landing) = confirm(cache, &errand, &entry, exchanged, asked) {
+                        takeoff.flight.land(landing);
+                        return Ended::Kept;
                     }
                 }
             },
         }
     };
-    if is_ill(exchanged.head.status)
-        && let Some(landing) = stand_in(&cache, &errand, Failure::sent(FailureKind::Protocol))
-    {
-        return takeoff.flight.land(landing);
+    let ill = is_ill(exchanged.head.status);
+    if ill && let Some(landing) = stand_in(cache, &errand, Failure::sent(FailureKind::Protocol)) {
+        takeoff.flight.land(landing);
+        return Ended::Failed;
     }
-    receive(&cache, takeoff, errand, exchanged).await;
+    match receive(cache, takeoff, errand, exchanged).await {
+        Ended::NotKept if ill => Ended::Failed,
+        ended => ended,
+    }
 }
 
 /// RFC 5861 §4 names these.
@@ -141,9 +158,11 @@ fn is_ill(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
-fn land_failure(cache: &Cache, takeoff: &Takeoff, errand: &Errand, failure: Failure) {
+/// The end of a flight that brought nothing: what is stale stands in, or everybody is told.
+pub(super) fn land_failure(cache: &Cache, takeoff: &Takeoff, errand: &Errand, failure: Failure) -> Ended {
     let landing = stand_in(cache, errand, failure).unwrap_or(Landing::Failed(failure));
     takeoff.flight.land(landing);
+    Ended::Failed
 }
 
 fn stand_in(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Landing> {
@@ -198,24 +217,24 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
 }
 
 /// Judges a whole answer and acts on the judgement.
-async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, exchanged: Exchanged) {
+async fn receive(cache: &Arc<Cache>, takeoff: &Takeoff, mut errand: Errand, exchanged: Exchanged) -> Ended {
     let now = cache.clock.now();
     let verdict = judge(cache, &errand, &exchanged, now);
-    let (terms, storing) = match verdict {
+    let (terms, mut storing) = match verdict {
         Admit::Store(terms) => (terms, Ok(())),
         // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
         Admit::Discard(why) if is_everybodys(&errand, &exchanged) => (passing_terms(&errand), Err(why)),
         Admit::Discard(why) | Admit::RememberUncacheable(why) => {
             if matches!(verdict, Admit::RememberUncacheable(_)) {
-                let until = now.instant + REMEMBER_UNCACHEABLE;
-                cache.memory.put(takeoff.flight.key.clone(), Slot::Uncacheable(until));
+                remember_uncacheable(cache, takeoff);
             }
             cache.flights.leave(&takeoff.flight);
             if let Some(own) = errand.own.take() {
                 // The leader may have gone; then nobody wants it.
                 let _ = own.send(Own::Answer(Box::new(exchanged)));
             }
-            return takeoff.flight.land(Landing::Uncacheable(why));
+            takeoff.flight.land(Landing::Uncacheable(why));
+            return Ended::NotKept;
         }
     };
     let Exchanged { head, body, framing, .. } = exchanged;
@@ -226,15 +245,11 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
     }
     let mut tags = errand.place.carried(&errand.route);
     deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
-    let mut storing = storing;
-    if errand.place.add_known_templates(&errand.route, &mut tags).is_err() {
-        storing = storing.and(Err(NotStored::TagUnknown));
-    }
-    if tags.overflowed() {
-        storing = storing.and(Err(NotStored::TooManyTags));
-    }
-    if terms.vary.len() > MAX_VARY_NAMES {
-        storing = storing.and(Err(NotStored::VaryAll));
+    if storing.is_ok() {
+        storing = storable(&errand, &terms, &mut tags);
+        if storing.is_err() {
+            remember_uncacheable(cache, takeoff);
+        }
     }
     let known = match errand.route.tags.iter().any(|template| template.needs_answer()) {
         true => TagsKnown::NotBodys,
@@ -244,22 +259,48 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
         Framing::Length(length) => Some(length),
         Framing::Chunked | Framing::Close => None,
     };
+    let (spool, stored) = match (Spool::kept(length, &cache.budget, cache.max_object), storing) {
+        (Ok(spool), Ok(())) if length.is_some() => (spool, Stored::Yes),
+        (Ok(spool), Ok(())) => (spool, Stored::IfItFits),
+        (Ok(spool), Err(why)) => (spool, Stored::No(why)),
+        (Err(no_room), storing) => {
+            (Spool::window(length, &cache.budget), Stored::No(storing.err().unwrap_or(no_room.into())))
+        }
+    };
     let born = if is_off(Rule::Birth) { cache.log.stamp() } else { takeoff.flight.born };
     let vary: Arc<[http::HeaderName]> = terms.vary.clone().into();
     let variant = match vary.is_empty() {
         true => errand.primary.clone(),
         false => Key::from(key::variant(&errand.primary, &vary, &errand.headers).as_slice()),
     };
-    if !vary.is_empty() && storing.is_ok() {
+    if !vary.is_empty() && !matches!(stored, Stored::No(_)) {
         // At once, so that whoever wants another variant finds its own way while this one is still coming.
         cache.memory.put(errand.primary.clone(), Slot::Vary(vary.clone()));
     }
     let head = Arc::new(build(fields, head.status, &terms, now, Birth::new(born, born), tags));
-    let filling = Filling { head, spool: Spool::new(length, cache.max_object), variant, vary, tags: known, storing };
+    let filling = Filling { head, spool, variant, vary, tags: known, stored };
     if let Some((own, reader)) = errand.own.take().zip(filling.spool.reader()) {
         let _ = own.send(Own::Reader(reader));
     }
-    pump(cache, takeoff, errand, filling, body).await;
+    pump(cache, takeoff, &errand, filling, body).await
+}
+
+/// What of the judgement takes the route's tags; adds those that are known with the head.
+fn storable(errand: &Errand, terms: &Terms, tags: &mut TagSet) -> Result<(), NotStored> {
+    errand.place.add_known_templates(&errand.route, tags).map_err(|_| NotStored::TagUnknown)?;
+    if tags.overflowed() {
+        return Err(NotStored::TooManyTags);
+    }
+    if terms.vary.len() > MAX_VARY_NAMES {
+        return Err(NotStored::VaryAll);
+    }
+    Ok(())
+}
+
+/// For a while nobody waits for another's fetch here.
+pub(super) fn remember_uncacheable(cache: &Cache, takeoff: &Takeoff) {
+    let until = cache.clock.now().instant + REMEMBER_UNCACHEABLE;
+    cache.memory.put(takeoff.flight.key.clone(), Slot::Uncacheable(until));
 }
 
 fn is_everybodys(errand: &Errand, exchanged: &Exchanged) -> bool {
@@ -302,141 +343,4 @@ fn passing_terms(errand: &Errand) -> Terms {
     };
     let downstream = if errand.route.caching.is_sensitive() { Downstream::Private } else { Downstream::AsOrigin };
     Terms { lifetime, initial_age: Duration::ZERO, openness: Openness::Closed, vary: Vec::new(), downstream }
-}
-
-/// Reads the body into the spool and stores it once it is whole.
-async fn pump(cache: &Arc<Cache>, takeoff: Takeoff, errand: Errand, filling: Filling, mut body: Body) {
-    let spool = filling.spool.clone();
-    let flight = takeoff.flight.clone();
-    let mut filling = Some(filling);
-    // A head whose body is here already is stored before anybody hears of it.
-    loop {
-        if http_body::Body::is_end_stream(&body) {
-            break;
-        }
-        let next = std::future::poll_fn(|cx| std::task::Poll::Ready(poll_once(&mut body, cx))).await;
-        let frame = match next {
-            Some(frame) => frame,
-            None => {
-                if flight.is_waiting()
-                    && let Some(filling) = &filling
-                {
-                    flight.land(Landing::Filling(filling.clone()));
-                }
-                body.frame().await
-            }
-        };
-        match frame {
-            None => break,
-            Some(Err(_)) => {
-                cache.flights.leave(&flight);
-                spool.fail();
-                land_once(&flight, filling.take());
-                return;
-            }
-            Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
-                let last = http_body::Body::is_end_stream(&body);
-                if last {
-                    // Nobody is woken before it is stored.
-                    spool.append_quietly(data);
-                    break;
-                }
-                if let Some(filling) = filling.as_ref().filter(|_| flight.is_waiting()) {
-                    flight.land(Landing::Filling(filling.clone()));
-                }
-                match spool.append(data).await {
-                    Appended::Kept => {}
-                    Appended::Window => {
-                        if filling.take().is_some() {
-                            outgrown(cache, &flight);
-                        }
-                    }
-                    Appended::Abandoned => {
-                        outgrown(cache, &flight);
-                        return spool.fail();
-                    }
-                }
-            }
-        }
-    }
-    if let Some(filling) = &filling {
-        store(cache, &flight.key, &errand, filling, &spool);
-    }
-    cache.flights.leave(&flight);
-    spool.finish();
-    land_once(&flight, filling.take());
-}
-
-/// A frame if one is there without waiting.
-fn poll_once(
-    body: &mut Body,
-    cx: &mut std::task::Context<'_>,
-) -> Option<Option<Result<http_body::Frame<Bytes>, crate::body::BodyError>>> {
-    match http_body::Body::poll_frame(std::pin::Pin::new(body), cx) {
-        std::task::Poll::Ready(frame) => Some(frame),
-        std::task::Poll::Pending => None,
-    }
-}
-
-fn land_once(flight: &super::flight::Flight, filling: Option<Filling>) {
-    if flight.is_waiting()
-        && let Some(filling) = filling
-    {
-        flight.land(Landing::Filling(filling));
-    }
-}
-
-fn outgrown(cache: &Cache, flight: &Arc<super::flight::Flight>) {
-    let until = cache.clock.now().instant + REMEMBER_UNCACHEABLE;
-    cache.memory.put(flight.key.clone(), Slot::Uncacheable(until));
-    cache.flights.leave(flight);
-}
-
-/// Puts a whole answer into the store, under its variant's key.
-fn store(cache: &Cache, asked: &Key, errand: &Errand, filling: &Filling, spool: &Spool) {
-    let Some(body) = spool.whole() else { return };
-    if filling.storing.is_err() {
-        return;
-    }
-    let head = match with_body_tags(errand, filling, &body) {
-        Ok(head) => head,
-        Err(_) => {
-            let until = cache.clock.now().instant + REMEMBER_UNCACHEABLE;
-            return cache.memory.put(asked.clone(), Slot::Uncacheable(until));
-        }
-    };
-    cache.memory.put(filling.variant.clone(), Slot::Entry(Entry { head, body }));
-}
-
-/// The head as it is stored: with the body's length, and with the tags that its body gives.
-fn with_body_tags(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Arc<Head>, NotStored> {
-    let head = &filling.head;
-    let mut tags = head.tags.clone();
-    if filling.tags == TagsKnown::NotBodys {
-        if head.headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(NotStored::TagUnknown);
-        }
-        let json = serde_json::from_slice(body).map_err(|_| NotStored::TagUnknown)?;
-        errand.place.add_templates(&errand.route, Some(&json), &mut tags).map_err(|_| NotStored::TagUnknown)?;
-        if tags.overflowed() {
-            return Err(NotStored::TooManyTags);
-        }
-    } else if head.headers.get(header::CONTENT_LENGTH) == Some(&HeaderValue::from(body.len())) {
-        return Ok(head.clone());
-    }
-    let mut headers = head.headers.clone();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Ok(Arc::new(Head {
-        status: head.status,
-        headers,
-        replaced: head.replaced.clone(),
-        validators: head.validators.clone(),
-        lifetime: head.lifetime,
-        received: head.received,
-        initial_age: head.initial_age,
-        birth: Birth::new(head.birth.born, head.birth.validated),
-        tags,
-        openness: head.openness,
-    }))
 }

@@ -3,9 +3,14 @@
 //! A flight belongs to no client. Whoever comes first starts it and becomes its *leader*; the others follow. What it brings
 //! is judged by each of them anew (variant, credentials, purges: purge rule 7), because not everything that decides is
 //! known when they join.
+//!
+//! When a flight fails before it has a head, by a mishap of its own exchange, its followers elect one of them to lead a
+//! second one, within the deadline of the first; if that fails too, all of them are told. So neither a leader's bad luck
+//! nor a crowd that asks again becomes everybody's trouble.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -13,6 +18,7 @@ use super::spool::Spool;
 use crate::entry::{Entry, Head};
 use crate::failure::Failure;
 use crate::key::Key;
+use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
 use crate::policy::reuse::Freshness;
 use crate::store::purge::Stamp;
@@ -48,7 +54,7 @@ pub struct Filling {
     /// Whether all tags are known, or some come from the body.
     pub tags: TagsKnown,
     /// Whether it will be stored, and if not, why.
-    pub storing: Result<(), NotStored>,
+    pub stored: Stored,
 }
 
 /// Whether all tags of an answer are known with its head.
@@ -67,9 +73,22 @@ pub struct Flight {
     pub key: Key,
     /// Where the purge log stood before it left (rule 5).
     pub born: Stamp,
+    /// Until when its head must be here, and how long it goes on while nobody reads what it brings.
+    pub deadline: Instant,
     /// Its place in the order of all flights and requests that demand a new one.
     pub serial: u64,
     landing: watch::Sender<Landing>,
+    /// The flight that its followers elected when it failed.
+    successor: Mutex<Option<Arc<Flight>>>,
+}
+
+/// What a flight notes when it leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Departure {
+    /// Where the purge log stands.
+    pub born: Stamp,
+    /// See [`Flight::deadline`].
+    pub deadline: Instant,
 }
 
 impl Flight {
@@ -86,6 +105,11 @@ impl Flight {
     /// Has told nothing yet.
     pub fn is_waiting(&self) -> bool {
         matches!(*self.landing.borrow(), Landing::Waiting)
+    }
+
+    /// Waits until everybody has taken what it brought, or gone away.
+    pub async fn taken(&self) {
+        self.landing.closed().await;
     }
 }
 
@@ -113,7 +137,7 @@ pub enum Joined {
     /// Start it: nobody else does.
     Leader(Takeoff),
     /// Wait for it.
-    Follower(Arc<Flight>),
+    Follower(Arc<Flight>, watch::Receiver<Landing>),
 }
 
 /// The duty to land a flight. Dropped without a landing it fails the flight, so that nobody waits for ever.
@@ -135,12 +159,12 @@ impl Drop for Takeoff {
 
 const SHARDS: usize = 32;
 
-type Shard = Mutex<HashMap<Key, Arc<Flight>, foldhash::fast::RandomState>>;
+type Under = HashMap<Key, Arc<Flight>, foldhash::fast::RandomState>;
 
 /// All flights under way.
 #[derive(Debug)]
 pub struct Flights {
-    shards: [Shard; SHARDS],
+    shards: [Mutex<Under>; SHARDS],
     hasher: foldhash::fast::RandomState,
     serial: std::sync::atomic::AtomicU64,
 }
@@ -156,29 +180,54 @@ impl Default for Flights {
 }
 
 impl Flights {
-    /// Joins the flight for this key, or begins one. `stamp` is read only when one begins.
-    pub fn join(self: &Arc<Self>, key: &[u8], demand: Demand, stamp: impl Fn() -> Stamp) -> Joined {
+    /// Joins the flight for this key, or begins one. `departs` is asked only when one begins.
+    pub fn join(self: &Arc<Self>, key: &[u8], demand: Demand, departs: impl FnOnce() -> Departure) -> Joined {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.get(key)
             && demand.accepts(flight)
         {
-            return Joined::Follower(flight.clone());
+            // Subscribed under the lock, so that [`Flights::desert`] cannot miss it.
+            return Joined::Follower(flight.clone(), flight.subscribe());
         }
         let key: Key = key.into();
+        let Departure { born, deadline } = departs();
         let flight = Arc::new(Flight {
             key: key.clone(),
-            born: stamp(),
+            born,
+            deadline,
             serial: self.draw(),
             landing: watch::channel(Landing::Waiting).0,
+            successor: Mutex::default(),
         });
         // One that does not suffice goes on for its own followers.
         shard.insert(key, flight.clone());
         Joined::Leader(Takeoff { flight, flights: self.clone() })
     }
 
-    /// Whether a flight for this key is under way.
-    pub fn is_flying(&self, key: &[u8]) -> bool {
-        self.shard(key).contains_key(key)
+    /// Joins the flight that the followers of a failed one elect, or leads it. It has what was left of the deadline.
+    pub fn succeed(self: &Arc<Self>, failed: &Flight, demand: Demand, born: impl FnOnce() -> Stamp) -> Joined {
+        let mut successor = failed.successor.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have landed and left already: whoever comes late is told what it came to.
+        if let Some(flight) = successor.as_ref().filter(|flight| demand.accepts(flight)) {
+            return Joined::Follower(flight.clone(), flight.subscribe());
+        }
+        let departs = || Departure { born: born(), deadline: failed.deadline };
+        let joined = self.join(&failed.key, demand, departs);
+        *successor = Some(match &joined {
+            Joined::Leader(takeoff) => takeoff.flight.clone(),
+            Joined::Follower(flight, _) => flight.clone(),
+        });
+        joined
+    }
+
+    /// Takes a flight out if nobody waits for it and nobody reads what it brings; nobody can from then on.
+    pub fn desert(&self, flight: &Arc<Flight>, spool: &Spool) -> bool {
+        let mut shard = self.shard(&flight.key);
+        let deserted = flight.landing.is_closed() && !spool.is_read();
+        if deserted {
+            remove(&mut shard, flight);
+        }
+        deserted
     }
 
     /// The next serial number.
@@ -188,10 +237,7 @@ impl Flights {
 
     /// No further request may join this flight.
     pub fn leave(&self, flight: &Arc<Flight>) {
-        let mut shard = self.shard(&flight.key);
-        if shard.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            shard.remove(&flight.key);
-        }
+        remove(&mut self.shard(&flight.key), flight);
     }
 
     /// Flights under way.
@@ -199,13 +245,28 @@ impl Flights {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
+    /// Requests that wait for one of them.
+    pub fn waiting(&self) -> usize {
+        let waiting = |shard: &Mutex<Under>| -> usize {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().map(|flight| flight.landing.receiver_count()).sum()
+        };
+        self.shards.iter().map(waiting).sum()
+    }
+
     /// Whether none is under way.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn shard(&self, key: &[u8]) -> MutexGuard<'_, HashMap<Key, Arc<Flight>, foldhash::fast::RandomState>> {
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Under> {
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, key);
         self.shards[hash as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove(shard: &mut Under, flight: &Arc<Flight>) {
+    if shard.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+        shard.remove(&flight.key);
     }
 }

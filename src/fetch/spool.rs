@@ -1,18 +1,32 @@
 //! A body that is being filled: one writer appends, any number of readers follow, each at its own pace.
 //!
-//! While the body may still be stored all of it is kept, at most `max_object`. Once it is longer it is a *window*: the
-//! writer waits for its slowest reader, and a reader that holds up others by a whole window is cut off, visibly. So memory is
-//! bounded whatever readers do, and a stuck one harms nobody else. Workers share a spool: hence the mutex, held for moments.
+//! While the body may still be stored all of it is *kept*, within `max_object` and what all fills may hold together. Once it
+//! cannot be kept it is a *window*: what all have read is dropped, and the writer waits for the slowest reader. Others wait
+//! for that one only for a bounded time, [`PATIENCE`]; then it is cut off, visibly. So memory is bounded whatever readers
+//! do, and a stuck one harms nobody else. Workers share a spool: hence the mutex, held for moments.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Sleep;
 
+use super::budget::{Budget, Grant};
 use crate::body::BodyError;
+use crate::policy::admit::NotStored;
+
+/// What a window holds at most, in bytes, beside the chunk that is on its way.
+pub const WINDOW: usize = 128 << 10;
+
+/// How long those who are at the end of a window wait for the slowest. A reader that would make them wait longer is cut off.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// After so many bytes patience that was used up is whole again: a reader may always be slower by a second for each MiB.
+const PATIENCE_BYTES: usize = 2 << 20;
 
 /// The shared state of one body.
 #[derive(Debug)]
@@ -20,22 +34,36 @@ pub struct Spool {
     state: Mutex<State>,
     /// The announced length, if there is one.
     length: Option<u64>,
-    /// The longest body that is kept whole, and the size of the window after that; in bytes.
+    /// The longest body that is kept whole, in bytes.
     max_object: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     chunks: VecDeque<Bytes>,
-    /// The index of `chunks[0]` in the whole body; grows only in window mode.
+    /// The index of `chunks[0]` in the whole body; grows only in a window.
     first: usize,
     /// Bytes in `chunks`.
     held: usize,
+    grant: Grant,
+    form: Form,
     end: Option<End>,
     readers: Vec<Option<Place>>,
+    /// Waits for room in a window.
     writer: Option<Waker>,
-    window: bool,
+    /// Waits for the last reader to go.
+    unread: Option<Waker>,
 }
+
+#[derive(Debug)]
+enum Form {
+    Kept,
+    Window(Pace),
+}
+
+/// What is left of the patience with the slowest.
+#[derive(Debug)]
+struct Pace(Duration);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -45,36 +73,91 @@ enum End {
 
 #[derive(Debug)]
 struct Place {
+    /// The index of the next chunk.
     next: usize,
+    /// Bytes of that chunk that were read before.
+    skip: usize,
     waker: Option<Waker>,
     cut: bool,
 }
 
-/// What became of an appended chunk.
+/// Why a body cannot be kept whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appended {
-    /// The body is still kept whole.
-    Kept,
-    /// It has become too long to be kept.
-    Window,
-    /// It is a window and nobody reads it any more.
-    Abandoned,
+pub enum NoRoom {
+    /// It is longer than `max_object`.
+    TooLong,
+    /// All fills together hold as much as they may.
+    Budget,
+}
+
+impl From<NoRoom> for NotStored {
+    fn from(why: NoRoom) -> NotStored {
+        match why {
+            NoRoom::TooLong => NotStored::TooLarge,
+            NoRoom::Budget => NotStored::FillMemory,
+        }
+    }
+}
+
+/// What became of a chunk that was passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// It is in the window.
+    On,
+    /// Nobody reads any more.
+    Unread,
+}
+
+enum Offer {
+    Over(Passed),
+    /// Nobody waits for another: all are slower than the origin.
+    AllLag,
+    /// Some have read all there is and wait for the slowest, and may do so for so long yet.
+    SomeLag(Duration),
 }
 
 impl Spool {
-    /// An empty body of this announced length.
-    pub fn new(length: Option<u64>, max_object: u64) -> Arc<Spool> {
+    /// An empty body that is kept whole for now. What is announced is taken of the budget at once, so that it can be told
+    /// with the head whether it will be stored.
+    pub fn kept(length: Option<u64>, budget: &Arc<Budget>, max_object: u64) -> Result<Arc<Spool>, NoRoom> {
+        if length.is_some_and(|length| length > max_object) {
+            return Err(NoRoom::TooLong);
+        }
+        let mut grant = Grant::none(budget);
+        if !grant.grow_to(length.unwrap_or_default() as usize) {
+            return Err(NoRoom::Budget);
+        }
+        Ok(Spool::new(length, grant, Form::Kept, max_object))
+    }
+
+    /// An empty body that is a window from the beginning.
+    pub fn window(length: Option<u64>, budget: &Arc<Budget>) -> Arc<Spool> {
+        Spool::new(length, Grant::none(budget), Form::Window(Pace(PATIENCE)), 0)
+    }
+
+    fn new(length: Option<u64>, grant: Grant, form: Form, max_object: u64) -> Arc<Spool> {
+        let state = State {
+            chunks: VecDeque::new(),
+            first: 0,
+            held: 0,
+            grant,
+            form,
+            end: None,
+            readers: Vec::new(),
+            writer: None,
+            unread: None,
+        };
         let max_object = usize::try_from(max_object).unwrap_or(usize::MAX);
-        Arc::new(Spool { state: Mutex::default(), length, max_object })
+        Arc::new(Spool { state: Mutex::new(state), length, max_object })
     }
 
     /// A reader from the beginning; `None` once the beginning is gone.
     pub fn reader(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.lock();
-        if state.window {
+        if state.first > 0 {
             return None;
         }
-        let place = Place { next: 0, waker: None, cut: false };
+        let place = Place { next: 0, skip: 0, waker: None, cut: false };
         let free = state.readers.iter().position(Option::is_none);
         let id = free.unwrap_or_else(|| {
             state.readers.push(None);
@@ -84,75 +167,119 @@ impl Spool {
         Some(Reader { spool: self.clone(), id, read: 0 })
     }
 
-    /// Appends a chunk; waits in window mode until there is room.
-    pub async fn append(&self, chunk: Bytes) -> Appended {
+    /// Whether the body is kept whole.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.lock().form, Form::Kept)
+    }
+
+    /// Appends a chunk to a body that is kept. Where there is no room for it, it comes back and the body is a window.
+    pub fn keep(&self, chunk: Bytes) -> Result<(), (Bytes, NoRoom)> {
+        let mut state = self.lock();
+        let held = state.held + chunk.len();
+        let why = if held > self.max_object { Some(NoRoom::TooLong) } else { None };
+        let why = why.or_else(|| (!state.grant.grow_to(held)).then_some(NoRoom::Budget));
+        if let Some(why) = why {
+            state.form = Form::Window(Pace(PATIENCE));
+            return Err((chunk, why));
+        }
+        state.push(chunk);
+        Ok(())
+    }
+
+    /// Appends a chunk to a window; waits until there is room.
+    pub async fn pass_on(&self, chunk: Bytes) -> Passed {
         let mut chunk = Some(chunk);
-        std::future::poll_fn(|cx| self.poll_append(cx, &mut chunk)).await
+        let mut stall: Option<(Instant, Pin<Box<Sleep>>)> = None;
+        std::future::poll_fn(|cx| self.poll_pass_on(cx, &mut chunk, &mut stall)).await
     }
 
-    fn poll_append(&self, cx: &mut Context<'_>, chunk: &mut Option<Bytes>) -> Poll<Appended> {
-        let mut state = self.lock();
-        let length = chunk.as_ref().map_or(0, Bytes::len);
-        if !state.window && state.held + length > self.max_object {
-            state.window = true;
-        }
-        if state.window {
-            state.release();
-            if state.readers.iter().flatten().all(|place| place.cut) {
-                return Poll::Ready(Appended::Abandoned);
-            }
-            if !state.chunks.is_empty() && state.held + length > self.max_object {
-                if !state.cut_laggards() {
-                    state.writer = Some(cx.waker().clone());
-                    return Poll::Pending;
+    fn poll_pass_on(
+        &self,
+        cx: &mut Context<'_>,
+        chunk: &mut Option<Bytes>,
+        stall: &mut Option<(Instant, Pin<Box<Sleep>>)>,
+    ) -> Poll<Passed> {
+        loop {
+            let mut state = self.lock();
+            let offer = state.offer(cx, chunk);
+            let Offer::SomeLag(left) = offer else {
+                if let Some((since, _)) = stall.take() {
+                    state.stalled(since.elapsed());
                 }
-                state.release();
-            }
+                return match offer {
+                    Offer::Over(passed) => Poll::Ready(passed),
+                    _ => Poll::Pending,
+                };
+            };
+            drop(state);
+            let (since, patience) = stall.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+            ready!(patience.as_mut().poll(cx));
+            let since = *since;
+            *stall = None;
+            let mut state = self.lock();
+            state.stalled(since.elapsed());
+            state.cut_slowest();
         }
-        if let Some(chunk) = chunk.take() {
-            state.held += chunk.len();
-            state.chunks.push_back(chunk);
-        }
-        state.wake_readers();
-        Poll::Ready(if state.window { Appended::Window } else { Appended::Kept })
     }
 
-    /// Appends the last chunk of a body that is still kept whole, or of a window, without waking anybody: [`Spool::finish`]
-    /// follows at once. It may exceed the bound by this one chunk.
-    pub fn append_quietly(&self, chunk: Bytes) {
-        let mut state = self.lock();
-        state.held += chunk.len();
-        if state.held > self.max_object {
-            state.window = true;
+    /// The whole body with its last chunk, in one buffer of exact size; `None` if it is not kept or would be too long.
+    pub fn whole(&self, last: &Bytes) -> Option<Bytes> {
+        let state = self.lock();
+        let length = state.held + last.len();
+        if !matches!(state.form, Form::Kept) || state.end.is_some() || length > self.max_object {
+            return None;
         }
-        state.chunks.push_back(chunk);
+        let mut whole = BytesMut::with_capacity(length);
+        state.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+        whole.extend_from_slice(last);
+        Some(whole.freeze())
+    }
+
+    /// The body is complete, and stored: whoever still reads goes on in what is stored, and the chunks are dropped.
+    pub fn finish_with(&self, whole: Bytes) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut offsets = vec![0];
+        for chunk in &state.chunks {
+            offsets.push(offsets[offsets.len() - 1] + chunk.len());
+        }
+        let length = whole.len();
+        state.chunks = Some(whole).filter(|whole| !whole.is_empty()).into_iter().collect();
+        for place in state.readers.iter_mut().flatten() {
+            place.skip = offsets.get(place.next).copied().unwrap_or(length);
+            place.next = if place.skip == length { state.chunks.len() } else { 0 };
+        }
+        state.held = 0;
+        state.grant.set(0);
+        state.end(End::Whole);
     }
 
     /// The body is complete.
     pub fn finish(&self) {
-        self.end(End::Whole);
+        self.lock().end(End::Whole);
     }
 
     /// The body broke off: readers see an error, and their connections close.
     pub fn fail(&self) {
-        self.end(End::Broken);
+        self.lock().end(End::Broken);
     }
 
-    fn end(&self, end: End) {
-        let mut state = self.lock();
-        state.end.get_or_insert(end);
-        state.wake_readers();
+    /// Waits until nobody reads.
+    pub async fn unread(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if !state.is_read() {
+                return Poll::Ready(());
+            }
+            state.unread = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
-    /// The whole body in one buffer of its own, of exact size; `None` if it was too long or is not complete.
-    pub fn whole(&self) -> Option<Bytes> {
-        let state = self.lock();
-        if state.window || state.end == Some(End::Broken) {
-            return None;
-        }
-        let mut whole = BytesMut::with_capacity(state.held);
-        state.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-        Some(whole.freeze())
+    /// Whether somebody reads.
+    pub fn is_read(&self) -> bool {
+        self.lock().is_read()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -161,33 +288,83 @@ impl Spool {
 }
 
 impl State {
+    fn is_read(&self) -> bool {
+        self.readers.iter().flatten().any(|place| !place.cut)
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        self.held += chunk.len();
+        self.chunks.push_back(chunk);
+        self.wake_readers();
+    }
+
+    /// Takes the chunk if there is room for it; the writer is woken when that may have changed.
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &mut Option<Bytes>) -> Offer {
+        if !self.is_read() {
+            return Offer::Over(Passed::Unread);
+        }
+        self.release();
+        let length = chunk.as_ref().map_or(0, Bytes::len);
+        if self.chunks.is_empty() || self.held + length <= WINDOW {
+            if let Some(chunk) = chunk.take() {
+                self.push(chunk);
+            }
+            // A window always moves on: what it needs it takes, and that is little.
+            self.grant.set(self.held);
+            if let Form::Window(pace) = &mut self.form {
+                pace.passed(length);
+            }
+            return Offer::Over(Passed::On);
+        }
+        self.writer = Some(cx.waker().clone());
+        let last = self.first + self.chunks.len();
+        let waits = |place: &Place| !place.cut && place.next == last && place.waker.is_some();
+        match &self.form {
+            Form::Window(pace) if self.readers.iter().flatten().any(waits) => Offer::SomeLag(pace.0),
+            _ => Offer::AllLag,
+        }
+    }
+
     /// Drops what every reader has read.
     fn release(&mut self) {
-        let slowest = self.readers.iter().flatten().filter(|place| !place.cut).map(|place| place.next).min();
-        let slowest = slowest.unwrap_or(self.first + self.chunks.len());
+        let places = self.readers.iter().flatten().filter(|place| !place.cut);
+        let slowest = places.map(|place| place.next).min().unwrap_or(self.first);
         while self.first < slowest {
             let Some(chunk) = self.chunks.pop_front() else { break };
             self.held -= chunk.len();
             self.first += 1;
         }
+        self.grant.set(self.held);
     }
 
-    /// The window is full. If some reader has read all of it and waits, those at its far end are cut off; if all lag alike,
-    /// this is plain back-pressure.
-    fn cut_laggards(&mut self) -> bool {
-        let (first, last) = (self.first, self.first + self.chunks.len());
-        if !self.readers.iter().flatten().any(|place| !place.cut && place.next == last) {
-            return false;
+    fn stalled(&mut self, time: Duration) {
+        if let Form::Window(pace) = &mut self.form {
+            pace.0 = pace.0.saturating_sub(time);
         }
+    }
+
+    fn cut_slowest(&mut self) {
+        let first = self.first;
         for place in self.readers.iter_mut().flatten().filter(|place| place.next == first) {
             place.cut = true;
             place.waker.take().into_iter().for_each(Waker::wake);
         }
-        true
+    }
+
+    fn end(&mut self, end: End) {
+        self.end.get_or_insert(end);
+        self.wake_readers();
     }
 
     fn wake_readers(&mut self) {
         self.readers.iter_mut().flatten().filter_map(|place| place.waker.take()).for_each(Waker::wake);
+    }
+}
+
+impl Pace {
+    fn passed(&mut self, bytes: usize) {
+        let regained = PATIENCE.mul_f64(bytes as f64 / PATIENCE_BYTES as f64);
+        self.0 = (self.0 + regained).min(PATIENCE);
     }
 }
 
@@ -205,6 +382,9 @@ impl Drop for Reader {
         state.readers[self.id] = None;
         // Its place may have been what the writer waited for.
         state.writer.take().into_iter().for_each(Waker::wake);
+        if !state.is_read() {
+            state.unread.take().into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -220,13 +400,13 @@ impl HttpBody for Reader {
         if place.cut {
             return Poll::Ready(Some(Err("this reader was too slow".into())));
         }
+        // Room for the writer, or one more who waits for the slowest.
+        state.writer.take().into_iter().for_each(Waker::wake);
         if let Some(chunk) = state.chunks.get(place.next - state.first) {
+            let chunk = chunk.slice(place.skip..);
             place.next += 1;
+            place.skip = 0;
             this.read += chunk.len() as u64;
-            let chunk = chunk.clone();
-            if state.window {
-                state.writer.take().into_iter().for_each(Waker::wake);
-            }
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         match state.end {
@@ -258,69 +438,4 @@ impl HttpBody for Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::BodyExt;
-
-    async fn read(reader: &mut Reader) -> Option<Result<Bytes, BodyError>> {
-        Some(reader.frame().await?.map(|frame| frame.into_data().unwrap_or_default()))
-    }
-
-    #[tokio::test]
-    async fn readers_follow_at_their_own_pace_and_late_ones_get_all() {
-        let spool = Spool::new(None, 1000);
-        let mut early = spool.reader().unwrap();
-        spool.append(Bytes::from_static(b"one")).await;
-        assert_eq!(read(&mut early).await.unwrap().unwrap(), "one");
-        spool.append(Bytes::from_static(b"two")).await;
-        let late = spool.reader().unwrap();
-        spool.finish();
-        assert_eq!(late.collect().await.unwrap().to_bytes(), "onetwo");
-        assert_eq!(read(&mut early).await.unwrap().unwrap(), "two");
-        assert!(early.is_end_stream());
-        assert!(read(&mut early).await.is_none());
-        assert_eq!(spool.whole().unwrap(), "onetwo");
-    }
-
-    #[tokio::test]
-    async fn a_broken_body_is_an_error_to_readers_and_is_never_whole() {
-        let spool = Spool::new(Some(10), 1000);
-        let mut reader = spool.reader().unwrap();
-        spool.append(Bytes::from_static(b"half")).await;
-        spool.fail();
-        assert_eq!(read(&mut reader).await.unwrap().unwrap(), "half");
-        assert!(read(&mut reader).await.unwrap().is_err());
-        assert_eq!(spool.whole(), None);
-    }
-
-    #[tokio::test]
-    async fn beyond_its_bound_it_is_a_window() {
-        let spool = Spool::new(None, 4);
-        let mut fast = spool.reader().unwrap();
-        let mut slow = spool.reader().unwrap();
-        assert_eq!(spool.append(Bytes::from_static(b"ab")).await, Appended::Kept);
-        assert_eq!(spool.append(Bytes::from_static(b"cd")).await, Appended::Kept);
-        read(&mut fast).await;
-        read(&mut fast).await;
-        assert_eq!(spool.append(Bytes::from_static(b"ef")).await, Appended::Window, "the slow one was cut off");
-        assert!(spool.reader().is_none(), "the beginning is gone");
-        assert_eq!(read(&mut fast).await.unwrap().unwrap(), "ef");
-        assert!(read(&mut slow).await.unwrap().is_err());
-        assert_eq!(spool.whole(), None);
-    }
-
-    #[tokio::test]
-    async fn alone_a_slow_reader_is_waited_for() {
-        let spool = Spool::new(None, 4);
-        let mut only = spool.reader().unwrap();
-        spool.append(Bytes::from_static(b"abcd")).await;
-        let append = spool.append(Bytes::from_static(b"e"));
-        let mut append = std::pin::pin!(append);
-        let pending = std::future::poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_pending())).await;
-        assert!(pending, "back-pressure");
-        assert_eq!(read(&mut only).await.unwrap().unwrap(), "abcd");
-        assert_eq!(append.await, Appended::Window);
-        drop(only);
-        assert_eq!(spool.append(Bytes::from_static(b"f")).await, Appended::Abandoned);
-    }
-}
+mod tests;

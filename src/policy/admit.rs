@@ -112,6 +112,8 @@ pub enum NotStored {
     Incomplete,
     /// It ends in trailers, which are not kept.
     Trailers,
+    /// Other fills hold all the memory that fills may take.
+    FillMemory,
 }
 
 impl NotStored {
@@ -134,6 +136,7 @@ impl NotStored {
             NotStored::TagUnknown => "tag-unknown",
             NotStored::Incomplete => "incomplete",
             NotStored::Trailers => "trailers",
+            NotStored::FillMemory => "fill-memory",
         }
     }
 

@@ -1,8 +1,9 @@
 //! The way through the cache: find, judge, fly, judge again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::sync::oneshot;
 
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, target, withheld};
@@ -13,17 +14,18 @@ use crate::edge::error::{Connection, Problem};
 use crate::entry::{Entry, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::fetch::fill::{Errand, Own, fly};
-use crate::fetch::flight::{Demand, Filling, Joined, Landing, TagsKnown, Takeoff};
+use crate::fetch::flight::{Demand, Departure, Filling, Flight, Joined, Landing, TagsKnown, Takeoff};
 use crate::fetch::head::arriving;
 use crate::fetch::tags::{Place, principal_parts};
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, Key, KeyBuf, Partition};
-use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause};
+use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
 use crate::policy::Caching;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, Lookup, PassReason};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
 use crate::store::mutants::{Rule, is_off};
+use crate::store::purge::Stamp;
 
 /// What the store has for a request.
 enum Found {
@@ -63,6 +65,8 @@ enum Waited {
     Answer(Answer),
     /// Look again, and demand this of the next flight.
     Again(Demand),
+    /// The flight failed by a mishap: look again, and elect another.
+    Elect(Arc<Flight>),
     Pass(PassReason),
 }
 
@@ -74,13 +78,14 @@ impl Proxy {
         lookup: &Lookup,
     ) -> Result<Answer, PassReason> {
         let mut demand = self.demand(&lookup.directives);
+        let mut failed = None;
         for _ in 0..MAX_ROUNDS {
             let now = self.cache.clock.now();
             let (spot, slot) = self.find(exchange, lookup);
             let (base, forward) = match self.judge(slot, &spot, lookup, now)? {
                 Found::Usable(entry, freshness, outcome, refresh) => {
                     if refresh == Refresh::Behind {
-                        self.refresh(exchange, lookup, &spot, &entry);
+                        self.refresh(exchange, lookup, &spot, &entry, now);
                     }
                     return Ok(serve(exchange, &entry, freshness, outcome));
                 }
@@ -95,10 +100,12 @@ impl Proxy {
             if exchange.headers.contains_key(header::RANGE) {
                 return Err(PassReason::Range);
             }
-            let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, base, forward, demand));
+            let flown: ToOrigin<'_, Waited> =
+                Box::pin(self.fly(exchange, lookup, spot, base, forward, (demand, failed.as_deref())));
             match flown.await {
                 Waited::Answer(answer) => return Ok(answer),
                 Waited::Again(next) => demand = next,
+                Waited::Elect(flight) => failed = Some(flight),
                 Waited::Pass(reason) => return Err(reason),
             }
         }
@@ -160,7 +167,7 @@ impl Proxy {
         }
     }
 
-    /// Joins or begins a flight, waits for it, and judges what it brought.
+    /// Joins or begins a flight, waits for it, and judges what it brought. Whoever has seen one fail elects no third.
     async fn fly(
         self: &Arc<Self>,
         exchange: &Exchange<'_>,
@@ -168,19 +175,21 @@ impl Proxy {
         spot: Spot<'_>,
         base: Option<Entry>,
         forward: Forward,
-        demand: Demand,
+        (demand, failed): (Demand, Option<&Flight>),
     ) -> Waited {
-        let joined = self.cache.flights.join(&flight_key(&spot, lookup), demand, || self.cache.log.stamp());
+        let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else {
+            return Waited::Pass(PassReason::AmbiguousPath);
+        };
+        let key = flight_key(&spot, lookup);
+        let joined = match failed.filter(|flight| *flight.key == *key) {
+            Some(flight) => self.cache.flights.succeed(flight, demand, || self.cache.log.stamp()),
+            None => self.cache.flights.join(&key, demand, || self.departure(exchange)),
+        };
         let (flight, mut landing, mut own) = match joined {
-            Joined::Follower(flight) => {
-                let landing = flight.subscribe();
-                (flight, landing, None)
-            }
+            Joined::Follower(flight, landing) => (flight, landing, None),
             Joined::Leader(takeoff) => {
                 let (sender, receiver) = oneshot::channel();
-                let Some(errand) = self.errand(exchange, lookup, &spot, base, Some(sender)) else {
-                    return Waited::Pass(PassReason::AmbiguousPath);
-                };
+                let errand = self.errand(exchange, lookup, &spot, target, base, Some(sender));
                 let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
                 let withholds = self.withholds(exchange, &errand.headers);
                 tokio::spawn(fly(self.cache.clone(), takeoff, errand));
@@ -199,14 +208,15 @@ impl Proxy {
         match landed {
             Landing::Filling(filling) => {
                 let own = own.as_mut().and_then(|(receiver, _)| receiver.try_recv().ok());
-                self.follow(exchange, lookup, &filling, flight.born, own, forward, collapsed)
+                self.follow(exchange, lookup, &filling, (flight.born, demand), own, forward, collapsed)
             }
             Landing::Revalidated(entry) => {
-                self.serve_landed(exchange, lookup, &entry, Outcome::Revalidated(why(forward), collapsed))
+                let outcome = Outcome::Revalidated(why(forward), collapsed);
+                self.serve_landed(exchange, lookup, &entry, demand, outcome)
             }
             Landing::Rescued(entry, freshness, failure) => {
                 let outcome = Outcome::Stale(freshness, StaleBecause::Rescued(failure));
-                self.serve_landed(exchange, lookup, &entry, outcome)
+                self.serve_landed(exchange, lookup, &entry, demand, outcome)
             }
             Landing::Uncacheable(why) => {
                 match own.as_mut().map(|(receiver, withholds)| (receiver.try_recv(), *withholds)) {
@@ -214,13 +224,19 @@ impl Proxy {
                     Some((_, true)) => Waited::Pass(PassReason::Uncacheable),
                     Some((Ok(Own::Answer(exchanged)), _)) => {
                         let status = exchanged.head.status.as_u16();
-                        let outcome = Outcome::Fetched { forward, collapsed, status, stored: Err(why) };
+                        let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why) };
                         Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
                     }
                     _ => Waited::Pass(PassReason::Uncacheable),
                 }
             }
-            Landing::Failed(failure) => Waited::Answer(exchange.failure(failure)),
+            Landing::Failed(failure) => {
+                let may_elect = collapsed == Collapsed::Yes && failed.is_none() && failure.is_mishap();
+                match may_elect && Instant::now() < flight.deadline {
+                    true => Waited::Elect(flight),
+                    false => Waited::Answer(exchange.failure(failure)),
+                }
+            }
             Landing::Waiting => Waited::Pass(PassReason::Rounds),
         }
     }
@@ -232,7 +248,7 @@ impl Proxy {
         exchange: &Exchange<'_>,
         lookup: &Lookup,
         filling: &Filling,
-        born: crate::store::purge::Stamp,
+        (born, demand): (Stamp, Demand),
         own: Option<Own>,
         forward: Forward,
         collapsed: Collapsed,
@@ -240,7 +256,11 @@ impl Proxy {
         let other_variant = !filling.vary.is_empty()
             && key::variant(&lookup.key, &filling.vary, &exchange.headers).as_slice() != &*filling.variant;
         if other_variant {
-            return Waited::Again(Demand::ANY);
+            return match filling.stored {
+                // Nothing is remembered that would lead to the right one.
+                Stored::No(_) => Waited::Pass(PassReason::Uncacheable),
+                Stored::Yes | Stored::IfItFits => Waited::Again(demand),
+            };
         }
         let may_follow = match filling.tags {
             TagsKnown::All => self.cache.log.may_follow(born, exchange.arrived, &filling.head.tags),
@@ -250,7 +270,7 @@ impl Proxy {
             }
         };
         if !may_follow && !is_off(Rule::Followers) {
-            return Waited::Again(Demand { born: Some(exchange.arrived), ..Demand::ANY });
+            return Waited::Again(Demand { born: Some(exchange.arrived), ..demand });
         }
         let reader = match own {
             Some(Own::Reader(reader)) => Some(reader),
@@ -262,31 +282,41 @@ impl Proxy {
         let freshness = arriving(&filling.head, now.instant);
         let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
         let status = filling.head.status.as_u16();
-        let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.storing };
+        let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored };
         Waited::Answer((response, outcome))
     }
 
     /// Serves a whole entry that a flight ended with, if it still stands for this request.
-    fn serve_landed(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry, outcome: Outcome) -> Waited {
+    fn serve_landed(
+        &self,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        entry: &Entry,
+        demand: Demand,
+        outcome: Outcome,
+    ) -> Waited {
         let standing = self.cache.log.check(&entry.head.birth, &entry.head.tags);
         let now = self.cache.clock.now();
         let any = RequestDirectives::default();
         match reuse(&entry.head, standing, &any, lookup.credentialed, now) {
             Reuse::Unusable(UnusableReason::Credentials) => Waited::Pass(PassReason::Credentials),
-            Reuse::Unusable(UnusableReason::Purged) => {
-                Waited::Again(Demand { born: Some(exchange.arrived), ..Demand::ANY })
-            }
+            Reuse::Unusable(UnusableReason::Purged) => Waited::Again(Demand { born: Some(exchange.arrived), ..demand }),
             // It has just been confirmed, or it stands in: its lifetime was judged there.
             _ => Waited::Answer(serve(exchange, entry, arriving(&entry.head, now.instant), outcome)),
         }
     }
 
-    /// Fetches anew behind a stale answer, unless that is under way or too much is.
-    fn refresh(self: &Arc<Self>, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>, entry: &Entry) {
+    /// Fetches anew behind a stale answer, unless that is under way, too much is, or the origin is ill.
+    fn refresh(self: &Arc<Self>, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>, entry: &Entry, now: Now) {
+        let key = flight_key(spot, lookup);
         let Ok(permit) = self.cache.refreshes.clone().try_acquire_owned() else { return };
-        let joined = self.cache.flights.join(&flight_key(spot, lookup), Demand::ANY, || self.cache.log.stamp());
+        if !self.cache.backoff.may_refresh(&key, exchange.route.upstream, now.instant) {
+            return;
+        }
+        let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return };
+        let joined = self.cache.flights.join(&key, Demand::ANY, || self.departure(exchange));
         let Joined::Leader(takeoff) = joined else { return };
-        let Some(errand) = self.errand(exchange, lookup, spot, Some(entry.clone()), None) else { return };
+        let errand = self.errand(exchange, lookup, spot, target, Some(entry.clone()), None);
         let cache = self.cache.clone();
         tokio::spawn(async move {
             let _permit = permit;
@@ -295,26 +325,32 @@ impl Proxy {
         });
     }
 
+    fn departure(&self, exchange: &Exchange<'_>) -> Departure {
+        let limit = self.upstreams[exchange.route.upstream].settings.deadline;
+        Departure { born: self.cache.log.stamp(), deadline: Instant::now() + limit }
+    }
+
     fn errand(
         &self,
         exchange: &Exchange<'_>,
         lookup: &Lookup,
         spot: &Spot<'_>,
+        target: Uri,
         base: Option<Entry>,
         own: Option<oneshot::Sender<Own>>,
-    ) -> Option<Errand> {
+    ) -> Errand {
         let route = exchange.route;
         let principal = match lookup.partition {
             Partition::Principal(_) => principal_parts(&exchange.headers, &self.identity, &self.secret),
             Partition::Public | Partition::Anonymous => Vec::new(),
         };
-        Some(Errand {
+        Errand {
             upstream: self.upstreams[route.upstream].clone(),
             worker: exchange.client.worker,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
-            target: target(&exchange.path.text, Some(&lookup.query))?,
+            target,
             headers: self.fetch_headers(exchange, lookup, spot.vary()),
             credentialed: lookup.credentialed,
             place: Place {
@@ -326,7 +362,7 @@ impl Proxy {
             },
             base,
             own,
-        })
+        }
     }
 
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,

@@ -6,13 +6,15 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use crate::outcome::{LABELS, Outcome};
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 9] = [
+pub const METRICS: [(&str, &str); 11] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
     ("stent_purges_total", "Purges applied, those that follow writes included"),
     ("stent_entries", "Entries in the memory store"),
     ("stent_bytes", "Bytes in the memory store, heads and keys included"),
     ("stent_flights", "Fetches under way"),
+    ("stent_waiting", "Requests that wait for a fetch, their own or another's"),
+    ("stent_fill_bytes", "Bytes that answers take while they are being fetched"),
     ("stent_connections", "Client connections that are open"),
     ("stent_upstream_connections", "Connections to an upstream, by state"),
     ("stent_upstream_in_flight", "Requests in flight at an upstream"),

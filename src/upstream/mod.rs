@@ -72,7 +72,11 @@ impl Upstream {
     /// connection; one that died on a reused connection before the first byte of an answer is tried once more if it is
     /// repeatable; beyond that `retries` counts, for what failed before anything left and for what is repeatable.
     pub async fn send(&self, worker: WorkerId, request: Outgoing) -> Result<Exchanged, Failure> {
-        let deadline = Instant::now() + self.settings.deadline;
+        self.send_by(Instant::now() + self.settings.deadline, worker, request).await
+    }
+
+    /// As [`Upstream::send`], with what is left of an earlier deadline.
+    pub async fn send_by(&self, deadline: Instant, worker: WorkerId, request: Outgoing) -> Result<Exchanged, Failure> {
         let mut retries = self.settings.retries;
         let mut fresh_only = Freshness::AnyConnection;
         let mut request = request;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::scenario::{Counter, Gate, Origin, Stent, answer, eventually, streaming};
+use crate::scenario::{Counter, Gate, LIMIT, Origin, Stent, answer, eventually, streaming};
 
 const PUBLIC: &str = "cache: {memory: 64MiB, max_object: 1MiB}\npolicies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
 
@@ -70,6 +70,77 @@ async fn a_leader_that_hangs_up_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_fill_that_nobody_reads_is_stored_all_the_same() {
+    let (origin, pieces) = streamed(&[]).await;
+    let stent = Stent::start(origin.address, PUBLIC);
+    let only = tokio::spawn(stent.client().get("/a").open());
+    eventually(|| pieces.lock().unwrap().len() == 1).await;
+    let sender = pieces.lock().unwrap().pop().unwrap();
+    sender.send(Ok(Bytes::from_static(b"half "))).unwrap();
+    let only = only.await.unwrap();
+    only.hang_up();
+    eventually(|| stent.cache().flights.waiting() == 0).await;
+    sender.send(Ok(Bytes::from_static(b"whole"))).unwrap();
+    drop(sender);
+    eventually(|| stent.cache().flights.is_empty()).await;
+    let reply = stent.client().get("/a").send().await;
+    assert_eq!((reply.text().as_str(), reply.is_hit()), ("half whole", true));
+}
+
+#[tokio::test]
+async fn a_fill_that_nobody_reads_ends_with_its_deadline() {
+    let (origin, pieces) = streamed(&[]).await;
+    let stent = Stent::start_with(origin.address, ", timeout: 1s, deadline: 1s", PUBLIC);
+    let only = tokio::spawn(stent.client().get("/a").open());
+    eventually(|| pieces.lock().unwrap().len() == 1).await;
+    let sender = pieces.lock().unwrap().pop().unwrap();
+    sender.send(Ok(Bytes::from_static(b"piece"))).unwrap();
+    only.await.unwrap().hang_up();
+    // An origin that is never silent for long and never ends.
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(50));
+    let trickling = async {
+        while sender.send(Ok(Bytes::from_static(b"piece"))).is_ok() {
+            pace.tick().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, trickling).await.expect("it ends");
+    eventually(|| stent.cache().flights.is_empty() && stent.cache().budget.used() == 0).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_ends_with_its_last_reader() {
+    let (pieces, gate) = (Pieces::default(), Gate::default());
+    let (given, gated) = (pieces.clone(), gate.clone());
+    let origin = Origin::start(move |_| {
+        let (response, sender) = streaming(404, &[]);
+        given.lock().unwrap().push(sender);
+        let gate = gated.clone();
+        async move {
+            gate.pass().await;
+            response
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, PUBLIC);
+    let (first, second) = (stent.client().get("/a").open(), stent.client().get("/a").open());
+    let (first, second) = (tokio::spawn(first), tokio::spawn(second));
+    eventually(|| stent.cache().flights.waiting() == 2).await;
+    gate.open(1);
+    let (first, mut second) = (first.await.unwrap(), second.await.unwrap());
+    let later = tokio::spawn(stent.client().get("/a").open());
+    gate.arrived(2).await;
+    assert_eq!(origin.count("/a"), 2, "those who waited share it, and nobody else");
+    first.hang_up();
+    let sender = pieces.lock().unwrap()[0].clone();
+    sender.send(Ok(Bytes::from_static(b"never mind"))).unwrap();
+    assert_eq!(second.next().await.unwrap().unwrap(), "never mind");
+    second.hang_up();
+    tokio::time::timeout(LIMIT, sender.closed()).await.expect("nobody wants it");
+    gate.open(1);
+    later.await.unwrap().hang_up();
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_seen_to_and_never_stored() {
     let (origin, pieces) = streamed(&[]).await;
     let stent = Stent::start(origin.address, PUBLIC);
@@ -106,22 +177,22 @@ async fn an_uncacheable_answer_releases_its_followers_at_once() {
         }
     })
     .await;
-    let stent = Stent::start(origin.address, PUBLIC);
-    let followers: Vec<_> = (0..50).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
+    // The system may let some of so many connections wait for a second.
+    let stent = Stent::start_with(origin.address, ", connect_timeout: 5s, pool: {max: 500}", PUBLIC);
+    let all: Vec<_> = (0..501).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
     first.arrived(1).await;
-    let flights = stent.app.as_ref().unwrap().proxy.cache.flights.clone();
-    assert_eq!(flights.len(), 1);
+    eventually(|| stent.cache().flights.waiting() == 501).await;
     first.open(1);
-    others.arrived(49).await;
-    // All forty-nine are at the origin at the same time: none waits for another.
-    others.open(49);
+    others.arrived(500).await;
+    // All five hundred are at the origin at the same time: none waits for another.
+    others.open(500);
     let mut bodies = Vec::new();
-    for follower in followers {
-        bodies.push(follower.await.unwrap().text());
+    for one in all {
+        bodies.push(one.await.unwrap().text());
     }
     bodies.sort();
     bodies.dedup();
-    assert_eq!(bodies.len(), 50, "everybody has an answer of their own");
+    assert_eq!(bodies.len(), 501, "everybody has an answer of their own");
     others.open(1);
     assert_eq!(stent.client().get("/a").send().await.cache(), "stent; fwd=bypass; detail=remembered-uncacheable");
 }

@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use stent::app::App;
 use stent::clock::{Clock, ManualClock};
+use stent::fetch::fill::Cache;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -106,7 +107,11 @@ async fn serve(
                 let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_owned();
                 let one = Seen { method: head.method, target, headers: head.headers, body };
                 seen.lock().unwrap().push(one.clone());
-                Ok::<_, Infallible>(script(one).await)
+                let response = script(one).await;
+                match response.extensions().get::<NoAnswer>() {
+                    Some(NoAnswer) => Err(std::io::Error::other("no answer")),
+                    None => Ok(response),
+                }
             }
         });
         connections.spawn(async move {
@@ -121,6 +126,16 @@ async fn serve(
 pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<OriginBody> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed_unsync();
     with_headers(status, headers, body)
+}
+
+#[derive(Clone)]
+struct NoAnswer;
+
+/// Ends the connection instead of an answer.
+pub fn no_answer() -> Response<OriginBody> {
+    let mut response = answer(500, &[], "");
+    response.extensions_mut().insert(NoAnswer);
+    response
 }
 
 /// An answer whose body comes as the sender gives it; an `Err` breaks it off.
@@ -186,6 +201,11 @@ impl Stent {
 
     pub fn client(&self) -> Client {
         Client { address: self.address }
+    }
+
+    /// What is stored and on its way.
+    pub fn cache(&self) -> &Cache {
+        &self.app.as_ref().expect("it runs").proxy.cache
     }
 
     /// `POST /api/v1/purge`.
@@ -316,6 +336,12 @@ impl Asking {
         self.open().await.rest().await
     }
 
+    /// As [`Asking::send`]; `None`: the connection ended without an answer.
+    pub async fn attempt(self) -> Option<Reply> {
+        let opened = tokio::time::timeout(LIMIT, self.exchange()).await.expect("an answer in time").ok()?;
+        Some(opened.rest().await)
+    }
+
     /// Sends it and waits for the head.
     pub async fn open(self) -> Opened {
         tokio::time::timeout(LIMIT, self.exchange()).await.expect("an answer in time").expect("an answer")
@@ -361,6 +387,11 @@ impl Gate {
 
     pub fn open(&self, times: usize) {
         self.permits.add_permits(times);
+    }
+
+    /// Takes back what it was opened for and nobody has used.
+    pub fn close(&self) {
+        self.permits.forget_permits(usize::MAX >> 4);
     }
 
     /// Waits until so many have come to the gate.
