@@ -44,8 +44,6 @@ pub struct Cache {
     pub flights: Arc<Flights>,
     /// The time.
     pub clock: Clock,
-    /// The longest body that is stored, in bytes.
-    pub max_object: u64,
     /// Refreshes that nobody waits for, at once.
     pub refreshes: Arc<Semaphore>,
 }
@@ -78,6 +76,8 @@ pub struct Errand {
     pub headers: HeaderMap,
     /// Whether credentials were shown that are no part of the key.
     pub credentialed: Credentialed,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
     /// For its tags.
     pub place: Place,
     /// What is stored and may be confirmed or stand in.
@@ -200,7 +200,7 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
 /// Judges a whole answer and acts on the judgement.
 async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, exchanged: Exchanged) {
     let now = cache.clock.now();
-    let verdict = judge(cache, &errand, &exchanged, now);
+    let verdict = judge(&errand, &exchanged, now);
     let (terms, storing) = match verdict {
         Admit::Store(terms) => (terms, Ok(())),
         // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
@@ -255,7 +255,7 @@ async fn receive(cache: &Arc<Cache>, takeoff: Takeoff, mut errand: Errand, excha
         cache.memory.put(errand.primary.clone(), Slot::Vary(vary.clone()));
     }
     let head = Arc::new(build(fields, head.status, &terms, now, Birth::new(born, born), tags));
-    let filling = Filling { head, spool: Spool::new(length, cache.max_object), variant, vary, tags: known, storing };
+    let filling = Filling { head, spool: Spool::new(length, errand.max_object), variant, vary, tags: known, storing };
     if let Some((own, reader)) = errand.own.take().zip(filling.spool.reader()) {
         let _ = own.send(Own::Reader(reader));
     }
@@ -267,7 +267,7 @@ fn is_everybodys(errand: &Errand, exchanged: &Exchanged) -> bool {
 }
 
 /// The third question, and what only the transfer tells.
-fn judge(cache: &Cache, errand: &Errand, exchanged: &Exchanged, now: Now) -> Admit {
+fn judge(errand: &Errand, exchanged: &Exchanged, now: Now) -> Admit {
     let headers = &exchanged.head.headers;
     let answered = Answered {
         status: exchanged.head.status,
@@ -282,7 +282,7 @@ fn judge(cache: &Cache, errand: &Errand, exchanged: &Exchanged, now: Now) -> Adm
         return verdict;
     }
     match exchanged.framing {
-        Framing::Length(length) if length > cache.max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+        Framing::Length(length) if length > errand.max_object => Admit::RememberUncacheable(NotStored::TooLarge),
         // A cut could not be told from the end.
         Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
         // Trailers are not kept, so what has them is not the whole without them.

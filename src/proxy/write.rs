@@ -20,7 +20,6 @@ use crate::outcome::Outcome;
 use crate::policy::admit::media_type;
 use crate::policy::plan::PassReason;
 use crate::route::{HostTemplate, Route};
-use crate::store::purge::Strength;
 use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
@@ -93,11 +92,6 @@ impl Proxy {
             tokio::time::sleep(AGAIN_AFTER).await;
             proxy.purge(&tags);
         });
-    }
-
-    fn purge(&self, tags: &TagSet) {
-        self.cache.log.apply(tags, Strength::Hard);
-        self.meters.count_purge();
     }
 
     /// The path with any query, the route's tags and purges, and where the answer points (RFC 9111 §4.4).

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use crate::outcome::{LABELS, Outcome};
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 9] = [
+pub const METRICS: [(&str, &str); 11] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
     ("stent_purges_total", "Purges applied, those that follow writes included"),
@@ -14,6 +14,8 @@ pub const METRICS: [(&str, &str); 9] = [
     ("stent_bytes", "Bytes in the memory store, heads and keys included"),
     ("stent_flights", "Fetches under way"),
     ("stent_connections", "Client connections that are open"),
+    ("stent_connections_shed_total", "Idle client connections that were closed to make room"),
+    ("stent_accept_failures_total", "Failures to accept a connection for want of descriptors or memory"),
     ("stent_upstream_connections", "Connections to an upstream, by state"),
     ("stent_upstream_in_flight", "Requests in flight at an upstream"),
 ];

@@ -109,7 +109,7 @@ async fn an_uncacheable_answer_releases_its_followers_at_once() {
     let stent = Stent::start(origin.address, PUBLIC);
     let followers: Vec<_> = (0..50).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
     first.arrived(1).await;
-    let flights = stent.app.as_ref().unwrap().proxy.cache.flights.clone();
+    let flights = stent.app.as_ref().unwrap().proxy().cache.flights.clone();
     assert_eq!(flights.len(), 1);
     first.open(1);
     others.arrived(49).await;

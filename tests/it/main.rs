@@ -5,4 +5,5 @@ mod flights;
 mod partition;
 mod proxying;
 mod purging;
+mod reloading;
 mod scenario;

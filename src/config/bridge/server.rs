@@ -1,6 +1,7 @@
 //! `server:` and `cache:`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -8,12 +9,14 @@ use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
-use crate::edge::settings::{ServerLimits, ServerSettings};
+use crate::edge::settings::{Drain, ServerLimits, ServerSettings};
 use crate::store::settings::{CacheMode, CacheSettings};
 
 /// Room for the head of any sane request.
 const LEAST_HEADER_BYTES: u64 = 8 << 10;
 const MOST_HEADER_BYTES: u64 = 1 << 20;
+/// Whoever stops a process wants it to end.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_MEMORY: u64 = 1 << 20;
 
 pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings {
@@ -22,8 +25,9 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
         workers: None,
         trusted_proxies: Vec::new(),
         limits: ServerLimits::default(),
+        drain: Drain::default(),
     };
-    let known = ["listen", "workers", "trusted_proxies", "limits"];
+    let known = ["listen", "workers", "trusted_proxies", "limits", "drain"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure", "tls"])) else { return settings };
     if let Some(listen) = table.get("listen").and_then(|node| addresses(reader, node)) {
         settings.listen = listen;
@@ -34,6 +38,17 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
     }
     if let Some(node) = table.get("limits") {
         limits(reader, node, &mut settings.limits);
+    }
+    if let Some(table) = table.get("drain").and_then(|node| reader.table(node, &["notice", "limit"], &[])) {
+        let drain = &mut settings.drain;
+        for (key, target) in [("notice", &mut drain.notice), ("limit", &mut drain.limit)] {
+            let Some(time) = table.get(key).and_then(|node| reader.duration(node)) else { continue };
+            if time.value > LONGEST_DRAIN {
+                let message = format!("`{key}` is longer than an hour");
+                reader.error(Kind::Value, time.node, message, "write 1h or less");
+            }
+            *target = time.value;
+        }
     }
     settings
 }
