@@ -103,8 +103,9 @@ impl App {
             threads.push(thread(format!("worker-{worker}"), run_all(all.collect()))?);
         }
         let mut others = Vec::new();
-        if let Some(listener) = admin_listener {
-            let service = Admin::new(configuration.clone(), registry.clone(), places.clone(), watched);
+        if let Some((listener, address)) = admin_listener.zip(admin_address) {
+            let port = address.port();
+            let service = Admin::new(configuration.clone(), registry.clone(), places.clone(), watched, port);
             let places = Places::new(ADMIN_PLACES);
             let accepting =
                 Accepting { worker: 0, settings: admin_server, places, service, stage: watched_last.clone() };

@@ -16,6 +16,7 @@
 pub mod current;
 mod forward;
 mod lookup;
+pub(crate) mod purging;
 mod write;
 
 use std::pin::Pin;

@@ -1,6 +1,7 @@
 //! The second listener: health, metrics, purges, reloads, and what the process knows of itself.
 
 mod bypass;
+mod compatible;
 mod purge;
 mod reload;
 pub mod settings;
@@ -37,6 +38,8 @@ pub struct Admin {
     /// The places for client connections.
     places: Arc<Places>,
     stage: watch::Receiver<Stage>,
+    /// The port that it is called on.
+    port: u16,
 }
 
 impl Service for Admin {
@@ -65,11 +68,17 @@ impl Admin {
         registry: Arc<Registry>,
         places: Arc<Places>,
         stage: watch::Receiver<Stage>,
+        port: u16,
     ) -> Admin {
-        Admin { configuration, registry, places, stage }
+        Admin { configuration, registry, places, stage, port }
     }
 
     async fn call(&self, head: &http::request::Parts, body: Body) -> Result<Response<Body>, Problem> {
+        if compatible::is_foreign(head) {
+            let who = self.allow(head, Scope::Purge)?;
+            let foreign = compatible::read(head, &read(body).await?, self.port)?;
+            return Ok(foreign.answer(&self.purge(&foreign.purge, &who)?));
+        }
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match head.uri.path() {
             "/livez" if is_get => Ok(text("ok\n")),
@@ -128,12 +137,7 @@ impl Admin {
         if tokens.is_empty() {
             return same_site(head).map(|()| "anybody on this machine".to_owned());
         }
-        let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let Some(shown) = shown else { return Err(NO_TOKEN) };
+        let Some(shown) = shown_token(&head.headers) else { return Err(NO_TOKEN) };
         // Every token is compared, each in constant time: how long it takes tells nothing.
         let mut holder: Option<&AdminToken> = None;
         for token in tokens {
@@ -232,6 +236,16 @@ impl Admin {
         });
         Value::Array(upstreams.collect())
     }
+}
+
+/// As `Authorization: Bearer`, or as callers of other caches show it.
+fn shown_token(headers: &http::HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    bearer.or_else(|| text("fastly-key")).or_else(|| text("x-purge-token"))
 }
 
 /// Without tokens whoever is on this machine may call, but no web page that somebody on it happens to look at: a browser

@@ -11,8 +11,6 @@ use crate::edge::error::Problem;
 use crate::path::RequestPath;
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
-use crate::query::QueryRules;
-use crate::route::Route;
 use crate::store::purge::{Stamp, Strength};
 use crate::tag::{MAX_TAGS, TagSet};
 
@@ -145,16 +143,7 @@ impl Named {
         if self.query.as_deref() == Some("*") {
             return record.path(&self.host, &self.path);
         }
-        // Routes that rewrite queries key this one as something else; which route, the host and headers of each request say.
-        let rewrites = |route: &Route| route.query != QueryRules::default() && route.path.takes(&self.path);
-        if proxy.router.routes().iter().any(|route| rewrites(route)) {
-            return record.path(&self.host, &self.path);
-        }
-        let mut query = String::new();
-        if QueryRules::default().canonical(self.query.as_deref(), &mut query).is_ok() {
-            record.url(&self.host, &self.path, &query);
-        }
-        record.url(&self.host, &self.path, self.query.as_deref().unwrap_or(""));
+        proxy.name_url(&self.host, &self.path, self.query.as_deref(), record);
     }
 }
 

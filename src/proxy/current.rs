@@ -17,7 +17,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 
 use super::Proxy;
-use crate::store::purge::Strength;
+use crate::store::purge::{Stamp, Strength};
 use crate::tag::TagSet;
 
 /// The proxy that answers requests from now on.
@@ -109,8 +109,8 @@ impl Proxy {
     }
 
     /// Applies a purge that this proxy's rules named, and what other rules that came into force meanwhile would name.
-    pub(super) fn purge(&self, tags: &TagSet) {
-        self.cache.log.apply(tags, Strength::Hard);
+    pub(super) fn purge(&self, tags: &TagSet, strength: Strength) -> Stamp {
+        let epoch = self.cache.log.apply(tags, strength);
         self.meters.count_purge();
         if let Some(current) = self.current.upgrade() {
             let now = current.load();
@@ -118,6 +118,7 @@ impl Proxy {
                 now.purge_new_routes(self);
             }
         }
+        epoch
     }
 
     fn set_bypass(&self, name: &str, on: bool) -> Result<(), NoSuchRoute> {

@@ -20,6 +20,7 @@ use crate::outcome::Outcome;
 use crate::policy::admit::media_type;
 use crate::policy::plan::PassReason;
 use crate::route::{HostTemplate, Route};
+use crate::store::purge::Strength;
 use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
@@ -68,7 +69,7 @@ impl Proxy {
             Ok(exchanged) => {
                 let (exchanged, answer) = peek(&touched.route, exchanged).await?;
                 let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head.headers));
-                self.purge(&tags);
+                self.purge(&tags, Strength::Hard);
                 if exchanged.sending == Sending::Again {
                     self.purge_again(tags);
                 }
@@ -78,7 +79,7 @@ impl Proxy {
             Err(failure) => {
                 // The origin may have acted, or may yet.
                 let tags = self.touched(&touched, None, None);
-                self.purge(&tags);
+                self.purge(&tags, Strength::Hard);
                 self.purge_again(tags);
                 Err(failure)
             }
@@ -90,7 +91,7 @@ impl Proxy {
         let proxy = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(AGAIN_AFTER).await;
-            proxy.purge(&tags);
+            proxy.purge(&tags, Strength::Hard);
         });
     }
 

@@ -33,8 +33,10 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
         settings.listen = listen;
     }
     settings.workers = table.get("workers").and_then(|node| workers(reader, node));
+    let everybody =
+        ("trusts everybody: any client can then say where it comes from", "name only the networks of your own proxies");
     if let Some(items) = table.get("trusted_proxies").and_then(|node| reader.one_or_list(node)) {
-        settings.trusted_proxies = items.iter().filter_map(|item| network(reader, item)).collect();
+        settings.trusted_proxies = items.iter().filter_map(|item| network(reader, item, everybody)).collect();
     }
     if let Some(node) = table.get("limits") {
         limits(reader, node, &mut settings.limits);
@@ -101,7 +103,8 @@ fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {
     workers.flatten()
 }
 
-fn network(reader: &mut Reader, node: &Node) -> Option<IpNet> {
+/// A network; one that holds everybody is worth a word, and advice.
+pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&str, &'static str)) -> Option<IpNet> {
     let network = reader.parsed(node, "a network", "10.0.0.0/8", |text| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map(|network| network.trunc()).map_err(|_| {
@@ -112,8 +115,7 @@ fn network(reader: &mut Reader, node: &Node) -> Option<IpNet> {
         })
     })?;
     if network.prefix_len() == 0 {
-        let message = format!("`{network}` trusts everybody: any client can then say where it comes from");
-        reader.warn(Kind::Unsafe, node, message, "name only the networks of your own proxies");
+        reader.warn(Kind::Unsafe, node, format!("`{network}` {everybody}"), advice);
     }
     Some(network)
 }
