@@ -298,3 +298,42 @@ fn cpu_ticks(process: u32) -> u64 {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
+
+/// Runs a command to its end: whether it was content, and what it said.
+async fn stent(arguments: &[&str], admin: SocketAddr) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+    command.args(arguments).args(["--admin", &admin.to_string()]).env_remove("STENT_TOKEN");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn commands_reach_the_running_process() {
+    let origin = echo().await;
+    let rules = configuration(origin.address, "", RULES);
+    let process = Process::start(&rules, None).await;
+    let admin = process.admin;
+    let kept = async || Client { address: process.address }.get("/kept/a").send().await;
+    assert_eq!(
+        stent(&["bypass", "--route", "kept", "--for", "1h"], admin).await,
+        (true, "kept is bypassed for 1h\n".into())
+    );
+    assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=operator-bypass");
+    assert_eq!(
+        stent(&["bypass", "--route", "kept", "--off"], admin).await,
+        (true, "kept is no longer bypassed\n".into())
+    );
+    assert!(kept().await.cache().contains("stored"));
+    let (content, said) = stent(&["bypass", "--route", "nothing", "--for", "1h"], admin).await;
+    assert!(!content && said.contains("No route has this name"), "{said}");
+
+    std::fs::write(&process.file, rules.replace("policy: p}", "policy: q}")).unwrap();
+    let (content, said) = stent(&["reload"], admin).await;
+    assert!(!content && said.contains("line 6: there is no policy `q`"), "{said}");
+    std::fs::write(&process.file, rules.replace("workers: 2", "workers: 1").replace(", policy: p}", "}")).unwrap();
+    let (content, said) = stent(&["reload"], admin).await;
+    assert!(content && said.starts_with("reloaded\n"), "{said}");
+    assert!(said.ends_with("these take a restart: server.workers\n"), "{said}");
+    assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=no-policy");
+}
