@@ -6,26 +6,23 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, Request, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::admin;
+use crate::admin::Admin;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::edge::connection::{Client, Service};
 use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, accept, bind};
-use crate::edge::settings::ServerSettings;
-use crate::fetch::backoff::Backoff;
-use crate::fetch::budget::Budget;
-use crate::fetch::fill::{Cache, MAX_REFRESHES};
-use crate::policy::plan::PrincipalKey;
-use crate::proxy::{Proxy, RequestIds};
-use crate::route::Router;
-use crate::store::memory::Memory;
-use crate::telemetry::{Meters, Registry};
-use crate::upstream::Upstream;
+use crate::edge::places::Places;
+use crate::edge::watch::Stage;
+use crate::proxy::Proxy;
+use crate::proxy::current::Current;
+use crate::reload::{Configuration, Source};
+use crate::telemetry::Registry;
 
 /// A running process: its addresses, its parts for the admin, and the way to stop it.
 #[derive(Debug)]
@@ -34,33 +31,46 @@ pub struct App {
     pub addresses: Vec<SocketAddr>,
     /// Where the admin is served, as bound.
     pub admin_address: Option<SocketAddr>,
-    /// The line.
-    pub proxy: Arc<Proxy>,
+    /// What is in force, and the way to change it.
+    pub configuration: Arc<Configuration>,
     /// Metrics.
     pub registry: Arc<Registry>,
-    stop: watch::Sender<bool>,
-    threads: Vec<JoinHandle<()>>,
+    places: Arc<Places>,
+    /// How far a stop has come, for clients; and for the admin, which ends last.
+    stages: [watch::Sender<Stage>; 2],
+    workers: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
 }
 
-/// How long what is in flight may take after a stop was asked for.
-pub const DRAIN: Duration = Duration::from_secs(30);
+/// How long clients whose connections idle are given to learn with their next answer that it is the last one there.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The most connections to the admin; these places are its own: it must answer when clients have taken all of theirs.
+const ADMIN_PLACES: usize = 64;
 
 #[derive(Clone)]
-struct Line(Arc<Proxy>);
+struct Line(Arc<Current>);
 
 impl Service for Line {
     async fn answer(&self, client: &Client, request: Request<Body>) -> Response<Body> {
-        self.0.handle(client, request).await
+        // One configuration from here to the end, whatever is put in force meanwhile.
+        let proxy = self.0.load();
+        proxy.handle(client, request).await
     }
 
     fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
-        self.0.refuse(refusal.into(), headers, client)
+        self.0.load().refuse(refusal.into(), headers, client)
     }
 }
 
 impl App {
-    /// Binds, starts the workers and answers once all of them listen.
+    /// Binds, starts the workers and answers once all of them listen. Its configuration is not read again.
     pub fn start(settings: Settings, clock: Clock) -> io::Result<App> {
+        App::start_from(settings, None, clock)
+    }
+
+    /// As [`App::start`], with where the configuration is read again.
+    pub fn start_from(settings: Settings, source: Option<Source>, clock: Clock) -> io::Result<App> {
         let workers = settings.server.workers.unwrap_or_else(cores);
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
@@ -76,79 +86,69 @@ impl App {
         let admin_address = admin_listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
 
         let registry = Arc::new(Registry::default());
-        let server = Arc::new(settings.server.clone());
-        let admin_settings = settings.admin.clone();
-        let proxy = Arc::new(proxy(settings, workers, clock, &registry)?);
-        let places = Arc::new(Semaphore::new(server.limits.connections));
-        let (stop, stopped) = watch::channel(false);
+        let places = Places::new(settings.server.limits.connections);
+        let admin_server = Arc::new(ArcSwap::from_pointee(settings.server.clone()));
+        let configuration = Arc::new(Configuration::new(settings, source, workers, clock, registry.clone())?);
+        let [(stage, watched), (last_stage, watched_last)] = [(); 2].map(|()| watch::channel(Stage::Serving));
         let mut threads = Vec::new();
         for (worker, listeners) in listeners.into_iter().enumerate() {
             let accepting = Accepting {
                 worker,
-                settings: server.clone(),
+                settings: configuration.server.clone(),
                 places: places.clone(),
-                service: Line(proxy.clone()),
-                stop: stopped.clone(),
+                service: Line(configuration.current.clone()),
+                stage: watched.clone(),
             };
             let all = listeners.into_iter().map(move |listener| (listener, accepting.clone()));
             threads.push(thread(format!("worker-{worker}"), run_all(all.collect()))?);
         }
-        if let Some((listener, admin_settings)) = admin_listener.zip(admin_settings) {
-            let clients = admin::Clients { places: places.clone(), limit: server.limits.connections };
-            let service = admin::Admin::new(admin_settings, proxy.clone(), registry.clone(), clients, stopped.clone());
-            let server = ServerSettings { trusted_proxies: Vec::new(), ..(*server).clone() };
-            // The admin has places of its own: it must answer when clients have taken all of theirs.
-            let (settings, places) = (Arc::new(server), Arc::new(Semaphore::new(64)));
-            let accepting = Accepting { worker: 0, settings, places, service, stop: stopped.clone() };
-            threads.push(thread("admin".to_owned(), run_all(vec![(listener, accepting)]))?);
+        let mut others = Vec::new();
+        if let Some((listener, address)) = admin_listener.zip(admin_address) {
+            let port = address.port();
+            let service = Admin::new(configuration.clone(), registry.clone(), places.clone(), watched, port);
+            let places = Places::new(ADMIN_PLACES);
+            let accepting =
+                Accepting { worker: 0, settings: admin_server, places, service, stage: watched_last.clone() };
+            others.push(thread("admin".to_owned(), run_all(vec![(listener, accepting)]))?);
         }
-        threads.push(thread("housekeeping".to_owned(), housekeeping(proxy.clone(), stopped))?);
-        Ok(App { addresses, admin_address, proxy, registry, stop, threads })
+        others.push(thread("housekeeping".to_owned(), housekeeping(configuration.current.clone(), watched_last))?);
+        let stages = [stage, last_stage];
+        Ok(App { addresses, admin_address, configuration, registry, places, stages, workers: threads, others })
     }
 
-    /// Stops accepting, finishes what is in flight for [`DRAIN`] at most, and ends the workers.
+    /// The line as it is now.
+    pub fn proxy(&self) -> Arc<Proxy> {
+        self.configuration.current.load_full()
+    }
+
+    /// Announces that it ends, goes on for the notice that was configured, stops accepting, finishes what is in flight
+    /// within the limit that was configured, and ends the workers. The admin answers until then.
     pub fn stop(self) {
-        // Nobody listening any more means that all has ended.
-        let _ = self.stop.send(true);
-        let until = Instant::now() + DRAIN;
-        for thread in self.threads {
-            while !thread.is_finished() && Instant::now() < until {
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
-            if thread.is_finished() {
-                let _ = thread.join();
-            }
+        let drain = self.configuration.server.load().drain;
+        let [clients, last] = &self.stages;
+        clients.send_replace(Stage::Leaving);
+        std::thread::sleep(drain.notice);
+        let until = Instant::now() + drain.limit;
+        clients.send_replace(Stage::Closed);
+        wait(&self.workers, until.min(Instant::now() + LINGER));
+        clients.send_replace(Stage::Ending);
+        if !wait(&self.workers, until) {
+            eprintln!("stent: {} connections are cut off after {:?}", self.places.taken(), drain.limit);
         }
+        last.send_replace(Stage::Ending);
+        wait(&self.others, Instant::now() + LINGER);
     }
 }
 
-fn proxy(settings: Settings, workers: usize, clock: Clock, registry: &Registry) -> io::Result<Proxy> {
-    let mut secret = [0; 32];
-    let mut seed = [0; 8];
-    getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut seed)).map_err(io::Error::other)?;
-    let seed = u64::from_le_bytes(seed);
-    let cache = Cache {
-        memory: Memory::new(settings.cache.memory),
-        log: Default::default(),
-        flights: Arc::default(),
-        budget: Arc::new(Budget::beside(settings.cache.memory, settings.cache.max_object)),
-        max_object: settings.cache.max_object,
-        refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
-        backoff: Backoff::new(settings.upstreams.len(), seed, clock.now().instant),
-        clock,
-    };
-    let meters = Meters::new(registry, settings.routes.iter().map(|route| route.name.as_str()));
-    Ok(Proxy {
-        router: Router::new(settings.routes),
-        identity: settings.identity,
-        upstreams: settings.upstreams.into_iter().map(|each| Arc::new(Upstream::new(each, workers))).collect(),
-        mode: settings.cache.mode,
-        limits: settings.server.limits,
-        secret: PrincipalKey(secret),
-        cache: Arc::new(cache),
-        meters,
-        ids: RequestIds::new(seed, workers),
-    })
+/// Waits until all have ended, or until then. Answers whether they have.
+fn wait(threads: &[JoinHandle<()>], until: Instant) -> bool {
+    while !threads.iter().all(JoinHandle::is_finished) {
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Starts a thread with a single-threaded runtime that runs `work` to its end.
@@ -165,15 +165,18 @@ async fn run_all<S: Service>(all: Vec<(std::net::TcpListener, Accepting<S>)>) {
     while listening.join_next().await.is_some() {}
 }
 
-/// What has to be done now and then: idle connections, the store's evictions.
-async fn housekeeping(proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
+/// What has to be done now and then: idle connections, the store's evictions, bypasses whose time is over.
+async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
-    while !*stop.borrow() {
+    loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = stop.changed() => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Ending) => return,
         }
-        let now = Instant::now();
+        let (now, proxy) = (Instant::now(), current.load_full());
+        for route in current.end_bypasses(proxy.cache.clock.now().instant) {
+            eprintln!("stent: the bypass of route {route} is over");
+        }
         proxy.upstreams.iter().for_each(|upstream| upstream.tend(now));
         proxy.cache.memory.tend();
     }

@@ -25,7 +25,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`config`] |
+//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`telemetry`], [`clock`], [`upload`], [`body`] |
 //! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`] |
@@ -73,6 +73,7 @@ pub mod path;
 pub mod policy;
 pub mod proxy;
 pub mod query;
+pub mod reload;
 pub mod route;
 pub mod store;
 pub mod tag;

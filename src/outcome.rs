@@ -31,6 +31,8 @@ pub enum Outcome {
     Passed(PassReason),
     /// The client wanted it from the store only, and it was not there.
     OnlyIfCached,
+    /// A purge that was carried out.
+    Purged,
     /// Refused before any of this.
     Refused(&'static str),
     /// The origin did not answer.
@@ -96,6 +98,7 @@ impl Outcome {
             Outcome::Passed(_) => 5,
             Outcome::OnlyIfCached | Outcome::Refused(_) => 6,
             Outcome::Failed(_) => 7,
+            Outcome::Purged => 8,
         }
     }
 
@@ -140,6 +143,7 @@ impl Outcome {
             }
             Outcome::Passed(reason) => format!("stent; fwd=bypass; detail={}", reason.as_str()),
             Outcome::OnlyIfCached => return HeaderValue::from_static("stent; detail=only-if-cached"),
+            Outcome::Purged => return HeaderValue::from_static("stent; detail=purged"),
             Outcome::Refused(why) => format!("stent; detail={why}"),
             Outcome::Failed(failure) => format!("stent; fwd=miss; detail={}", failure.as_str()),
         };
@@ -149,7 +153,8 @@ impl Outcome {
 }
 
 /// The labels of [`Outcome::label`].
-pub const LABELS: [&str; 8] = ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed"];
+pub const LABELS: [&str; 9] =
+    ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed", "purged"];
 
 impl Forward {
     fn token(self) -> &'static str {

@@ -13,22 +13,26 @@
 //! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
 //! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
 
+pub mod current;
 mod forward;
 mod lookup;
+pub(crate) mod purging;
 mod write;
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
+use ipnet::IpNet;
 
+use self::current::Current;
 use crate::body::Body;
 use crate::edge::connection::Client;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Arrival, Upgrade};
+use crate::edge::incoming::{Arrival, Trust, Upgrade};
 use crate::edge::settings::ServerLimits;
 use crate::failure::Failure;
 use crate::fetch::fill::Cache;
@@ -56,8 +60,12 @@ pub struct Proxy {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Whether the store is used at all.
     pub mode: CacheMode,
+    /// Whose word on forwarding is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Bounds on clients.
     pub limits: ServerLimits,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
     /// What principals' digests are keyed with.
     pub secret: PrincipalKey,
     /// Store, purge log and flights.
@@ -65,7 +73,11 @@ pub struct Proxy {
     /// Counters by route.
     pub meters: Meters,
     /// Request ids, by worker.
-    pub ids: RequestIds,
+    pub ids: Arc<RequestIds>,
+    /// Routes that pass by an operator's wish, by their index.
+    pub bypassed: Box<[AtomicBool]>,
+    /// Where the one in force is: this one or a later one.
+    pub current: Weak<Current>,
 }
 
 impl std::fmt::Debug for PrincipalKey {
@@ -83,6 +95,8 @@ struct Exchange<'a> {
     path: &'a RequestPath<'a>,
     headers: HeaderMap,
     route: &'a Arc<Route>,
+    /// Its index.
+    index: usize,
     /// Where the purge log stood when the request was complete.
     arrived: Stamp,
 }
@@ -99,7 +113,8 @@ impl Proxy {
     pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Body>) -> Response<Body> {
         let arrived = self.cache.log.stamp();
         let (mut head, incoming) = request.into_parts();
-        let arrival = match Arrival::read(&mut head, &client.peer, || self.ids.next(client.worker)) {
+        let trust = Trust::of(client.peer.ip, &self.trusted_proxies);
+        let arrival = match Arrival::read(&mut head, &client.peer, trust, || self.ids.next(client.worker)) {
             Ok(arrival) => arrival,
             Err(refusal) => return self.refuse(Problem::from(refusal), &head.headers, client),
         };
@@ -110,7 +125,7 @@ impl Proxy {
             return self.refuse(NO_ROUTE, &head.headers, client);
         };
         let (method, uri, headers) = (head.method, &head.uri, head.headers);
-        let mut exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, arrived };
+        let mut exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, index, arrived };
         let id = exchange.arrival.request_id.clone();
         let (mut response, outcome) = self.answer(&mut exchange, incoming).await;
         deliver::finish(response.headers_mut(), &outcome, id);
@@ -128,6 +143,9 @@ impl Proxy {
         }
         if self.mode == CacheMode::Bypass {
             return self.forward(exchange, incoming, PassReason::Bypass).await;
+        }
+        if self.bypassed[exchange.index].load(Ordering::Relaxed) {
+            return self.forward(exchange, incoming, PassReason::OperatorBypass).await;
         }
         if exchange.arrival.upgrade != Upgrade::No {
             return self.forward(exchange, incoming, PassReason::Upgrade).await;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
+use ipnet::IpNet;
 
 use crate::path::RequestPath;
 use crate::policy::Caching;
@@ -41,6 +42,8 @@ pub struct Route {
     pub purges: Vec<PurgeTemplate>,
     /// Which query parameters are keyed, and how.
     pub query: QueryRules,
+    /// Who may purge a URL of this route by the method `PURGE`; empty sends that method to the origin.
+    pub purge_from: Vec<IpNet>,
     /// Its unsafe methods change nothing, so they purge nothing.
     pub read_only: bool,
     /// Which other protocols its clients may ask for.
@@ -63,6 +66,9 @@ pub enum Upgrades {
     /// WebSocket (RFC 6455), if the origin grants it.
     WebSocket,
 }
+
+/// The method that purges a URL, on routes that let somebody use it.
+pub const PURGE: &str = "PURGE";
 
 /// What a route does with a path that has an encoded slash or NUL, an empty segment or a backslash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -237,7 +243,9 @@ impl Route {
         let method_fits = self.methods.is_empty()
             || self.methods.contains(method)
             // Who lists GET means HEAD too: it is the same question (RFC 9110 §9.3.2).
-            || (method == Method::HEAD && self.methods.contains(&Method::GET));
+            || (method == Method::HEAD && self.methods.contains(&Method::GET))
+            // What is purged is what GET would get.
+            || (!self.purge_from.is_empty() && method.as_str() == PURGE && self.methods.contains(&Method::GET));
         method_fits
             && self.headers.iter().all(|(name, want)| match want {
                 None => headers.contains_key(name),
@@ -375,6 +383,7 @@ pub(crate) mod tests {
             tags: Vec::new(),
             purges: Vec::new(),
             query: QueryRules::default(),
+            purge_from: Vec::new(),
             read_only: false,
             upgrades: Upgrades::Never,
             body_limit: None,

@@ -321,19 +321,24 @@ fn who_may_share_what() {
 }
 
 #[test]
-fn a_fingerprint_changes_with_the_key_and_not_with_lifetimes() {
+fn a_fingerprint_changes_with_all_that_an_entry_was_made_by() {
     let of = |policy: &str, route: &str| {
         let text = with(&format!("{{p: {policy}}}"), &format!("[{{name: r, policy: p, {route}}}]"));
         accepted(&text).settings.routes[0].fingerprint
     };
     let base = of("{share: principal, ttl: 5m}", "path: /a/<id>, tags: [a:<id>]");
     assert_eq!(base, of("{share: principal, ttl: 5m}", "path: /a/<id>, tags: [a:<id>]"));
-    assert_eq!(
-        base,
-        of("{share: principal, ttl: 1h, ceiling: 2h, stale_if_error: 1d}", "path: /a/<id>, tags: [a:<id>]")
-    );
+    assert_eq!(base, of("{share: principal, ttl: 300s}", "path: /a/<id>, tags: [a:<id>], body: 1MiB"));
     let others = [
         of("{share: anonymous, ttl: 5m}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 1h}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 5m, ceiling: 2h}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 5m, stale_if_error: 2h}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 5m, stale_while_revalidate: 2h}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 5m, types: {text/*: 5m}}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 5m, types: {text/*: 6m}}", "path: /a/<id>, tags: [a:<id>]"),
+        of("{share: principal, ttl: 5m}", "path: /a/<id>, tags: [a:<id>], methods: [GET]"),
+        of("{share: principal, ttl: 5m}", "path: /a/<id>, tags: [a:<id>], headers: {x-a: b}"),
         of("{share: principal, vary: {headers: [x-a]}}", "path: /a/<id>, tags: [a:<id>]"),
         of("{share: principal}", "path: /a/<int:id>, tags: [a:<id>]"),
         of("{share: principal}", "path: /a/<id>/**, tags: [a:<id>]"),

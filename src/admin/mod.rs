@@ -1,6 +1,9 @@
-//! The second listener: health, metrics, purges, and what the process knows of itself.
+//! The second listener: health, metrics, purges, reloads, and what the process knows of itself.
 
+mod bypass;
+mod compatible;
 mod purge;
+mod reload;
 pub mod settings;
 
 use std::sync::Arc;
@@ -9,15 +12,19 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use self::settings::{AdminSettings, AdminToken, Scope};
+use self::purge::{Purge, Receipt};
+use self::settings::{AdminToken, Scope};
 use crate::body::Body;
 use crate::edge::connection::{Client, Service};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Refusal;
+use crate::edge::places::Places;
+use crate::edge::watch::Stage;
 use crate::policy::Caching;
 use crate::proxy::Proxy;
+use crate::reload::Configuration;
 use crate::telemetry::Registry;
 
 /// The longest body of a call in bytes.
@@ -26,26 +33,19 @@ const MAX_CALL: usize = 1 << 20;
 /// Answers calls.
 #[derive(Clone)]
 pub struct Admin {
-    settings: Arc<AdminSettings>,
-    proxy: Arc<Proxy>,
+    configuration: Arc<Configuration>,
     registry: Arc<Registry>,
-    clients: Clients,
-    stopping: watch::Receiver<bool>,
-}
-
-/// The places for client connections.
-#[derive(Clone)]
-pub struct Clients {
-    /// Those that are free.
-    pub places: Arc<Semaphore>,
-    /// All of them.
-    pub limit: usize,
+    /// The places for client connections.
+    places: Arc<Places>,
+    stage: watch::Receiver<Stage>,
+    /// The port that it is called on.
+    port: u16,
 }
 
 impl Service for Admin {
     async fn answer(&self, client: &Client, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let id = self.proxy.ids.next(client.worker);
+        let id = self.proxy().ids.next(client.worker);
         let answer = self.call(&head, body).await;
         answer.unwrap_or_else(|problem| {
             let mut response = problem.response(&HeaderMap::new(), &id);
@@ -57,29 +57,34 @@ impl Service for Admin {
     }
 
     fn refuse(&self, client: &Client, _headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
-        Problem::from(refusal).response(&HeaderMap::new(), &self.proxy.ids.next(client.worker))
+        Problem::from(refusal).response(&HeaderMap::new(), &self.proxy().ids.next(client.worker))
     }
 }
 
 impl Admin {
     /// For this process.
     pub fn new(
-        settings: AdminSettings,
-        proxy: Arc<Proxy>,
+        configuration: Arc<Configuration>,
         registry: Arc<Registry>,
-        clients: Clients,
-        stopping: watch::Receiver<bool>,
+        places: Arc<Places>,
+        stage: watch::Receiver<Stage>,
+        port: u16,
     ) -> Admin {
-        Admin { settings: Arc::new(settings), proxy, registry, clients, stopping }
+        Admin { configuration, registry, places, stage, port }
     }
 
     async fn call(&self, head: &http::request::Parts, body: Body) -> Result<Response<Body>, Problem> {
+        if compatible::is_foreign(head) {
+            let who = self.allow(head, Scope::Purge)?;
+            let foreign = compatible::read(head, &read(body).await?, self.port)?;
+            return Ok(foreign.answer(&self.purge(&foreign.purge, &who)?));
+        }
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match head.uri.path() {
             "/livez" if is_get => Ok(text("ok\n")),
-            "/readyz" if is_get => match *self.stopping.borrow() {
-                true => Err(STOPPING),
-                false => Ok(text("ok\n")),
+            "/readyz" if is_get => match *self.stage.borrow() {
+                Stage::Serving => Ok(text("ok\n")),
+                _ => Err(STOPPING),
             },
             "/metrics" if is_get => {
                 self.allow(head, Scope::Read)?;
@@ -99,33 +104,43 @@ impl Admin {
             }
             "/api/v1/purge" if head.method == Method::POST => {
                 let who = self.allow(head, Scope::Purge)?;
-                let body = Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes();
-                let receipt = purge::call(&self.proxy, &body)?;
-                // Who and when, never what: a tag may name a patient.
-                eprintln!("stent: purge at epoch {} by {who}", receipt["epoch"]);
-                Ok(json_answer(&receipt))
+                let call = Purge::read(&read(body).await?)?;
+                Ok(json_answer(&self.purge(&call, &who)?.json()))
+            }
+            "/api/v1/reload" if head.method == Method::POST => {
+                let who = self.allow(head, Scope::Reload)?;
+                reload::call(&self.configuration, &who)
+            }
+            "/api/v1/bypass" if head.method == Method::POST || head.method == Method::DELETE => {
+                let who = self.allow(head, Scope::Bypass)?;
+                let call = bypass::Call::read(&read(body).await?, &head.method)?;
+                Ok(json_answer(&bypass::call(&self.configuration.current, &call, &who)?))
             }
             "/livez" | "/readyz" | "/metrics" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-            | "/api/v1/purge" => Err(METHOD),
+            | "/api/v1/purge" | "/api/v1/reload" | "/api/v1/bypass" => Err(METHOD),
             _ => Err(UNKNOWN),
         }
     }
 
+    /// Purges, and says who did when, never what: a tag may name a patient.
+    fn purge(&self, call: &Purge, who: &str) -> Result<Receipt, Problem> {
+        let receipt = call.apply(&self.configuration.current)?;
+        eprintln!("stent: purge at epoch {} by {who}", receipt.epoch.0);
+        Ok(receipt)
+    }
+
     /// The name of the token with this scope that the caller holds. Without any token configured (on loopback only)
     /// everybody may.
-    fn allow(&self, head: &http::request::Parts, scope: Scope) -> Result<&str, Problem> {
-        if self.settings.tokens.is_empty() {
-            return same_site(head).map(|()| "anybody on this machine");
+    fn allow(&self, head: &http::request::Parts, scope: Scope) -> Result<String, Problem> {
+        let settings = self.configuration.admin.load();
+        let tokens = settings.as_ref().map_or(&[][..], |settings| &settings.tokens);
+        if tokens.is_empty() {
+            return same_site(head).map(|()| "anybody on this machine".to_owned());
         }
-        let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let Some(shown) = shown else { return Err(NO_TOKEN) };
+        let Some(shown) = shown_token(&head.headers) else { return Err(NO_TOKEN) };
         // Every token is compared, each in constant time: how long it takes tells nothing.
         let mut holder: Option<&AdminToken> = None;
-        for token in &self.settings.tokens {
+        for token in tokens {
             let same =
                 blake3::hash(token.secret.as_bytes()).as_bytes().ct_eq(blake3::hash(shown.as_bytes()).as_bytes());
             if bool::from(same) {
@@ -134,25 +149,31 @@ impl Admin {
         }
         match holder {
             None => Err(NO_TOKEN),
-            Some(token) if token.may.contains(&scope) => Ok(&token.name),
+            Some(token) if token.may.contains(&scope) => Ok(token.name.clone()),
             Some(_) => Err(SCOPE),
         }
     }
 
+    fn proxy(&self) -> Arc<Proxy> {
+        self.configuration.current.load_full()
+    }
+
     fn metrics(&self) -> Response<Body> {
-        self.proxy.cache.memory.tend();
-        let (entries, bytes) = self.proxy.cache.memory.size();
+        let proxy = self.proxy();
+        proxy.cache.memory.tend();
+        let (entries, bytes) = proxy.cache.memory.size();
         let gauge = |name, labels: &[(&'static str, &str)], value: u64| {
             self.registry.gauge(name, labels).set(value as f64);
         };
-        let open = self.clients.limit.saturating_sub(self.clients.places.available_permits());
-        gauge("stent_connections", &[], open as u64);
+        gauge("stent_connections", &[], self.places.taken() as u64);
+        self.registry.counter("stent_connections_shed_total", &[]).absolute(self.places.shed());
+        self.registry.counter("stent_accept_failures_total", &[]).absolute(self.places.failures());
         gauge("stent_entries", &[], entries);
         gauge("stent_bytes", &[], bytes);
-        gauge("stent_flights", &[], self.proxy.cache.flights.len() as u64);
-        gauge("stent_waiting", &[], self.proxy.cache.flights.waiting() as u64);
-        gauge("stent_fill_bytes", &[], self.proxy.cache.budget.used() as u64);
-        for upstream in &self.proxy.upstreams {
+        gauge("stent_flights", &[], proxy.cache.flights.len() as u64);
+        gauge("stent_waiting", &[], proxy.cache.flights.waiting() as u64);
+        gauge("stent_fill_bytes", &[], proxy.cache.budget.used() as u64);
+        for upstream in &proxy.upstreams {
             let (name, counts) = (upstream.settings.name.as_str(), upstream.counts());
             gauge("stent_upstream_connections", &[("upstream", name), ("state", "open")], counts.open as u64);
             gauge("stent_upstream_connections", &[("upstream", name), ("state", "idle")], counts.idle as u64);
@@ -165,24 +186,27 @@ impl Admin {
     }
 
     fn status(&self) -> Value {
-        let cache = &self.proxy.cache;
+        let proxy = self.proxy();
+        let cache = &proxy.cache;
         cache.memory.tend();
         let (entries, bytes) = cache.memory.size();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "ready": !*self.stopping.borrow(),
-            "mode": match self.proxy.mode {
+            "ready": *self.stage.borrow() == Stage::Serving,
+            "mode": match proxy.mode {
                 crate::store::settings::CacheMode::Serve => "serve",
                 crate::store::settings::CacheMode::Bypass => "bypass",
             },
             "memory": {"entries": entries, "bytes": bytes},
             "flights": cache.flights.len(),
             "epoch": cache.log.stamp().0,
+            "bypasses": bypass::list(&self.configuration.current),
         })
     }
 
     fn routes(&self) -> Value {
-        let routes = self.proxy.router.routes().iter().map(|route| {
+        let proxy = self.proxy();
+        let routes = proxy.router.routes().iter().map(|route| {
             let share = match &route.caching {
                 Caching::Named(policy) => policy.share.as_str(),
                 Caching::Http(_) => "as the origin says",
@@ -193,7 +217,7 @@ impl Admin {
                 "line": route.line,
                 "path": route.path.text,
                 "methods": route.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
-                "upstream": self.proxy.upstreams[route.upstream].settings.name,
+                "upstream": proxy.upstreams[route.upstream].settings.name,
                 "policy": route.policy_name,
                 "share": share,
             })
@@ -202,7 +226,8 @@ impl Admin {
     }
 
     fn upstreams(&self) -> Value {
-        let upstreams = self.proxy.upstreams.iter().map(|upstream| {
+        let proxy = self.proxy();
+        let upstreams = proxy.upstreams.iter().map(|upstream| {
             let servers = upstream.settings.servers.iter().map(ToString::to_string).collect::<Vec<_>>();
             json!({
                 "name": upstream.settings.name,
@@ -215,12 +240,27 @@ impl Admin {
     }
 }
 
+/// As `Authorization: Bearer`, or as callers of other caches show it.
+fn shown_token(headers: &http::HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    bearer.or_else(|| text("fastly-key")).or_else(|| text("x-purge-token"))
+}
+
 /// Without tokens whoever is on this machine may call, but no web page that somebody on it happens to look at: a browser
 /// says where a request comes from.
 fn same_site(head: &http::request::Parts) -> Result<(), Problem> {
     let foreign = head.headers.contains_key(header::ORIGIN)
         || head.headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
     if foreign { Err(FOREIGN) } else { Ok(()) }
+}
+
+/// A call's body.
+async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+    Ok(Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes())
 }
 
 fn text(text: impl Into<bytes::Bytes>) -> Response<Body> {
@@ -243,11 +283,12 @@ const fn problem(status: StatusCode, code: &'static str, detail: &'static str) -
 }
 
 const STOPPING: Problem = problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The process is stopping.");
-const METHOD: Problem = problem(StatusCode::METHOD_NOT_ALLOWED, "method", "Use GET to look and POST to purge.");
+const METHOD: Problem =
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method", "Use GET to look and POST to change something.");
 const UNKNOWN: Problem = problem(
     StatusCode::NOT_FOUND,
     "unknown-call",
-    "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams and POST /api/v1/purge.",
+    "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams, and POST /api/v1/purge, /api/v1/reload and /api/v1/bypass.",
 );
 const TOO_LONG: Problem = Problem {
     connection: Connection::Close,

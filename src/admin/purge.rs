@@ -1,5 +1,6 @@
 //! `POST /api/v1/purge`: what is named becomes one record of the purge log.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::StatusCode;
@@ -9,68 +10,97 @@ use super::problem;
 use crate::edge::error::Problem;
 use crate::path::RequestPath;
 use crate::proxy::Proxy;
-use crate::query::QueryRules;
-use crate::route::Route;
-use crate::store::purge::Strength;
+use crate::proxy::current::Current;
+use crate::store::purge::{Stamp, Strength};
 use crate::tag::{MAX_TAGS, TagSet};
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Call {
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    urls: Vec<String>,
-    #[serde(default)]
-    prefixes: Vec<String>,
-    #[serde(default)]
-    all: bool,
-    #[serde(default)]
-    soft: bool,
+/// What is to be purged; something must be named.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Purge {
+    /// Tags; `a:*` takes all that begin with `a:`.
+    pub tags: Vec<String>,
+    /// URLs or paths, `?*` for any query.
+    pub urls: Vec<String>,
+    /// Paths or URLs, with all below them.
+    pub prefixes: Vec<String>,
+    /// Everything.
+    pub all: bool,
+    /// No longer fresh instead of gone.
+    pub soft: bool,
 }
 
-/// Carries out a call. The answer goes out after every worker can see the record: there is one log for all of them.
-pub fn call(proxy: &Proxy, body: &[u8]) -> Result<Value, Problem> {
-    let began = Instant::now();
-    let call: Call = serde_json::from_slice(body).map_err(|_| NOT_UNDERSTOOD)?;
-    if call.tags.is_empty() && call.urls.is_empty() && call.prefixes.is_empty() && !call.all {
-        return Err(NOTHING);
+/// What came of it: the answer goes out after every worker can see the record, since there is one log for all of them.
+pub struct Receipt {
+    /// Where the purge stands in the log.
+    pub epoch: Stamp,
+    took_ms: f64,
+}
+
+impl Receipt {
+    /// As callers read it.
+    pub fn json(&self) -> Value {
+        json!({"epoch": self.epoch.0, "acknowledged": true, "took_ms": self.took_ms})
     }
-    let strength = if call.soft { Strength::Soft } else { Strength::Hard };
-    let mut records = vec![TagSet::default()];
-    // One record holds so many tags; a longer call makes several, and is acknowledged once the last is applied.
-    let mut add = |name: &mut dyn FnMut(&mut TagSet)| {
-        if records.last().is_none_or(|record| record.hashes().len() + 4 > MAX_TAGS) {
-            records.push(TagSet::default());
+}
+
+impl Purge {
+    /// Reads a call.
+    pub fn read(body: &[u8]) -> Result<Purge, Problem> {
+        serde_json::from_slice(body).map_err(|_| NOT_UNDERSTOOD)
+    }
+
+    /// Carries it out by the rules in force; once more, should others have come into force meanwhile.
+    pub fn apply(&self, current: &Current) -> Result<Receipt, Problem> {
+        let began = Instant::now();
+        loop {
+            let proxy = current.load_full();
+            let epoch = self.apply_to(&proxy)?;
+            if Arc::ptr_eq(&proxy, &current.load()) {
+                return Ok(Receipt { epoch, took_ms: began.elapsed().as_micros() as f64 / 1000.0 });
+            }
         }
-        if let Some(record) = records.last_mut() {
-            name(record);
+    }
+
+    fn apply_to(&self, proxy: &Proxy) -> Result<Stamp, Problem> {
+        if self.tags.is_empty() && self.urls.is_empty() && self.prefixes.is_empty() && !self.all {
+            return Err(NOTHING);
         }
-    };
-    for tag in &call.tags {
-        if !is_tag(tag) {
-            return Err(NOT_A_TAG);
+        let strength = if self.soft { Strength::Soft } else { Strength::Hard };
+        let mut records = vec![TagSet::default()];
+        // One record holds so many tags; a longer call makes several, and is acknowledged once the last is applied.
+        let mut add = |name: &mut dyn FnMut(&mut TagSet)| {
+            if records.last().is_none_or(|record| record.hashes().len() + 4 > MAX_TAGS) {
+                records.push(TagSet::default());
+            }
+            if let Some(record) = records.last_mut() {
+                name(record);
+            }
+        };
+        for tag in &self.tags {
+            if !is_tag(tag) {
+                return Err(NOT_A_TAG);
+            }
+            add(&mut |record| record.name(tag));
         }
-        add(&mut |record| record.name(tag));
+        for url in &self.urls {
+            let named = Named::read(url)?;
+            add(&mut |record| named.url(proxy, record));
+        }
+        for prefix in &self.prefixes {
+            let named = Named::read(prefix)?;
+            add(&mut |record| record.prefix(&named.host, &named.path));
+        }
+        if self.all {
+            add(&mut |record| record.all());
+        }
+        let mut epoch = proxy.cache.log.stamp();
+        for record in &records {
+            epoch = proxy.cache.log.apply(record, strength);
+            proxy.meters.count_purge();
+        }
+        Ok(epoch)
     }
-    for url in &call.urls {
-        let named = Named::read(url)?;
-        add(&mut |record| named.url(proxy, record));
-    }
-    for prefix in &call.prefixes {
-        let named = Named::read(prefix)?;
-        add(&mut |record| record.prefix(&named.host, &named.path));
-    }
-    if call.all {
-        add(&mut |record| record.all());
-    }
-    let mut epoch = proxy.cache.log.stamp();
-    for record in &records {
-        epoch = proxy.cache.log.apply(record, strength);
-        proxy.meters.count_purge();
-    }
-    let took_ms = began.elapsed().as_micros() as f64 / 1000.0;
-    Ok(json!({"epoch": epoch.0, "acknowledged": true, "took_ms": took_ms}))
 }
 
 /// `a`, `a:b`, `a:*`, `*`: a star stands alone or for all after a colon.
@@ -113,16 +143,7 @@ impl Named {
         if self.query.as_deref() == Some("*") {
             return record.path(&self.host, &self.path);
         }
-        // Routes that rewrite queries key this one as something else; which route, the host and headers of each request say.
-        let rewrites = |route: &Route| route.query != QueryRules::default() && route.path.takes(&self.path);
-        if proxy.router.routes().iter().any(|route| rewrites(route)) {
-            return record.path(&self.host, &self.path);
-        }
-        let mut query = String::new();
-        if QueryRules::default().canonical(self.query.as_deref(), &mut query).is_ok() {
-            record.url(&self.host, &self.path, &query);
-        }
-        record.url(&self.host, &self.path, self.query.as_deref().unwrap_or(""));
+        proxy.name_url(&self.host, &self.path, self.query.as_deref(), record);
     }
 }
 

@@ -27,8 +27,12 @@ pub struct AdminToken {
 pub enum Scope {
     /// `GET` of status, routes, upstreams and metrics.
     Read,
-    /// `POST /api/v1/purge`.
+    /// `POST /api/v1/purge`, and the calls of other caches that do the same.
     Purge,
+    /// `POST /api/v1/reload`.
+    Reload,
+    /// `POST` and `DELETE /api/v1/bypass`.
+    Bypass,
 }
 
 impl std::fmt::Debug for AdminToken {

@@ -1,10 +1,12 @@
 //! The command line: what a person types, and what they see.
 
+mod bypass;
 mod check;
 mod healthcheck;
 pub(crate) mod http;
 mod init;
 mod purge;
+mod reload;
 mod run;
 pub(crate) mod stop;
 pub mod terminal;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::settings::Scope;
 use crate::config::Loaded;
 
 #[derive(Parser)]
@@ -38,7 +41,7 @@ enum Command {
     /// Serve by a proxy.yaml until stopped
     #[command(
         after_help = "Prints one line per listener once it listens. SIGTERM and Ctrl-C stop accepting, finish what is in \
-        flight and exit with 0."
+        flight and exit with 0; SIGHUP reads the file again."
     )]
     Run(ConfigArgs),
     /// Read a proxy.yaml, name everything wrong with it, and run the tests in it; exits with 0 or 1
@@ -46,6 +49,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Purge by tag, URL or path prefix, or everything
     Purge(purge::PurgeArgs),
+    /// Let a running process read its file again; exits with 0 when it did
+    Reload(reload::ReloadArgs),
+    /// Let a route of a running process pass for a while
+    Bypass(bypass::BypassArgs),
     /// A sample clinic with Stent in front, and a walk through MISS, HIT and purge
     Demo(crate::demo::DemoArgs),
     /// Write a safe proxy.yaml to begin with
@@ -68,12 +75,45 @@ pub struct ConfigArgs {
     pub config: PathBuf,
 }
 
+/// Which running process, and what is shown to it.
+#[derive(Args, Clone)]
+pub struct AdminArgs {
+    /// Where the admin listens; by default as the configuration says
+    #[arg(long, value_name = "HOST:PORT")]
+    admin: Option<String>,
+    /// A token that may do this
+    #[arg(long, env = "STENT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl AdminArgs {
+    /// The address to call, and the token that opens `scope` there.
+    fn whom(&self, scope: Scope) -> Result<(String, Option<String>), String> {
+        if let Some(admin) = &self.admin {
+            let address = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
+            return Ok((address.to_owned(), self.token.clone()));
+        }
+        let file = &self.config.config;
+        let loaded = crate::config::load(file, &|name| std::env::var(name).ok())
+            .map_err(|_| format!("{} cannot be read; say --admin HOST:PORT, or see stent check", file.display()))?;
+        let Some(admin) = loaded.settings.admin else {
+            return Err(format!("{} has no `admin:` section, so there is nobody to ask", file.display()));
+        };
+        let own = admin.tokens.iter().find(|token| token.may.contains(&scope)).map(|token| token.secret.clone());
+        Ok((admin.listen.to_string(), self.token.clone().or(own)))
+    }
+}
+
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Purge(args) => purge::purge(&args),
+        Command::Reload(args) => reload::reload(&args),
+        Command::Bypass(args) => bypass::bypass(&args),
         Command::Demo(args) => crate::demo::demo(&args),
         Command::Init(args) => init::init(&args),
         Command::Healthcheck(args) => healthcheck::healthcheck(&args),

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use super::http::call;
-use super::{ConfigArgs, fail, terminal};
+use super::{AdminArgs, fail, terminal};
 use crate::admin::settings::Scope;
 
 #[derive(Args)]
@@ -36,24 +36,18 @@ pub(super) struct PurgeArgs {
     /// No longer fresh instead of gone: it is asked about before it is served, or served while that is under way
     #[arg(long)]
     soft: bool,
-    /// Where the admin listens; by default as the configuration says
-    #[arg(long, value_name = "HOST:PORT")]
-    admin: Option<String>,
-    /// A token that may purge
-    #[arg(long, env = "STENT_TOKEN", hide_env_values = true)]
-    token: Option<String>,
     /// The receipt as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    admin: AdminArgs,
 }
 
 pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
     if args.tags.is_empty() && args.url.is_empty() && args.prefix.is_empty() && !args.all {
         return fail("name what to purge: a tag, --url, --prefix or --all; see stent purge --help");
     }
-    let (address, token) = match whom(args) {
+    let (address, token) = match args.admin.whom(Scope::Purge) {
         Ok(found) => found,
         Err(message) => return fail(message),
     };
@@ -76,19 +70,4 @@ pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
             if acknowledged { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
-}
-
-fn whom(args: &PurgeArgs) -> Result<(String, Option<String>), String> {
-    if let Some(admin) = &args.admin {
-        let address = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
-        return Ok((address.to_owned(), args.token.clone()));
-    }
-    let file = &args.config.config;
-    let loaded = crate::config::load(file, &|name| std::env::var(name).ok())
-        .map_err(|_| format!("{} cannot be read; say --admin HOST:PORT, or see stent check", file.display()))?;
-    let Some(admin) = loaded.settings.admin else {
-        return Err(format!("{} has no `admin:` section, so there is nobody to ask", file.display()));
-    };
-    let own = admin.tokens.iter().find(|token| token.may.contains(&Scope::Purge)).map(|token| token.secret.clone());
-    Ok((admin.listen.to_string(), args.token.clone().or(own)))
 }

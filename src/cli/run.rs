@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::stop::Stop;
-use super::{ConfigArgs, fail, load};
+use super::stop::{Stop, Wish};
+use super::{ConfigArgs, fail, load, terminal};
 use crate::app::App;
 use crate::clock::Clock;
+use crate::reload::{Configuration, NotReloaded};
 
 pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     let Some(loaded) = load(args) else { return ExitCode::FAILURE };
@@ -18,7 +19,9 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(format_args!("listening for signals: {error}")),
     };
-    let app = match App::start(loaded.settings, Clock::System) {
+    let file = args.config.clone();
+    let source = Box::new(move || crate::config::load(&file, &|name| std::env::var(name).ok()));
+    let app = match App::start_from(loaded.settings, Some(source), Clock::System) {
         Ok(app) => app,
         Err(error) => return fail(error),
     };
@@ -28,8 +31,32 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     if let Some(address) = app.admin_address {
         eprintln!("stent: admin on http://{address}");
     }
-    runtime.block_on(stop.asked());
+    runtime.block_on(async {
+        while let Wish::Reload = stop.wished().await {
+            reload(&app.configuration);
+        }
+    });
     eprintln!("stent: stopping; finishing what is in flight");
     app.stop();
     ExitCode::SUCCESS
+}
+
+/// Reads the file again and says what came of it.
+fn reload(configuration: &Configuration) {
+    match configuration.reload() {
+        Ok(reloaded) => {
+            eprintln!("stent: configuration reloaded");
+            reloaded.warnings.iter().for_each(|warning| eprintln!("stent: line {}: {}", warning.line, warning.message));
+            let restart = reloaded.restart_needed.join(", ");
+            if !restart.is_empty() {
+                eprintln!("stent: these take a restart: {restart}");
+            }
+        }
+        Err(NotReloaded::Mistakes(report)) => {
+            eprint!("{}", report.render(terminal::stderr_has_colour()));
+            eprintln!("stent: configuration not reloaded; nothing was changed");
+        }
+        // `run` always has a file.
+        Err(NotReloaded::NoSource) => {}
+    }
 }

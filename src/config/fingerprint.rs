@@ -1,17 +1,20 @@
 //! A number that changes when anything does that decides which request an answer belongs to.
 //!
-//! It is part of every key, so that an entry which was made under other rules is a miss (purge rule 15). Lifetimes
-//! are not in it: a longer `ttl` makes nobody's answer somebody else's. The service's name is, because the same key at
-//! another service is another thing.
+//! It is part of every key, so that an entry which was made under other rules is a miss (purge rule 15). Lifetimes are in
+//! it too: an entry carries its own, and who shortens them in a running process does not want to wait for the longer ones
+//! to end. The service's name is, because the same key at another service is another thing; its addresses are not, because
+//! a server that joins or leaves makes no other service of it.
+
+use std::time::Duration;
 
 use crate::identity::Identity;
-use crate::policy::{Caching, Credentials};
+use crate::policy::{Caching, Credentials, NamedPolicy, TypePattern};
 use crate::query::{OtherQuery, QueryRule};
 use crate::route::{HostTemplate, PartKind, Route, Segment};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
 /// Changes with the meaning of what is written below.
-const VERSION: &str = "route 1";
+const VERSION: &str = "route 2";
 
 pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     let mut text = Canonical(VERSION.to_owned());
@@ -19,6 +22,7 @@ pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     text.put("upstream", upstream);
     host(&mut text, route.host.as_ref());
     path(&mut text, route);
+    conditions(&mut text, route);
     caching(&mut text, &route.caching);
     query(&mut text, route);
     route.tags.iter().for_each(|tag| self::tag(&mut text, "tag", tag));
@@ -72,6 +76,15 @@ fn path(text: &mut Canonical, route: &Route) {
     text.put("rest", if route.path.rest { "yes" } else { "no" });
 }
 
+fn conditions(text: &mut Canonical, route: &Route) {
+    route.methods.iter().for_each(|method| text.put("method", method.as_str()));
+    for (name, want) in &route.headers {
+        text.put("needs", name.as_str());
+        text.put("with", want.as_deref().map_or("any value", |_| "this value"));
+        text.put("value", want.as_deref().unwrap_or(""));
+    }
+}
+
 fn caching(text: &mut Canonical, caching: &Caching) {
     match caching {
         Caching::Pass => text.put("policy", "pass"),
@@ -80,8 +93,25 @@ fn caching(text: &mut Canonical, caching: &Caching) {
         Caching::Named(policy) => {
             text.put("share", policy.share.as_str());
             policy.vary.iter().for_each(|name| text.put("vary", name.as_str()));
+            lifetimes(text, policy);
         }
     };
+}
+
+fn lifetimes(text: &mut Canonical, policy: &NamedPolicy) {
+    let show = |time: Option<Duration>| time.map_or("none".to_owned(), |time| time.as_nanos().to_string());
+    text.put("ttl", &show(policy.ttl));
+    text.put("stale while revalidate", &show(policy.stale_while_revalidate));
+    text.put("stale if error", &show(policy.stale_if_error));
+    text.put("ceiling", &show(policy.ceiling));
+    for (pattern, ttl) in &policy.types {
+        match pattern {
+            TypePattern::Exact(media) => text.put("type", media),
+            TypePattern::Family(family) => text.put("types of", family),
+            TypePattern::Fingerprinted => text.put("fingerprinted", ""),
+        }
+        text.put("for", &show(Some(*ttl)));
+    }
 }
 
 fn query(text: &mut Canonical, route: &Route) {

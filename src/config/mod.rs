@@ -107,6 +107,11 @@ pub fn load(path: &Path, vars: &dyn Fn(&str) -> Option<String>) -> Result<Loaded
     }
 }
 
+/// A time as the file writes it: `90s`, `15m`, `1h`.
+pub fn duration(text: &str) -> Option<std::time::Duration> {
+    units::duration(text).ok()
+}
+
 /// Reads `text`. `file_name` is for messages, and secrets (`{file: path}`) are relative to its folder.
 pub fn parse(file_name: &str, text: &str, vars: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
     if text.len() > LARGEST_FILE {

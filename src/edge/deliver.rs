@@ -146,7 +146,7 @@ pub fn leave_hop(headers: &mut HeaderMap) -> NamesTags {
     let mut tags = NamesTags::No;
     for (name, value) in headers.iter() {
         match name.as_str() {
-            "surrogate-key" | "cache-tag" | "xkey" | "cache-groups" => tags = NamesTags::Yes,
+            "surrogate-key" | "cache-tag" | "xkey" | "x-cache-tags" | "cache-groups" => tags = NamesTags::Yes,
             "connection" => {
                 let options = value.to_str().unwrap_or("").split(',').map(str::trim);
                 let named = options.filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok());
@@ -183,15 +183,8 @@ pub fn make_private(headers: &mut HeaderMap) {
 /// Takes the tags that the origin names off a head: `Surrogate-Key` and `xkey` by spaces, `Cache-Tag` by commas,
 /// `Cache-Groups` as RFC 9875 §2 has it.
 pub fn take_tags(headers: &mut HeaderMap, host: &str, tags: &mut TagSet) {
-    for (name, separators) in [("surrogate-key", " "), ("xkey", " ,"), ("cache-tag", ",")] {
-        for line in headers.get_all(name) {
-            // Text that is not ASCII is nobody's tag; it cannot be purged by name, and it is not kept under another.
-            let text = String::from_utf8_lossy(line.as_bytes()).into_owned();
-            text.split(|c| separators.contains(c))
-                .map(str::trim)
-                .filter(|tag| !tag.is_empty())
-                .for_each(|tag| tags.carry(tag));
-        }
+    for name in TAG_FIELDS {
+        listed_tags(headers, name).iter().for_each(|tag| tags.carry(tag));
         headers.remove(name);
     }
     for group in groups(headers, "cache-groups") {
@@ -199,6 +192,27 @@ pub fn take_tags(headers: &mut HeaderMap, host: &str, tags: &mut TagSet) {
         tags.carry(&group);
     }
     headers.remove("cache-groups");
+}
+
+/// The fields that list tags, in answers of origins and in purges of those who call us as they call others.
+pub const TAG_FIELDS: [&str; 4] = ["surrogate-key", "xkey", "cache-tag", "x-cache-tags"];
+
+/// The tags that such a field lists.
+pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let is_separator = |c: char| match name {
+        // A comma may be part of a key, but some write `a, b`.
+        "surrogate-key" => c == ' ',
+        "cache-tag" | "x-cache-tags" => c == ',',
+        _ => c == ' ' || c == ',',
+    };
+    let mut tags = Vec::new();
+    for line in headers.get_all(name) {
+        // Text that is not ASCII is nobody's tag; it cannot be purged by name, and it is not kept under another.
+        let text = String::from_utf8_lossy(line.as_bytes()).into_owned();
+        let pieces = text.split(is_separator).map(|tag| tag.trim().trim_end_matches(','));
+        tags.extend(pieces.filter(|tag| !tag.is_empty()).map(str::to_owned));
+    }
+    tags
 }
 
 /// The strings of a structured list (RFC 9651 §3.1), parameters ignored.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, Version, request};
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::http1::head::HeadFault;
@@ -18,18 +19,16 @@ pub struct Peer {
     pub ip: IpAddr,
     /// The same as text, made once for all requests on a connection.
     pub text: HeaderValue,
-    /// Whether its word on forwarding is believed.
-    pub trust: Trust,
     /// The scheme of the connection itself.
     pub scheme: Scheme,
 }
 
 impl Peer {
     /// A client at this address.
-    pub fn new(ip: IpAddr, trust: Trust, scheme: Scheme) -> Peer {
+    pub fn new(ip: IpAddr, scheme: Scheme) -> Peer {
         // The text of an address is a header's value.
         let text = HeaderValue::from_str(&ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Peer { ip, text, trust, scheme }
+        Peer { ip, text, scheme }
     }
 }
 
@@ -130,11 +129,20 @@ impl From<HeadFault> for Refusal {
     }
 }
 
+impl Trust {
+    /// Of a client at this address.
+    pub fn of(ip: IpAddr, trusted_proxies: &[IpNet]) -> Trust {
+        let trusted = trusted_proxies.iter().any(|net| net.contains(&ip));
+        if trusted { Trust::Proxy } else { Trust::Stranger }
+    }
+}
+
 impl Arrival {
     /// Reads a head and leaves only its end-to-end fields, less those that strangers may not send.
     pub fn read(
         head: &mut request::Parts,
         peer: &Peer,
+        trust: Trust,
         new_id: impl FnOnce() -> HeaderValue,
     ) -> Result<Arrival, Refusal> {
         let host = host(head)?;
@@ -184,11 +192,11 @@ impl Arrival {
                     dropped.push(name.clone());
                 }
                 "x-request-id" => {
-                    id = (peer.trust == Trust::Proxy && is_id(value)).then(|| value.clone());
+                    id = (trust == Trust::Proxy && is_id(value)).then(|| value.clone());
                     dropped.push(name.clone());
                 }
                 text if is_forwarding(text) => {
-                    if peer.trust == Trust::Proxy {
+                    if trust == Trust::Proxy {
                         arrival.believe(text, value);
                     }
                     dropped.push(name.clone());
@@ -426,8 +434,8 @@ mod tests {
             request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let (mut head, ()) = request.into_parts();
-        let peer = Peer::new("192.0.2.7".parse().unwrap(), trust, Scheme::Http);
-        let arrival = Arrival::read(&mut head, &peer, || HeaderValue::from_static("new"))?;
+        let peer = Peer::new("192.0.2.7".parse().unwrap(), Scheme::Http);
+        let arrival = Arrival::read(&mut head, &peer, trust, || HeaderValue::from_static("new"))?;
         let mut told = head.headers.clone();
         arrival.tell_origin(&mut told, &peer);
         Ok((arrival, told))

@@ -1,20 +1,27 @@
 //! Listeners: each worker has its own socket on the same address (`SO_REUSEPORT`), so that the kernel spreads connections and
 //! no worker hands one to another.
+//!
+//! Where places or descriptors run out, the connection that has been idle longest is closed to make room; who comes meanwhile
+//! waits in the kernel's queue. A stop has steps ([`Stage`]), so that no client sees a connection end that it was about
+//! to use.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
 
 use super::connection::{Service, serve};
-use super::incoming::{Peer, Trust};
+use super::incoming::Peer;
 use super::line::Line;
+use super::places::Places;
 use super::settings::ServerSettings;
-use super::watch::{Lines, Serving};
+use super::watch::{Lines, Stage};
 use crate::key::Scheme;
 use crate::upstream::WorkerId;
 
@@ -50,76 +57,173 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
 pub struct Accepting<S> {
     /// The worker.
     pub worker: WorkerId,
-    /// Bounds and trusted peers.
-    pub settings: Arc<ServerSettings>,
+    /// Bounds, as they are in force.
+    pub settings: Arc<ArcSwap<ServerSettings>>,
     /// Places for connections, over all workers.
-    pub places: Arc<Semaphore>,
+    pub places: Arc<Places>,
     /// What answers.
     pub service: S,
-    /// Turns true when no more is accepted and what is in flight is to be finished.
-    pub stop: watch::Receiver<bool>,
+    /// How far a stop has come.
+    pub stage: watch::Receiver<Stage>,
 }
+
+/// How long to wait for a place before looking for an idle connection again.
+const ROOM_AGAIN: Duration = Duration::from_millis(100);
+
+/// Pauses while descriptors or memory are missing: from the first to the last, doubled each time.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How often connections are looked at that are to end.
+const LOOK_CLOSELY: Duration = Duration::from_millis(50);
 
 /// Accepts until told to stop; then waits for the connections to end.
 pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let limits = &accepting.settings.limits;
-    let lines = Arc::new(Lines::default());
-    let mut connections = tokio::task::JoinSet::new();
-    let mut stop = accepting.stop.clone();
-    let mut tick = tokio::time::interval(Lines::every(limits));
-    while !*stop.borrow() {
-        let accepted = tokio::select! {
-            accepted = next(&listener, &accepting.places) => accepted,
-            _ = stop.changed() => break,
-            _ = tick.tick() => {
-                lines.look(Instant::now(), limits, Serving::On);
-                continue;
-            }
-        };
-        while connections.try_join_next().is_some() {}
-        let Ok((stream, address, place)) = accepted else {
-            // Out of descriptors or memory, most likely: what is open must end first.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let peer = peer(address, &accepting.settings);
-        let (read, write) = stream.into_split();
-        let line = Arc::new(Line::new(write));
-        let listed = lines.place();
-        let number = listed.number();
-        let Accepting { worker, settings, service, .. } = accepting.clone();
-        let served = line.clone();
-        let task = connections.spawn(async move {
-            serve(read, served, peer, worker, &settings.limits, service).await;
-            drop((place, listed));
-        });
-        lines.list(number, line, task);
+    let mut worker = Listening { accepting, lines: Arc::default(), connections: JoinSet::new() };
+    worker.accept(&listener).await;
+    // Who has come already is still served, once; the runtime looks into the kernel's queue when it is yielded to.
+    worker.look();
+    tokio::task::yield_now().await;
+    while let Some(Ok((stream, address))) = queued(&listener).await {
+        worker.serve(stream, address, worker.accepting.places.take());
     }
     drop(listener);
-    let mut tick = tokio::time::interval(Duration::from_millis(50));
-    while !connections.is_empty() {
-        tokio::select! {
-            _ = connections.join_next() => {}
-            _ = tick.tick() => lines.look(Instant::now(), limits, Serving::Draining),
-        }
-    }
+    worker.finish().await;
     Ok(())
 }
 
-/// The next client, once there is a place for it; until then it waits here, and those after it in the kernel's queue.
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, place))
+/// A listener and its connections.
+struct Listening<S> {
+    accepting: Accepting<S>,
+    lines: Arc<Lines>,
+    connections: JoinSet<()>,
 }
 
-fn peer(address: SocketAddr, settings: &ServerSettings) -> Peer {
-    let ip = address.ip().to_canonical();
-    let trusted = settings.trusted_proxies.iter().any(|net| net.contains(&ip));
-    Peer::new(ip, if trusted { Trust::Proxy } else { Trust::Stranger }, Scheme::Http)
+impl<S: Service> Listening<S> {
+    /// Accepts until nothing is to be accepted any more.
+    async fn accept(&mut self, listener: &TcpListener) {
+        let mut stage = self.accepting.stage.clone();
+        let mut back_off = BACK_OFF.0;
+        let mut tick = tokio::time::interval(Lines::every(&self.accepting.settings.load().limits));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = tick.tick() => {
+                    self.look();
+                    continue;
+                }
+                () = self.accepting.places.wanted() => {
+                    self.make_room();
+                    continue;
+                }
+                () = reached(&mut stage, Stage::Closed) => return,
+            };
+            while self.connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, address)) => {
+                    back_off = BACK_OFF.0;
+                    let place = self.place(&mut stage).await;
+                    self.serve(stream, address, place);
+                }
+                // The client's own affair.
+                Err(error) if is_of_the_connection(&error) => {}
+                // Out of descriptors or memory: what is open must end first.
+                Err(error) => {
+                    if self.accepting.places.failed() {
+                        eprintln!("stent: cannot accept connections: {error}; idle ones are closed to make room");
+                    }
+                    self.make_room();
+                    tokio::select! {
+                        () = tokio::time::sleep(back_off) => {}
+                        () = reached(&mut stage, Stage::Closed) => return,
+                    }
+                    self.look();
+                    back_off = (back_off * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+
+    /// A place for a connection that was accepted. Where none is free, the one that has been idle longest gives up its own,
+    /// here or at another worker; those who come next wait in the kernel's queue. `None`: it is to stop, and serves this one
+    /// all the same.
+    async fn place(&self, stage: &mut watch::Receiver<Stage>) -> Option<OwnedSemaphorePermit> {
+        let places = &self.accepting.places;
+        if let Some(place) = places.take() {
+            return Some(place);
+        }
+        loop {
+            if !self.make_room() {
+                places.want();
+            }
+            tokio::select! {
+                place = places.wait() => return place,
+                () = tokio::time::sleep(ROOM_AGAIN) => self.look(),
+                () = reached(stage, Stage::Closed) => return None,
+            }
+        }
+    }
+
+    fn serve(&mut self, stream: TcpStream, address: SocketAddr, place: Option<OwnedSemaphorePermit>) {
+        let _ = stream.set_nodelay(true);
+        let peer = Peer::new(address.ip().to_canonical(), Scheme::Http);
+        let (read, write) = stream.into_split();
+        let line = Arc::new(Line::new(write));
+        let listed = self.lines.place();
+        let number = listed.number();
+        let (worker, settings) = (self.accepting.worker, self.accepting.settings.load_full());
+        let (service, served) = (self.accepting.service.clone(), line.clone());
+        let task = self.connections.spawn(async move {
+            serve(read, served, peer, worker, &settings.limits, service).await;
+            drop((place, listed));
+        });
+        if *self.accepting.stage.borrow() >= Stage::Closed {
+            line.close_soon();
+        }
+        self.lines.list(number, line, task);
+    }
+
+    /// Waits for the connections to end, which are told to.
+    async fn finish(&mut self) {
+        let mut tick = tokio::time::interval(LOOK_CLOSELY);
+        while !self.connections.is_empty() {
+            tokio::select! {
+                _ = self.connections.join_next() => {}
+                _ = tick.tick() => self.look(),
+            }
+        }
+    }
+
+    fn look(&self) {
+        self.lines.look(Instant::now(), &self.accepting.settings.load().limits, *self.accepting.stage.borrow());
+    }
+
+    /// Closes the connection that has been idle longest. Answers whether there was one.
+    fn make_room(&self) -> bool {
+        let closed = self.lines.close_idlest(Instant::now());
+        if closed {
+            self.accepting.places.count_shed();
+        }
+        closed
+    }
+}
+
+/// The next connection of the kernel's queue, if there is one.
+async fn queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    tokio::select! {
+        biased;
+        accepted = listener.accept() => Some(accepted),
+        () = std::future::ready(()) => None,
+    }
+}
+
+/// Waits until a stop has come this far.
+async fn reached(stage: &mut watch::Receiver<Stage>, to: Stage) {
+    // Whoever could tell has gone: then all is over.
+    let _ = stage.wait_for(|stage| *stage >= to).await;
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

@@ -16,6 +16,23 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds on clients.
     pub limits: ServerLimits,
+    /// How a stop goes.
+    pub drain: Drain,
+}
+
+/// How a stop goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long all goes on as before once it is announced that we are not ready any more.
+    pub notice: Duration,
+    /// How long what is in flight may take after that.
+    pub limit: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Drain { notice: Duration::ZERO, limit: Duration::from_secs(30) }
+    }
 }
 
 /// Bounds on clients; the defaults suit a clinic.

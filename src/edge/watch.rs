@@ -45,13 +45,17 @@ impl Drop for Listed {
     }
 }
 
-/// Whether new requests are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Serving {
-    /// They are.
-    On,
-    /// What is in flight is finished, and no more.
-    Draining,
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Not begun.
+    Serving,
+    /// Announced: all goes on as before, and whoever asks whether we are ready hears that we are not.
+    Leaving,
+    /// Nothing is accepted any more, and each answer is the last one on its connection.
+    Closed,
+    /// What is idle is closed; the rest ends with what is in flight.
+    Ending,
 }
 
 impl Lines {
@@ -76,12 +80,23 @@ impl Lines {
     }
 
     /// Looks at all of them, and ends those whose time is over.
-    pub fn look(&self, now: Instant, limits: &ServerLimits, serving: Serving) {
+    pub fn look(&self, now: Instant, limits: &ServerLimits, stage: Stage) {
         for watched in self.book().open.values_mut() {
-            if watched.look(now, limits, serving) == Verdict::End {
+            if watched.look(now, limits, stage) == Verdict::End {
                 watched.task.abort();
             }
         }
+    }
+
+    /// Ends the connection that has been idle longest, of those that have had an answer. Answers whether there was one.
+    pub fn close_idlest(&self, now: Instant) -> bool {
+        let mut book = self.book();
+        book.open.values_mut().for_each(|watched| watched.note(now));
+        let idle = |watched: &Watched| matches!(watched.doing, (Phase::Idle, 1..)) && !has_sent(&watched.line);
+        let idlest = book.open.iter().filter(|(_, watched)| idle(watched)).min_by_key(|(_, watched)| watched.since);
+        let Some(number) = idlest.map(|(number, _)| *number) else { return false };
+        // Off the list: it is not to be found again before it has ended.
+        book.open.remove(&number).inspect(|watched| watched.task.abort()).is_some()
     }
 
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
@@ -103,22 +118,27 @@ enum Verdict {
 }
 
 impl Watched {
-    fn look(&mut self, now: Instant, limits: &ServerLimits, serving: Serving) -> Verdict {
-        let line = &self.line;
-        let doing = (line.phase(), line.requests());
+    /// Notes what it does now.
+    fn note(&mut self, now: Instant) {
+        let doing = (self.line.phase(), self.line.requests());
         if doing != self.doing {
             (self.doing, self.since) = (doing, now);
         }
-        if line.moves() != self.moves {
-            (self.moves, self.moved) = (line.moves(), now);
+        if self.line.moves() != self.moves {
+            (self.moves, self.moved) = (self.line.moves(), now);
         }
-        if serving == Serving::Draining {
+    }
+
+    fn look(&mut self, now: Instant, limits: &ServerLimits, stage: Stage) -> Verdict {
+        self.note(now);
+        let (line, doing) = (&self.line, self.doing);
+        if stage >= Stage::Closed {
             line.close_soon();
         }
         let (in_phase, still) = (now - self.since, now - self.moved);
         let over = match doing {
             // Its first head is due from the beginning.
-            (Phase::Idle, _) if serving == Serving::Draining && !has_sent(line) => true,
+            (Phase::Idle, _) if stage == Stage::Ending && !has_sent(line) => true,
             (Phase::Idle, 0) => in_phase >= limits.header_timeout,
             (Phase::Idle, _) => still >= limits.idle_timeout,
             (Phase::Head, _) => in_phase >= limits.header_timeout,
@@ -126,7 +146,7 @@ impl Watched {
             // It may be waiting for the end of its answer, or gone.
             (Phase::Busy, _) if line.is_half_closed() => still >= limits.header_timeout,
             (Phase::Busy, _) => false,
-            (Phase::Tunnel, _) => serving == Serving::Draining,
+            (Phase::Tunnel, _) => stage == Stage::Ending,
         };
         if over { Verdict::End } else { Verdict::Fine }
     }

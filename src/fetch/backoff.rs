@@ -16,6 +16,7 @@ pub const FIRST_WAIT: Duration = Duration::from_secs(1);
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 const PLACES: usize = 4096;
+const UPSTREAMS: usize = 256;
 
 /// What is remembered of failures.
 #[derive(Debug)]
@@ -38,25 +39,25 @@ pub enum Ended {
 }
 
 impl Backoff {
-    /// For so many upstreams, none of which has failed yet.
-    pub fn new(upstreams: usize, seed: u64, now: Instant) -> Backoff {
+    /// Nothing has failed yet.
+    pub fn new(seed: u64, now: Instant) -> Backoff {
         let places = |many| (0..many).map(|_| AtomicU64::new(0)).collect();
         let hasher = FixedState::with_seed(seed);
-        Backoff { start: now, keys: places(PLACES), upstreams: places(upstreams), hasher }
+        Backoff { start: now, keys: places(PLACES), upstreams: places(UPSTREAMS), hasher }
     }
 
     /// Whether this key may be refreshed. Where failures came before, whoever is told so is the one who tries, and is taken
     /// to fail until [`Backoff::note`] says otherwise: so that others wait meanwhile.
     pub fn may_refresh(&self, key: &[u8], upstream: usize, now: Instant) -> bool {
         let key = self.key(key);
-        let (key, upstream) = (&self.keys[key], &self.upstreams[upstream]);
+        let (key, upstream) = (&self.keys[key], &self.upstreams[upstream % UPSTREAMS]);
         self.is_over(key, now) && self.try_on(upstream, now) && self.try_on(key, now)
     }
 
     /// Learns from a flight.
     pub fn note(&self, key: &[u8], upstream: usize, ended: Ended, now: Instant) {
         let key = self.key(key);
-        let (key, upstream) = (&self.keys[key], &self.upstreams[upstream]);
+        let (key, upstream) = (&self.keys[key], &self.upstreams[upstream % UPSTREAMS]);
         match ended {
             Ended::Kept => {
                 recover(key);
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_longest_and_end_with_a_success() {
         let start = Instant::now();
-        let backoff = Backoff::new(1, 7, start);
+        let backoff = Backoff::new(7, start);
         let mut now = start;
         for wait in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
             assert!(backoff.may_refresh(b"key", 0, now));
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn what_fails_at_the_same_time_counts_once() {
         let start = Instant::now();
-        let backoff = Backoff::new(1, 7, start);
+        let backoff = Backoff::new(7, start);
         (0..100).for_each(|_| backoff.note(b"key", 0, Ended::Failed, start));
         assert!(backoff.may_refresh(b"key", 0, after(start, 1000)));
     }
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn an_ill_upstream_holds_back_its_other_keys_and_no_other_upstream() {
         let start = Instant::now();
-        let backoff = Backoff::new(2, 7, start);
+        let backoff = Backoff::new(7, start);
         backoff.note(b"key", 0, Ended::Failed, start);
         assert!(!backoff.may_refresh(b"another", 0, start));
         assert!(backoff.may_refresh(b"another", 1, start));

@@ -46,8 +46,6 @@ pub struct Cache {
     pub flights: Arc<Flights>,
     /// The time.
     pub clock: Clock,
-    /// The longest body that is stored, in bytes.
-    pub max_object: u64,
     /// What bodies take while they are being filled.
     pub budget: Arc<Budget>,
     /// Refreshes that nobody waits for, at once.
@@ -84,6 +82,8 @@ pub struct Errand {
     pub headers: HeaderMap,
     /// Whether credentials were shown that are no part of the key.
     pub credentialed: Credentialed,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
     /// For its tags.
     pub place: Place,
     /// What is stored and may be confirmed or stand in.
@@ -219,7 +219,7 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
 /// Judges a whole answer and acts on the judgement.
 async fn receive(cache: &Arc<Cache>, takeoff: &Takeoff, mut errand: Errand, exchanged: Exchanged) -> Ended {
     let now = cache.clock.now();
-    let verdict = judge(cache, &errand, &exchanged, now);
+    let verdict = judge(&errand, &exchanged, now);
     let (terms, mut storing) = match verdict {
         Admit::Store(terms) => (terms, Ok(())),
         // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
@@ -259,7 +259,7 @@ async fn receive(cache: &Arc<Cache>, takeoff: &Takeoff, mut errand: Errand, exch
         Framing::Length(length) => Some(length),
         Framing::Chunked | Framing::Close => None,
     };
-    let (spool, stored) = match (Spool::kept(length, &cache.budget, cache.max_object), storing) {
+    let (spool, stored) = match (Spool::kept(length, &cache.budget, errand.max_object), storing) {
         (Ok(spool), Ok(())) if length.is_some() => (spool, Stored::Yes),
         (Ok(spool), Ok(())) => (spool, Stored::IfItFits),
         (Ok(spool), Err(why)) => (spool, Stored::No(why)),
@@ -308,7 +308,7 @@ fn is_everybodys(errand: &Errand, exchanged: &Exchanged) -> bool {
 }
 
 /// The third question, and what only the transfer tells.
-fn judge(cache: &Cache, errand: &Errand, exchanged: &Exchanged, now: Now) -> Admit {
+fn judge(errand: &Errand, exchanged: &Exchanged, now: Now) -> Admit {
     let headers = &exchanged.head.headers;
     let answered = Answered {
         status: exchanged.head.status,
@@ -323,7 +323,7 @@ fn judge(cache: &Cache, errand: &Errand, exchanged: &Exchanged, now: Now) -> Adm
         return verdict;
     }
     match exchanged.framing {
-        Framing::Length(length) if length > cache.max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+        Framing::Length(length) if length > errand.max_object => Admit::RememberUncacheable(NotStored::TooLarge),
         // A cut could not be told from the end.
         Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
         // Trailers are not kept, so what has them is not the whole without them.

@@ -82,6 +82,8 @@ pub enum PassReason {
     NoPolicy,
     /// `cache.mode: bypass`.
     Bypass,
+    /// An operator switched the route to pass for a while.
+    OperatorBypass,
     /// Only GET and HEAD are looked up.
     Method,
     /// It brings a body.
@@ -126,6 +128,7 @@ impl PassReason {
         match self {
             PassReason::NoPolicy => "no-policy",
             PassReason::Bypass => "cache-bypassed",
+            PassReason::OperatorBypass => "operator-bypass",
             PassReason::Method => "method",
             PassReason::Body => "request-body",
             PassReason::Upgrade => "upgrade",

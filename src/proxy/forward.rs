@@ -26,6 +26,9 @@ impl Proxy {
         incoming: Body,
         reason: PassReason,
     ) -> ToOrigin<'a, Answer> {
+        if Proxy::is_purge(exchange) {
+            return Box::pin(std::future::ready(self.purge_by_method(exchange)));
+        }
         if is_safe(&exchange.method) || exchange.route.read_only {
             Box::pin(self.pass(exchange, incoming, reason))
         } else {

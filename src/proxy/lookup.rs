@@ -353,6 +353,7 @@ impl Proxy {
             target,
             headers: self.fetch_headers(exchange, lookup, spot.vary()),
             credentialed: lookup.credentialed,
+            max_object: self.max_object,
             place: Place {
                 authority: exchange.arrival.authority.clone(),
                 forwarded_host: exchange.arrival.other_host_named(),

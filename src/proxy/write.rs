@@ -69,7 +69,7 @@ impl Proxy {
             Ok(exchanged) => {
                 let (exchanged, answer) = peek(&touched.route, exchanged).await?;
                 let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head.headers));
-                self.purge(&tags);
+                self.purge(&tags, Strength::Hard);
                 if exchanged.sending == Sending::Again {
                     self.purge_again(tags);
                 }
@@ -79,7 +79,7 @@ impl Proxy {
             Err(failure) => {
                 // The origin may have acted, or may yet.
                 let tags = self.touched(&touched, None, None);
-                self.purge(&tags);
+                self.purge(&tags, Strength::Hard);
                 self.purge_again(tags);
                 Err(failure)
             }
@@ -91,13 +91,8 @@ impl Proxy {
         let proxy = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(AGAIN_AFTER).await;
-            proxy.purge(&tags);
+            proxy.purge(&tags, Strength::Hard);
         });
-    }
-
-    fn purge(&self, tags: &TagSet) {
-        self.cache.log.apply(tags, Strength::Hard);
-        self.meters.count_purge();
     }
 
     /// The path with any query, the route's tags and purges, and where the answer points (RFC 9111 §4.4).

@@ -25,7 +25,9 @@
 //! 9. **Made from others:** birth is the least, tags are the union.
 //! 14. **Writes.** Every unsafe request purges hard, before any byte of its answer goes out, on success and on an unknown
 //!     outcome. Answers to unsafe requests are never stored.
-//! 15. **Reload.** Keys carry the fingerprint of their route; a mismatch is a miss.
+//! 15. **Reload.** Keys carry the fingerprint of their route; a mismatch is a miss. A route that is new or other is purged before
+//!     it is in force: rules that come back would find what writes in between did not name. A write that ends under other rules
+//!     than it began by purges such routes again.
 //! 17. **Bounds.** An answer with more tags than the bound is not stored; tags are never dropped.
 
 use std::sync::Mutex;

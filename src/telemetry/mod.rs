@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use crate::outcome::{LABELS, Outcome};
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 11] = [
+pub const METRICS: [(&str, &str); 13] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
     ("stent_purges_total", "Purges applied, those that follow writes included"),
@@ -16,6 +16,8 @@ pub const METRICS: [(&str, &str); 11] = [
     ("stent_waiting", "Requests that wait for a fetch, their own or another's"),
     ("stent_fill_bytes", "Bytes that answers take while they are being fetched"),
     ("stent_connections", "Client connections that are open"),
+    ("stent_connections_shed_total", "Idle client connections that were closed to make room"),
+    ("stent_accept_failures_total", "Failures to accept a connection for want of descriptors or memory"),
     ("stent_upstream_connections", "Connections to an upstream, by state"),
     ("stent_upstream_in_flight", "Requests in flight at an upstream"),
 ];

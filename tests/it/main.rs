@@ -1,6 +1,7 @@
 //! Stories about the line: scripted origins, real sockets, gates instead of sleeps.
 
 mod caching;
+mod compatible;
 mod deaths;
 mod fills;
 mod flights;
@@ -8,4 +9,5 @@ mod partition;
 mod proxying;
 mod purging;
 mod refreshes;
+mod reloading;
 mod scenario;

@@ -194,7 +194,7 @@ async fn one_cap_holds_over_all_workers() {
     let stent = Stent::start_with(origin.address, ", pool: {max: 3}", PASS);
     let clients: Vec<_> = (0..20).map(|_| tokio::spawn(stent.client().get("/").send())).collect();
     gate.arrived(3).await;
-    let counts = stent.app.as_ref().unwrap().proxy.upstreams[0].counts();
+    let counts = stent.app.as_ref().unwrap().proxy().upstreams[0].counts();
     assert_eq!((counts.open, origin.seen().len()), (3, 3));
     for _ in 0..20 {
         gate.open(1);
@@ -202,7 +202,7 @@ async fn one_cap_holds_over_all_workers() {
     for client in clients {
         assert_eq!(client.await.unwrap().status, 200);
     }
-    assert!(stent.app.as_ref().unwrap().proxy.upstreams[0].counts().open <= 3);
+    assert!(stent.app.as_ref().unwrap().proxy().upstreams[0].counts().open <= 3);
 }
 
 #[tokio::test]

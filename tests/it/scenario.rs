@@ -186,17 +186,35 @@ impl Stent {
 
     /// As above, with more keys for the upstream.
     pub fn start_with(origin: SocketAddr, upstream: &str, yaml: &str) -> Stent {
-        let server = if yaml.contains("server:") { "" } else { "server: {listen: 127.0.0.1:0, workers: 2}\n" };
-        let text = format!(
-            "{server}admin: {{listen: 127.0.0.1:0}}\n\
-             upstreams: {{origin: {{servers: [\"http://{origin}\"]{upstream}}}}}\n{yaml}"
-        );
-        let loaded = stent::config::parse("test.yaml", &text, &|_| None);
-        let loaded = loaded.unwrap_or_else(|report| panic!("{}", report.render(false)));
         let clock = ManualClock::start();
-        let app = App::start(loaded.settings, Clock::Manual(clock.clone())).unwrap();
+        let app = App::start(settings(origin, upstream, yaml), Clock::Manual(clock.clone())).unwrap();
+        Stent::of(app, clock)
+    }
+
+    /// From a file that is read again when it is told to.
+    pub fn start_from(file: &std::path::Path) -> Stent {
+        let file = file.to_owned();
+        let source = move || stent::config::load(&file, &|_| None);
+        let loaded = source().unwrap_or_else(|report| panic!("{}", report.render(false)));
+        let clock = ManualClock::start();
+        let app = App::start_from(loaded.settings, Some(Box::new(source)), Clock::Manual(clock.clone())).unwrap();
+        Stent::of(app, clock)
+    }
+
+    fn of(app: App, clock: ManualClock) -> Stent {
         let (address, admin) = (app.addresses[0], app.admin_address.unwrap());
         Stent { address, admin, clock, app: Some(app) }
+    }
+
+    /// Puts other policies and routes in force; answers what takes a restart.
+    pub fn reload(&self, origin: SocketAddr, yaml: &str) -> Vec<&'static str> {
+        let app = self.app.as_ref().unwrap();
+        app.configuration.replace(settings(origin, "", yaml)).restart_needed
+    }
+
+    /// Asks the admin.
+    pub fn admin(&self, method: &str, target: &str) -> Asking {
+        Client { address: self.admin }.ask(method, target)
     }
 
     pub fn client(&self) -> Client {
@@ -204,8 +222,8 @@ impl Stent {
     }
 
     /// What is stored and on its way.
-    pub fn cache(&self) -> &Cache {
-        &self.app.as_ref().expect("it runs").proxy.cache
+    pub fn cache(&self) -> Arc<Cache> {
+        self.app.as_ref().expect("it runs").proxy().cache.clone()
     }
 
     /// `POST /api/v1/purge`.
@@ -213,6 +231,56 @@ impl Stent {
         let reply = Client { address: self.admin }.ask("POST", "/api/v1/purge").body(call.to_string()).send().await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         serde_json::from_slice(&reply.body).unwrap()
+    }
+}
+
+/// A configuration as text.
+pub fn configuration(origin: SocketAddr, upstream: &str, yaml: &str) -> String {
+    let server = if yaml.contains("server:") { "" } else { "server: {listen: 127.0.0.1:0, workers: 2}\n" };
+    let admin = if yaml.contains("admin:") { "" } else { "admin: {listen: 127.0.0.1:0}\n" };
+    format!("{server}{admin}upstreams: {{origin: {{servers: [\"http://{origin}\"]{upstream}}}}}\n{yaml}")
+}
+
+fn settings(origin: SocketAddr, upstream: &str, yaml: &str) -> stent::config::Settings {
+    let loaded = stent::config::parse("test.yaml", &configuration(origin, upstream, yaml), &|_| None);
+    loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings
+}
+
+/// A connection that stays open between requests.
+pub struct KeptOpen {
+    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    connection: tokio::task::JoinHandle<()>,
+}
+
+impl KeptOpen {
+    pub async fn to(address: SocketAddr) -> std::io::Result<KeptOpen> {
+        let stream = TcpStream::connect(address).await?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(std::io::Error::other)?;
+        let connection = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(KeptOpen { sender, connection })
+    }
+
+    /// Asks and reads the answer to its end.
+    pub async fn get(&mut self, target: &str) -> Result<Reply, hyper::Error> {
+        self.get_with(target, &[]).await
+    }
+
+    pub async fn get_with(&mut self, target: &str, headers: &[(&str, &str)]) -> Result<Reply, hyper::Error> {
+        self.sender.ready().await?;
+        let request = Request::builder().uri(target).header("host", "clinic.example");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = self.sender.send_request(request.body(Full::default()).unwrap()).await?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body, broken: false })
+    }
+
+    /// Waits until the other side closes it.
+    pub async fn closed(self) {
+        tokio::time::timeout(LIMIT, self.connection).await.expect("it is closed in time").unwrap();
     }
 }
 

@@ -11,6 +11,8 @@ use crate::edge::settings::ServerSettings;
 
 /// Shorter tokens can be guessed.
 const SHORTEST_TOKEN: usize = 16;
+const SCOPES: [(&str, Scope); 4] =
+    [("read", Scope::Read), ("purge", Scope::Purge), ("reload", Scope::Reload), ("bypass", Scope::Bypass)];
 const LARGEST_SECRET_FILE: u64 = 64 << 10;
 
 pub(super) fn admin(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> Option<AdminSettings> {
@@ -93,7 +95,7 @@ fn scopes(reader: &mut Reader, node: &Node) -> Option<Vec<Scope>> {
         reader.error(Kind::Missing, node, "the list is empty", "write [read], [purge] or [read, purge]");
     }
     for item in items {
-        let scope = reader.choice(item, &[("read", Scope::Read), ("purge", Scope::Purge)])?;
+        let scope = reader.choice(item, &SCOPES)?;
         if !scopes.contains(&scope) {
             scopes.push(scope);
         }

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 
 use super::policies::{self, BUILT_IN, Policy};
 use super::share::{Surroundings, parts_of};
 use super::tags::{purges, tags};
 use super::upstreams::Upstreams;
-use super::{covers, patient, query, templates};
+use super::{covers, patient, query, server, templates};
 use crate::config::fingerprint;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
@@ -19,7 +20,7 @@ use crate::policy::{Caching, Credentials};
 use crate::query::QueryRules;
 use crate::route::{AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "name",
     "path",
     "host",
@@ -29,6 +30,7 @@ const KNOWN: [&str; 14] = [
     "policy",
     "tags",
     "purges",
+    "purge",
     "query",
     "vary",
     "read_only",
@@ -141,6 +143,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         tags: Vec::new(),
         purges: Vec::new(),
         query: QueryRules::default(),
+        purge_from: Vec::new(),
         read_only: false,
         upgrades: Upgrades::Never,
         body_limit: None,
@@ -206,6 +209,7 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     if let Some(node) = table.get("websocket") {
         route.upgrades = websocket(reader, node);
     }
+    route.purge_from = table.get("purge").map(|node| purge_from(reader, node)).unwrap_or_default();
     route.body_limit = table.get("body").and_then(|node| reader.size(node)).map(|size| size.value);
     let words = [("refuse", AmbiguousPath::Refuse), ("pass", AmbiguousPath::Pass)];
     if let Some(choice) = table.get("ambiguous_path").and_then(|node| reader.choice(node, &words)) {
@@ -240,6 +244,21 @@ fn websocket(reader: &mut Reader, node: &Node) -> Upgrades {
         _ => reader.boolean(node),
     };
     if allowed == Some(true) { Upgrades::WebSocket } else { Upgrades::Never }
+}
+
+/// Who may use the method `PURGE`.
+fn purge_from(reader: &mut Reader, node: &Node) -> Vec<IpNet> {
+    let Some(table) = reader.table(node, &["from"], &[]) else { return Vec::new() };
+    let Some(items) = table.get("from").and_then(|node| reader.one_or_list(node)) else {
+        let message = "`purge` does not say from where it is allowed";
+        reader.missing(table.node, "from", message, "write purge: {from: [10.0.0.0/8]}");
+        return Vec::new();
+    };
+    if items.is_empty() {
+        reader.error(Kind::Missing, node, "`purge.from` is an empty list", "write purge: {from: [10.0.0.0/8]}");
+    }
+    let everybody = ("lets everybody purge", "name only the networks of your own applications");
+    items.iter().filter_map(|item| server::network(reader, item, everybody)).collect()
 }
 
 fn upstream(reader: &mut Reader, table: Table<'_>, upstreams: &Upstreams<'_>) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! `server:` and `cache:`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -8,12 +9,14 @@ use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
-use crate::edge::settings::{ServerLimits, ServerSettings};
+use crate::edge::settings::{Drain, ServerLimits, ServerSettings};
 use crate::store::settings::{CacheMode, CacheSettings};
 
 /// Room for the head of any sane request.
 const LEAST_HEADER_BYTES: u64 = 8 << 10;
 const MOST_HEADER_BYTES: u64 = 1 << 20;
+/// Whoever stops a process wants it to end.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_MEMORY: u64 = 1 << 20;
 
 pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings {
@@ -22,18 +25,32 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
         workers: None,
         trusted_proxies: Vec::new(),
         limits: ServerLimits::default(),
+        drain: Drain::default(),
     };
-    let known = ["listen", "workers", "trusted_proxies", "limits"];
+    let known = ["listen", "workers", "trusted_proxies", "limits", "drain"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure", "tls"])) else { return settings };
     if let Some(listen) = table.get("listen").and_then(|node| addresses(reader, node)) {
         settings.listen = listen;
     }
     settings.workers = table.get("workers").and_then(|node| workers(reader, node));
+    let everybody =
+        ("trusts everybody: any client can then say where it comes from", "name only the networks of your own proxies");
     if let Some(items) = table.get("trusted_proxies").and_then(|node| reader.one_or_list(node)) {
-        settings.trusted_proxies = items.iter().filter_map(|item| network(reader, item)).collect();
+        settings.trusted_proxies = items.iter().filter_map(|item| network(reader, item, everybody)).collect();
     }
     if let Some(node) = table.get("limits") {
         limits(reader, node, &mut settings.limits);
+    }
+    if let Some(table) = table.get("drain").and_then(|node| reader.table(node, &["notice", "limit"], &[])) {
+        let drain = &mut settings.drain;
+        for (key, target) in [("notice", &mut drain.notice), ("limit", &mut drain.limit)] {
+            let Some(time) = table.get(key).and_then(|node| reader.duration(node)) else { continue };
+            if time.value > LONGEST_DRAIN {
+                let message = format!("`{key}` is longer than an hour");
+                reader.error(Kind::Value, time.node, message, "write 1h or less");
+            }
+            *target = time.value;
+        }
     }
     settings
 }
@@ -86,7 +103,8 @@ fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {
     workers.flatten()
 }
 
-fn network(reader: &mut Reader, node: &Node) -> Option<IpNet> {
+/// A network; one that holds everybody is worth a word, and advice.
+pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&str, &'static str)) -> Option<IpNet> {
     let network = reader.parsed(node, "a network", "10.0.0.0/8", |text| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map(|network| network.trunc()).map_err(|_| {
@@ -97,8 +115,7 @@ fn network(reader: &mut Reader, node: &Node) -> Option<IpNet> {
         })
     })?;
     if network.prefix_len() == 0 {
-        let message = format!("`{network}` trusts everybody: any client can then say where it comes from");
-        reader.warn(Kind::Unsafe, node, message, "name only the networks of your own proxies");
+        reader.warn(Kind::Unsafe, node, format!("`{network}` {everybody}"), advice);
     }
     Some(network)
 }

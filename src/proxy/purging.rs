@@ -1,0 +1,92 @@
+//! Purges of one URL: what a name of it means by the rules in force, and the `PURGE` method for those who may use it here.
+//!
+//! Where a route does not speak of `purge`, PURGE is a method like any other that we do not know: it goes to the origin.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::{Answer, Exchange, Proxy};
+use crate::body::Body;
+use crate::edge::error::{Connection, Problem};
+use crate::edge::incoming::Trust;
+use crate::outcome::Outcome;
+use crate::query::QueryRules;
+use crate::route::{PURGE, Route};
+use crate::store::purge::Strength;
+use crate::tag::TagSet;
+
+impl Proxy {
+    /// Adds a URL to a record: all its variants, for everybody; of every host where none is given.
+    pub fn name_url(&self, host: &str, path: &str, query: Option<&str>, record: &mut TagSet) {
+        // Routes that rewrite queries key this one as something else; which route, the host and headers of each request say.
+        let rewrites = |route: &Route| route.query != QueryRules::default() && route.path.takes(path);
+        if self.router.routes().iter().any(|route| rewrites(route)) {
+            return record.path(host, path);
+        }
+        let mut canonical = String::new();
+        if QueryRules::default().canonical(query, &mut canonical).is_ok() {
+            record.url(host, path, &canonical);
+        }
+        record.url(host, path, query.unwrap_or(""));
+    }
+
+    /// Whether a request is a purge that we carry out ourselves.
+    pub(super) fn is_purge(exchange: &Exchange<'_>) -> bool {
+        !exchange.route.purge_from.is_empty() && exchange.method.as_str() == PURGE
+    }
+
+    /// Carries out `PURGE`, if the route allows it from where it comes.
+    pub(super) fn purge_by_method(&self, exchange: &Exchange<'_>) -> Answer {
+        let allowed = |ip: IpAddr| exchange.route.purge_from.iter().any(|net| net.contains(&ip));
+        if !self.speaks_for(exchange).is_some_and(allowed) {
+            return exchange.problem(NOT_ALLOWED, Outcome::Refused(NOT_ALLOWED.code));
+        }
+        let mut tags = TagSet::default();
+        let hosts = [Some(exchange.arrival.authority.clone()), exchange.arrival.other_host_named()];
+        for host in hosts.into_iter().flatten() {
+            self.name_url(&host, &exchange.path.text, exchange.uri.query(), &mut tags);
+        }
+        let epoch = self.purge(&tags, strength_asked(&exchange.headers));
+        let receipt = serde_json::json!({"status": "ok", "id": epoch.0.to_string()});
+        let mut response = Response::new(Body::full(format!("{receipt}\n")));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        (response, Outcome::Purged)
+    }
+
+    /// Who asks: the peer, or whom the trusted proxies speak for. A proxy that hands on what strangers send must not lend them
+    /// its address. `None` where that cannot be told.
+    fn speaks_for(&self, exchange: &Exchange<'_>) -> Option<IpAddr> {
+        let peer = exchange.client.peer.ip;
+        let is_trusted = |ip: IpAddr| Trust::of(ip, &self.trusted_proxies) == Trust::Proxy;
+        let forwarded = &exchange.arrival.forwarded;
+        let Some(chain) = &forwarded.chain else {
+            // For whom `Forwarded` alone speaks is not looked into.
+            return forwarded.standard.is_none().then_some(peer);
+        };
+        let mut asks = peer;
+        for hop in chain.to_str().ok()?.rsplit(',') {
+            if !is_trusted(asks) {
+                break;
+            }
+            asks = hop.trim().parse::<IpAddr>().ok()?.to_canonical();
+        }
+        Some(asks)
+    }
+}
+
+/// Soft, if one of the fields by which others say so is there; its value does not matter to them, but a no is no yes.
+pub(crate) fn strength_asked(headers: &HeaderMap) -> Strength {
+    let says =
+        |name| headers.get(name).is_some_and(|value: &HeaderValue| !matches!(value.as_bytes(), b"0" | b"false" | b""));
+    if says("fastly-soft-purge") || says("soft-purge") { Strength::Soft } else { Strength::Hard }
+}
+
+const NOT_ALLOWED: Problem = Problem {
+    status: StatusCode::FORBIDDEN,
+    detail: "This route does not take PURGE from there; see its `purge` in the configuration.",
+    code: "purge-not-allowed",
+    connection: Connection::Keep,
+};

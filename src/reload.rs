@@ -1,0 +1,192 @@
+//! Another configuration for a running process: read, compared with the one in force, and swapped in as a whole.
+//!
+//! What is bound or sized when the process starts cannot be swapped: it stays as it is and is named. Everything else holds for
+//! every request whose head is complete afterwards; bounds on connections for those that come afterwards.
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::admin::settings::AdminSettings;
+use crate::clock::Clock;
+use crate::config::{Loaded, Problem, Report, Settings};
+use crate::edge::settings::ServerSettings;
+use crate::fetch::backoff::Backoff;
+use crate::fetch::budget::Budget;
+use crate::fetch::fill::{Cache, MAX_REFRESHES};
+use crate::policy::plan::PrincipalKey;
+use crate::proxy::current::Current;
+use crate::proxy::{Proxy, RequestIds};
+use crate::route::Router;
+use crate::store::memory::Memory;
+use crate::telemetry::{Meters, Registry};
+use crate::upstream::Upstream;
+
+/// Where a configuration comes from when it is read again.
+pub type Source = Box<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
+
+/// What is in force, and the one way to change it.
+pub struct Configuration {
+    /// The line.
+    pub current: Arc<Current>,
+    /// Bounds of connections that come from now on.
+    pub server: Arc<ArcSwap<ServerSettings>>,
+    /// Who may call the admin from now on.
+    pub admin: ArcSwapOption<AdminSettings>,
+    registry: Arc<Registry>,
+    workers: usize,
+    /// All of it; held while it changes, so that changes come one after another.
+    settings: Mutex<Settings>,
+    source: Option<Source>,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Keys whose new value takes a restart; the old one stays in force.
+    pub restart_needed: Vec<&'static str>,
+    /// What should be looked at all the same.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why nothing was changed.
+#[derive(Debug)]
+pub enum NotReloaded {
+    /// The process was not started from a file.
+    NoSource,
+    /// The file has mistakes.
+    Mistakes(Report),
+}
+
+impl std::fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Configuration").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+impl Configuration {
+    /// Puts the first settings in force.
+    pub fn new(
+        settings: Settings,
+        source: Option<Source>,
+        workers: usize,
+        clock: Clock,
+        registry: Arc<Registry>,
+    ) -> io::Result<Configuration> {
+        let mut secret = [0; 32];
+        let mut seed = [0; 8];
+        getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut seed)).map_err(io::Error::other)?;
+        let seed = u64::from_le_bytes(seed);
+        let cache = Cache {
+            memory: Memory::new(settings.cache.memory),
+            log: Default::default(),
+            flights: Arc::default(),
+            budget: Arc::new(Budget::beside(settings.cache.memory, settings.cache.max_object)),
+            refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
+            backoff: Backoff::new(seed, clock.now().instant),
+            clock,
+        };
+        let lasting = Lasting {
+            secret: PrincipalKey(secret),
+            cache: Arc::new(cache),
+            ids: Arc::new(RequestIds::new(seed, workers)),
+        };
+        let current = Current::new(|current| proxy(&settings, lasting, &[], workers, &registry, current));
+        Ok(Configuration {
+            current,
+            server: Arc::new(ArcSwap::from_pointee(settings.server.clone())),
+            admin: ArcSwapOption::from_pointee(settings.admin.clone()),
+            registry,
+            workers,
+            settings: Mutex::new(settings),
+            source,
+        })
+    }
+
+    /// Reads the file again and puts it in force. With any mistake in it, nothing changes.
+    pub fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        let source = self.source.as_ref().ok_or(NotReloaded::NoSource)?;
+        let loaded = source().map_err(NotReloaded::Mistakes)?;
+        Ok(Reloaded { warnings: loaded.warnings, ..self.replace(loaded.settings) })
+    }
+
+    /// Puts these settings in force, as far as a running process can.
+    pub fn replace(&self, next: Settings) -> Reloaded {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, restart_needed) = applicable(&settings, next);
+        let old = self.current.load_full();
+        let lasting = Lasting { secret: old.secret.clone(), cache: old.cache.clone(), ids: old.ids.clone() };
+        let proxy = proxy(&next, lasting, &old.upstreams, self.workers, &self.registry, Arc::downgrade(&self.current));
+        self.current.replace(proxy);
+        self.server.store(Arc::new(next.server.clone()));
+        self.admin.store(next.admin.clone().map(Arc::new));
+        *settings = next;
+        Reloaded { restart_needed, warnings: Vec::new() }
+    }
+}
+
+/// The new settings with the old values of what takes a restart, and the keys of those that differ.
+fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str>) {
+    let mut needed = Vec::new();
+    keep("server.listen", &old.server.listen, &mut next.server.listen, &mut needed);
+    keep("server.workers", &old.server.workers, &mut next.server.workers, &mut needed);
+    let connections = &mut next.server.limits.connections;
+    keep("server.limits.connections", &old.server.limits.connections, connections, &mut needed);
+    keep("cache.memory", &old.cache.memory, &mut next.cache.memory, &mut needed);
+    next.cache.max_object = next.cache.max_object.min(next.cache.memory);
+    // Its tokens wait with its address: those of a listener on loopback may be none, and this one may not be there.
+    let listen = |settings: &Settings| settings.admin.as_ref().map(|admin| admin.listen);
+    if listen(old) != listen(&next) {
+        keep("admin", &old.admin, &mut next.admin, &mut needed);
+    }
+    (next, needed)
+}
+
+fn keep<T: PartialEq + Clone>(key: &'static str, old: &T, next: &mut T, needed: &mut Vec<&'static str>) {
+    if old != next {
+        needed.push(key);
+        next.clone_from(old);
+    }
+}
+
+/// What goes on from one configuration to the next.
+struct Lasting {
+    secret: PrincipalKey,
+    cache: Arc<Cache>,
+    ids: Arc<RequestIds>,
+}
+
+/// The line by these settings. Services that are as they were keep their connections; routes go on counting where one of
+/// their name left off.
+fn proxy(
+    settings: &Settings,
+    lasting: Lasting,
+    before: &[Arc<Upstream>],
+    workers: usize,
+    registry: &Registry,
+    current: Weak<Current>,
+) -> Proxy {
+    let upstreams = settings.upstreams.iter().map(|each| {
+        let same = before.iter().find(|upstream| upstream.settings == *each).cloned();
+        same.unwrap_or_else(|| Arc::new(Upstream::new(each.clone(), workers)))
+    });
+    Proxy {
+        router: Router::new(settings.routes.clone()),
+        identity: settings.identity.clone(),
+        upstreams: upstreams.collect(),
+        mode: settings.cache.mode,
+        trusted_proxies: settings.server.trusted_proxies.clone(),
+        limits: settings.server.limits.clone(),
+        max_object: settings.cache.max_object,
+        secret: lasting.secret,
+        cache: lasting.cache,
+        meters: Meters::new(registry, settings.routes.iter().map(|route| route.name.as_str())),
+        ids: lasting.ids,
+        bypassed: settings.routes.iter().map(|_| AtomicBool::new(false)).collect(),
+        current,
+    }
+}
