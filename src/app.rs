@@ -122,6 +122,11 @@ impl App {
     }
 }
 
+/// The line as [`App::start`] would make it, listening nowhere: to be asked what it would do.
+pub fn unserved(settings: Settings) -> io::Result<Proxy> {
+    proxy(settings, 1, Clock::System, &Registry::default())
+}
+
 fn proxy(settings: Settings, workers: usize, clock: Clock, registry: &Registry) -> io::Result<Proxy> {
     let mut secret = [0; 32];
     let mut seed = [0; 8];

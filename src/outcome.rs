@@ -152,7 +152,8 @@ impl Outcome {
 pub const LABELS: [&str; 8] = ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed"];
 
 impl Forward {
-    fn token(self) -> &'static str {
+    /// The value of `fwd`.
+    pub fn token(self) -> &'static str {
         match self {
             Forward::Miss => "uri-miss",
             Forward::VaryMiss => "vary-miss",
@@ -162,7 +163,8 @@ impl Forward {
         }
     }
 
-    fn detail(self) -> Option<&'static str> {
+    /// The value of `detail`, where there is one.
+    pub fn detail(self) -> Option<&'static str> {
         match self {
             Forward::Miss | Forward::VaryMiss => None,
             Forward::Stale(why) => Some(why.as_str()),

@@ -1,5 +1,6 @@
 //! The second listener: health, metrics, purges, and what the process knows of itself.
 
+mod explain;
 mod purge;
 pub mod settings;
 
@@ -16,7 +17,6 @@ use crate::body::Body;
 use crate::edge::connection::{Client, Service};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Refusal;
-use crate::policy::Caching;
 use crate::proxy::Proxy;
 use crate::telemetry::Registry;
 
@@ -97,6 +97,16 @@ impl Admin {
                 self.allow(head, Scope::Read)?;
                 Ok(json_answer(&self.upstreams()))
             }
+            "/api/v1/explain" if is_get => {
+                self.allow(head, Scope::Read)?;
+                Ok(json_answer(&explain::by_query(&self.proxy, head.uri.query().unwrap_or(""))?))
+            }
+            // With headers, which may be credentials: a body is in nobody's log.
+            "/api/v1/explain" if head.method == Method::POST => {
+                self.allow(head, Scope::Read)?;
+                let body = Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes();
+                Ok(json_answer(&explain::by_body(&self.proxy, &body)?))
+            }
             "/api/v1/purge" if head.method == Method::POST => {
                 let who = self.allow(head, Scope::Purge)?;
                 let body = Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes();
@@ -106,7 +116,7 @@ impl Admin {
                 Ok(json_answer(&receipt))
             }
             "/livez" | "/readyz" | "/metrics" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-            | "/api/v1/purge" => Err(METHOD),
+            | "/api/v1/explain" | "/api/v1/purge" => Err(METHOD),
             _ => Err(UNKNOWN),
         }
     }
@@ -183,11 +193,6 @@ impl Admin {
 
     fn routes(&self) -> Value {
         let routes = self.proxy.router.routes().iter().map(|route| {
-            let share = match &route.caching {
-                Caching::Named(policy) => policy.share.as_str(),
-                Caching::Http(_) => "as the origin says",
-                Caching::Pass => "nothing is stored",
-            };
             json!({
                 "name": route.name,
                 "line": route.line,
@@ -195,7 +200,7 @@ impl Admin {
                 "methods": route.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
                 "upstream": self.proxy.upstreams[route.upstream].settings.name,
                 "policy": route.policy_name,
-                "share": share,
+                "share": route.caching.share_text(),
             })
         });
         Value::Array(routes.collect())
@@ -243,11 +248,15 @@ const fn problem(status: StatusCode, code: &'static str, detail: &'static str) -
 }
 
 const STOPPING: Problem = problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The process is stopping.");
-const METHOD: Problem = problem(StatusCode::METHOD_NOT_ALLOWED, "method", "Use GET to look and POST to purge.");
+const METHOD: Problem = problem(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "method",
+    "Use GET to look, and POST to purge or to explain a request with headers.",
+);
 const UNKNOWN: Problem = problem(
     StatusCode::NOT_FOUND,
     "unknown-call",
-    "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams and POST /api/v1/purge.",
+    "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams, /api/v1/explain and POST /api/v1/purge.",
 );
 const TOO_LONG: Problem = Problem {
     connection: Connection::Close,

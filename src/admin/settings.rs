@@ -25,10 +25,20 @@ pub struct AdminToken {
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// `GET` of status, routes, upstreams and metrics.
+    /// `GET` of status, routes, upstreams and metrics, and explanations.
     Read,
     /// `POST /api/v1/purge`.
     Purge,
+}
+
+impl Scope {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Purge => "purge",
+        }
+    }
 }
 
 impl std::fmt::Debug for AdminToken {

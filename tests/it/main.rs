@@ -2,6 +2,7 @@
 
 mod caching;
 mod deaths;
+mod explaining;
 mod fills;
 mod flights;
 mod partition;
