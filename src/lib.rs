@@ -25,7 +25,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`config`] |
+//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`telemetry`], [`clock`], [`upload`], [`body`] |
 //! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`], [`explanation`] |
@@ -74,6 +74,7 @@ pub mod path;
 pub mod policy;
 pub mod proxy;
 pub mod query;
+pub mod review;
 pub mod route;
 pub mod store;
 pub mod tag;

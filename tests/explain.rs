@@ -109,3 +109,51 @@ fn what_cannot_be_asked_is_an_error_that_repeats_nothing() {
     let missing = stent(&["explain", "GET", "/", "-c", "nothing.yaml"], "");
     assert_eq!(missing.status.code(), Some(1));
 }
+
+#[test]
+fn one_page_for_a_security_officer() {
+    let page = printed(&["audit", "-c", "clinic.yaml"]);
+    let json = printed(&["audit", "-c", "clinic.yaml", "--json"]);
+    snapshots().bind(|| {
+        insta::assert_snapshot!("audit", page);
+        insta::assert_snapshot!("audit-json", pretty(&json));
+    });
+    assert_eq!(stent(&["audit", "-c", "nothing.yaml"], "").status.code(), Some(1));
+}
+
+#[test]
+fn a_page_for_tokens_names_them_and_shows_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proxy.yaml");
+    let text = "admin: {listen: 127.0.0.1:9090, tokens: {app: {token: hunter2-hunter2-hunter2, may: [purge]}}}\n\
+                identity: {principal: [header.x-api-key]}\nserver: {trusted_proxies: [0.0.0.0/0]}\n\
+                upstreams: {app: {servers: [http://127.0.0.1:8000]}}\npolicies: {own: {share: principal, ttl: 5m}}\n\
+                routes: [{name: all, path: /**, policy: own}]\n";
+    std::fs::write(&file, text).expect("writable");
+    let page = printed(&["audit", "-c", file.to_str().expect("text")]);
+    assert!(!page.contains("hunter2"), "{page}");
+    for said in ["may purge   the token app", "may read    none", "trusts everybody", "no `ceiling`", "signing out"] {
+        assert!(page.contains(said), "{said}:\n{page}");
+    }
+}
+
+#[test]
+fn what_widens_is_said_and_ends_with_2() {
+    let output = stent(&["diff", "clinic.yaml", "wider.yaml"], "");
+    assert_eq!(output.status.code(), Some(2));
+    let page = String::from_utf8(output.stdout).expect("text");
+    let json = stent(&["diff", "clinic.yaml", "wider.yaml", "--json"], "");
+    assert_eq!(json.status.code(), Some(2));
+    snapshots().bind(|| {
+        insta::assert_snapshot!("diff", page);
+        insta::assert_snapshot!("diff-json", pretty(&String::from_utf8_lossy(&json.stdout)));
+    });
+}
+
+#[test]
+fn what_widens_nothing_ends_with_0_and_what_cannot_be_told_with_1() {
+    assert_eq!(printed(&["diff", "clinic.yaml", "clinic.yaml"]), "Nothing changes.\n");
+    for arguments in [&["diff", "clinic.yaml", "nothing.yaml"][..], &["diff", "clinic.yaml"], &["diff", "--wrong"]] {
+        assert_eq!(stent(arguments, "").status.code(), Some(1), "{arguments:?}");
+    }
+}

@@ -8,10 +8,9 @@ use clap::Args;
 use http::Method;
 
 use super::http::call;
-use super::page::Page;
+use super::page::{Page, time};
 use super::terminal::{GREEN, Paint, RED, YELLOW};
 use super::{ConfigArgs, fail, load, terminal};
-use crate::config::show_duration;
 use crate::explanation::{AnswerTold, Explanation, Found, LifetimeTold, StoredTold, Told, Way};
 use crate::proxy::explain::{Question, Store};
 
@@ -170,13 +169,9 @@ fn decision(told: &Explanation, paint: Paint) -> Vec<String> {
     std::iter::once(first).chain(status).collect()
 }
 
-fn seconds(seconds: u64) -> String {
-    show_duration(Duration::from_secs(seconds))
-}
-
 fn said(told: &Told) -> String {
     match told.seconds {
-        Some(time) => format!("{} ({})", seconds(time), told.from),
+        Some(seconds) => format!("{} ({})", time(seconds), told.from),
         None => "as long as the origin says".to_owned(),
     }
 }
@@ -192,14 +187,20 @@ fn lifetimes(told: &[LifetimeTold]) -> Vec<String> {
         })
         .collect();
     lines.extend(told.first().map(|one| {
-        let (behind, failed) = (said(&one.stale_while_revalidate), said(&one.stale_if_error));
-        format!("then {behind} while it is fetched anew, {failed} if the origin fails; {}", ceiling(one.ceiling))
+        let (behind, failed, ceiling) = (&one.stale_while_revalidate, &one.stale_if_error, ceiling(one.ceiling));
+        match (behind.seconds, failed.seconds) {
+            (None, None) => format!("then stale as long as the origin says; {ceiling}"),
+            _ => {
+                let (behind, failed) = (said(behind), said(failed));
+                format!("then stale: {behind} while it is fetched anew, {failed} if the origin fails; {ceiling}")
+            }
+        }
     }));
     lines
 }
 
 fn ceiling(told: Option<u64>) -> String {
-    told.map_or("no ceiling".to_owned(), |time| format!("nothing older than {}", seconds(time)))
+    told.map_or("no ceiling".to_owned(), |seconds| format!("nothing older than {}", time(seconds)))
 }
 
 fn stored(told: &StoredTold, paint: Paint) -> Vec<String> {
@@ -217,17 +218,17 @@ fn stored(told: &StoredTold, paint: Paint) -> Vec<String> {
 fn answer(told: &AnswerTold, paint: Paint) -> Vec<String> {
     let tint = if told.usable == "fresh" { GREEN } else { YELLOW };
     let left = match told.ttl {
-        left @ 0.. => format!("fresh for {} more", seconds(left.unsigned_abs())),
-        over => format!("stale since {}", seconds(over.unsigned_abs())),
+        left @ 0.. => format!("fresh for {} more", time(left.unsigned_abs())),
+        over => format!("stale since {}", time(over.unsigned_abs())),
     };
     let named = if told.named.is_empty() { String::new() } else { format!(", among them {}", told.named.join(", ")) };
     vec![
         format!("for this request: {}", paint.with(tint, &told.usable)),
-        format!("status {}, {} bytes, {} old, {left}", told.status, told.bytes, seconds(told.age)),
+        format!("status {}, {} bytes, {} old, {left}", told.status, told.bytes, time(told.age)),
         format!(
             "stale windows {} and {}; {}",
-            seconds(told.stale_while_revalidate),
-            seconds(told.stale_if_error),
+            time(told.stale_while_revalidate),
+            time(told.stale_if_error),
             ceiling(told.ceiling)
         ),
         format!("fetched at epoch {}, confirmed at {}", told.fetched_at, told.confirmed_at),

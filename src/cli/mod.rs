@@ -1,6 +1,8 @@
 //! The command line: what a person types, and what they see.
 
+mod audit;
 mod check;
+mod diff;
 mod explain;
 mod healthcheck;
 pub(crate) mod http;
@@ -49,6 +51,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Tell what a request would get, and why
     Explain(explain::ExplainArgs),
+    /// Tell on one page who shares what, for how long, and who may purge
+    Audit(audit::AuditArgs),
+    /// Tell what changes between two configurations; exits with 2 if somebody may see more by it
+    Diff(diff::DiffArgs),
     /// Purge by tag, URL or path prefix, or everything
     Purge(purge::PurgeArgs),
     /// A sample clinic with Stent in front, and a walk through MISS, HIT and purge
@@ -88,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Audit(args) => audit::audit(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Purge(args) => purge::purge(&args),
         Command::Demo(args) => crate::demo::demo(&args),
         Command::Init(args) => init::init(&args),
