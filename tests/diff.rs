@@ -1,7 +1,11 @@
 //! Changes of a configuration, and whether they let more people see an answer, or see it for longer.
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use proptest::prelude::*;
 use stent::config::{Settings, parse};
+use stent::policy::{Caching, Share};
 use stent::review::diff::{Diff, diff};
+use stent::route::{Router, Target};
 
 const BASE: &str = "\
 server: {listen: 127.0.0.1:8080, trusted_proxies: [10.1.0.0/16]}
@@ -202,4 +206,75 @@ fn no_secret_of_a_token_is_told() {
     let told_all = diff(&settings(BASE), &settings(&new));
     let json = serde_json::to_string(&told_all).expect("plain data");
     assert!(!json.contains("0123456789") && json.contains("another secret"), "{json}");
+}
+
+const PATHS: [&str; 10] =
+    ["/**", "/a", "/a/**", "/a/<x>", "/a/<int:x>", "/a/7", "/<x>/b", "/<slug:x>/**", "/a/<x>/b", "/b"];
+const CONDITIONS: [&str; 6] = [
+    "",
+    ", methods: [GET]",
+    ", methods: [POST]",
+    ", headers: {x-app: m}",
+    ", headers: {x-app: n}",
+    ", host: a.example",
+];
+const POLICIES: [&str; 5] = ["", ", policy: page", ", policy: shop", ", policy: record", ", policy: origin"];
+
+/// Routes from which none can be told apart by name: `(path, condition, policy)`.
+fn some_routes() -> impl Strategy<Value = Vec<(usize, usize, usize)>> {
+    proptest::collection::vec((0..PATHS.len(), 0..CONDITIONS.len(), 0..POLICIES.len()), 1..6)
+}
+
+/// `None`: one of the routes can never match, which is refused.
+fn configured(routes: &[(usize, usize, usize)]) -> Option<Settings> {
+    let head = &BASE[..BASE.find("routes:").expect("there are routes")];
+    let lines = routes.iter().enumerate().map(|(at, (path, condition, policy))| {
+        let (path, condition, policy) = (PATHS[*path], CONDITIONS[*condition], POLICIES[*policy]);
+        format!("  - {{name: r{at}, path: {path}, upstream: app{condition}{policy}}}\n")
+    });
+    let text = format!("{head}routes:\n{}", lines.collect::<String>());
+    parse("proxy.yaml", &text, &|_| None).ok().map(|loaded| loaded.settings)
+}
+
+/// Who shares what a request gets; `None`: no route takes it.
+fn shared(router: &Router, method: &Method, host: &str, path: &str, headers: &HeaderMap) -> Option<Caching> {
+    router.find(Target { host, path, method, headers }).map(|(_, route)| route.caching.clone())
+}
+
+/// A short model of its own: whether a request may be seen by more people than before.
+fn may_be_seen_by_more(old: Option<Caching>, new: Option<Caching>) -> bool {
+    match (old, new) {
+        (old, new) if old == new => false,
+        (_, None) | (Some(_), Some(Caching::Pass)) => false,
+        (Some(Caching::Named(old)), Some(Caching::Named(new))) if old.share == Share::Public => {
+            // Narrower, and shorter as the policies of the base are.
+            new.share == Share::Public
+        }
+        _ => true,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_routes_do_to_each_other_no_widening_is_missed(before in some_routes(), after in some_routes()) {
+        let (Some(old), Some(new)) = (configured(&before), configured(&after)) else { return Ok(()) };
+        let told_all = diff(&old, &new);
+        let (old, new) = (Router::new(old.routes), Router::new(new.routes));
+        let with = |value| -> HeaderMap {
+            [(HeaderName::from_static("x-app"), HeaderValue::from_static(value))].into_iter().collect()
+        };
+        for path in ["/", "/a", "/a/7", "/a/x", "/a/7/b", "/b", "/x/b", "/a/b", "/~/b", "/7/x/y"] {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+                for (host, headers) in [("b.example", HeaderMap::new()), ("a.example", with("m")), ("b.example", with("n"))] {
+                    let old = shared(&old, &method, host, path, &headers);
+                    let new = shared(&new, &method, host, path, &headers);
+                    prop_assert!(old == new || !told_all.changes.is_empty(), "{method} {host}{path}: nothing was seen");
+                    let more = may_be_seen_by_more(old, new);
+                    prop_assert!(told_all.widens || !more, "{method} {host}{path}\n{}", told(&told_all));
+                }
+            }
+        }
+    }
 }
