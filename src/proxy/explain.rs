@@ -71,7 +71,7 @@ impl Proxy {
         let exchange = Exchange { client: &client, arrival, method, uri, path: &path, headers, route, arrived };
         let told = match self.plan(&exchange, body) {
             Err(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
-            Ok(Plan::Pass(reason)) => self.passed(request, &exchange, reason),
+            Ok(Plan::Pass(reason)) => self.passed(request, &exchange, body, reason),
             Ok(Plan::Lookup(lookup)) => self.looked_up(request, &exchange, &lookup, store),
         };
         let mut dropped = dropped_at_the_edge(&written, &exchange);
@@ -79,10 +79,10 @@ impl Proxy {
         Ok(Explanation { dropped, ..told })
     }
 
-    fn passed(&self, request: String, exchange: &Exchange<'_>, reason: PassReason) -> Explanation {
+    fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
         let mut headers = exchange.headers.clone();
-        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
-        let target = exchange.uri.path_and_query().map_or("/", |target| target.as_str());
+        exchange.tell_next_hop(&mut headers, body);
+        let target = exchange.pass_target().map_or("/".to_owned(), |target| target.to_string());
         let sent = sent(&headers, |name| match exchange.headers.get(name) == headers.get(name) {
             true => "as it came",
             false => OURS,
@@ -130,7 +130,9 @@ impl Proxy {
         let stored = (store == Store::Asked).then(|| self.stored(exchange, lookup, spot.vary(), slot));
         let (decision, when) = match judged {
             Ok(judged) => judged,
-            Err(reason) => return Explanation { stored, ..self.passed(request, exchange, reason) },
+            Err(reason) => {
+                return Explanation { stored, ..self.passed(request, exchange, BodyPresence::Absent, reason) };
+            }
         };
         let target = target(&exchange.path.text, Some(&lookup.query));
         let named = match &taken.caching {

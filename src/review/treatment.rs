@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::policy::sharing::{Sharing, is_within};
 use crate::policy::{Caching, Credentials, NamedPolicy};
 use crate::query::QueryRule;
-use crate::route::{AmbiguousPath, Route};
+use crate::route::{AmbiguousPath, Route, Upgrades};
 use crate::tag::PurgeTemplate;
 
 /// A route among the settings that it belongs to.
@@ -44,6 +44,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         purges: _,
         query: _,
         read_only: _,
+        upgrades: _,
         body_limit: _,
         ambiguous_path: _,
         fingerprint: _,
@@ -59,6 +60,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         ("tags", list(old.route.tags.iter()), list(new.route.tags.iter())),
         ("purges", purges(old.route), purges(new.route)),
         ("read_only", old.route.read_only.to_string(), new.route.read_only.to_string()),
+        ("websocket", websocket(old.route), websocket(new.route)),
         ("body", limit(old.route), limit(new.route)),
         ("ambiguous_path", ambiguous(old.route), ambiguous(new.route)),
     ];
@@ -223,6 +225,13 @@ fn purges(route: &Route) -> String {
 
 fn limit(route: &Route) -> String {
     route.body_limit.map_or("the server's".to_owned(), |bytes| format!("{bytes} bytes"))
+}
+
+fn websocket(route: &Route) -> String {
+    match route.upgrades {
+        Upgrades::Never => "false".to_owned(),
+        Upgrades::WebSocket => "true".to_owned(),
+    }
 }
 
 fn ambiguous(route: &Route) -> String {

@@ -81,6 +81,8 @@ const TABLE: &[Row] = &[
     ("GET", "/news/closed", &[]),
     ("GET", "/app", &[("x-client", "mobile")]),
     ("GET", "/app", &[("connection", "upgrade"), ("upgrade", "websocket")]),
+    ("GET", "/app", &[("te", "trailers")]),
+    ("GET", "/./app", &[]),
     ("POST", "/app", &[]),
     ("GET", "/elsewhere", &[]),
 ];
