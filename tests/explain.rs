@@ -72,6 +72,7 @@ fn a_request_that_is_passed_one_that_writes_and_one_for_a_file() {
         &["explain", "PUT", "/api/encounters/3", "-H", "Authorization: hunter2"],
         &["explain", "GET", "https://clinic.example/static/app.3f2a91bc.css", "-H", "Accept-Encoding: br"],
         &["explain", "GET", "/static/..%2fapi"],
+        &["explain", "HEAD", "/static/app.css"],
         &["explain", "GET", "/api/encounters/3", "-H", "Authorization: hunter2"],
     ];
     let pages: Vec<String> =

@@ -3,17 +3,19 @@
 //! Asking changes nothing that a request could notice, and sends nothing to an origin.
 
 mod dropped;
+mod keyed;
 mod lifetimes;
 mod question;
 mod stored;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub use self::question::Question;
 
 use self::dropped::dropped_at_the_edge;
+use self::keyed::key_parts;
 use self::lifetimes::lifetimes;
 use super::lookup::{Found as Judged, Grounded};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, is_safe, target};
@@ -21,14 +23,12 @@ use crate::edge::connection::Client;
 use crate::edge::error::Problem;
 use crate::edge::incoming::Arrival;
 use crate::entry::Slot;
-use crate::explanation::{AskedOf, Decision, Explanation, KeyPart, PartitionTold, RouteTold, Sent, Way, meaning};
+use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way, meaning};
 use crate::fetch::tags::Place;
 use crate::identity::{CookieRole, cookies};
-use crate::key::{self, KeyBuf};
 use crate::outcome::Outcome;
 use crate::path::RequestPath;
-use crate::policy::plan::{BodyPresence, Credentialed, Lookup, PassReason, Plan};
-use crate::policy::sharing::Sharing;
+use crate::policy::plan::{BodyPresence, Lookup, PassReason, Plan};
 use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
@@ -80,13 +80,6 @@ impl Proxy {
     }
 
     fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
-        let mut headers = exchange.headers.clone();
-        exchange.tell_next_hop(&mut headers, body);
-        let target = exchange.pass_target().map_or("/".to_owned(), |target| target.to_string());
-        let sent = sent(&headers, |name| match exchange.headers.get(name) == headers.get(name) {
-            true => "as it came",
-            false => OURS,
-        });
         let place = place(exchange, exchange.uri.query().unwrap_or(""));
         let purges = match is_safe(&exchange.method) || exchange.route.read_only {
             true => Vec::new(),
@@ -98,14 +91,26 @@ impl Proxy {
         Explanation {
             route: Some(route(exchange.route)),
             decision: self.pass_decision(exchange, reason),
-            origin: Some(AskedOf {
-                upstream: self.upstreams[exchange.route.upstream].settings.name.clone(),
-                request: format!("{} {target}", exchange.method),
-                when: "always: it is passed".to_owned(),
-                headers: sent,
-            }),
+            origin: Some(self.pass_asks(exchange, body, "always: it is passed".to_owned())),
             purges,
             ..nothing(request)
+        }
+    }
+
+    /// What a pass asks of the origin.
+    fn pass_asks(&self, exchange: &Exchange<'_>, body: BodyPresence, when: String) -> AskedOf {
+        let mut headers = exchange.headers.clone();
+        exchange.tell_next_hop(&mut headers, body);
+        let target = exchange.pass_target().map_or("/".to_owned(), |target| target.to_string());
+        let why = |name: &HeaderName| match exchange.headers.get(name) == headers.get(name) {
+            true => "as it came",
+            false => OURS,
+        };
+        AskedOf {
+            upstream: self.upstreams[exchange.route.upstream].settings.name.clone(),
+            request: format!("{} {target}", exchange.method),
+            when,
+            headers: sent(&headers, why),
         }
     }
 
@@ -124,7 +129,7 @@ impl Proxy {
         let (spot, slot) = self.find(exchange, lookup);
         let fetched = self.fetch_headers(exchange, lookup, spot.vary());
         let judged = match store {
-            Store::Absent => Ok((lookup_decision(None), "if nothing is stored that may be used".to_owned())),
+            Store::Absent => Ok((lookup_decision(None), UNLESS_STORED.to_owned())),
             Store::Asked => self.judged(exchange, lookup, &spot, slot.clone()),
         };
         let stored = (store == Store::Asked).then(|| self.stored(exchange, lookup, spot.vary(), slot));
@@ -134,21 +139,31 @@ impl Proxy {
                 return Explanation { stored, ..self.passed(request, exchange, BodyPresence::Absent, reason) };
             }
         };
-        let target = target(&exchange.path.text, Some(&lookup.query));
         let named = match &taken.caching {
             Caching::Named(policy) => Some(policy),
             Caching::Pass | Caching::Http(_) => None,
+        };
+        let fetch = |when: String| AskedOf {
+            upstream: self.upstreams[taken.upstream].settings.name.clone(),
+            request: format!(
+                "GET {}",
+                target(&exchange.path.text, Some(&lookup.query)).map_or("/".to_owned(), |target| target.to_string())
+            ),
+            when,
+            headers: sent(&fetched, |name| self.why_sent(name, exchange, named, spot.vary())),
         };
         Explanation {
             route: Some(route(taken)),
             partition: Some(self.partition(taken, &fetched, lookup.credentialed)),
             key: key_parts(exchange, lookup, named, spot.vary()),
             dropped: self.not_sent(exchange, lookup, &fetched),
-            origin: Some(AskedOf {
-                upstream: self.upstreams[taken.upstream].settings.name.clone(),
-                request: format!("GET {}", target.as_ref().map_or("/".to_owned(), Uri::to_string)),
-                when,
-                headers: sent(&fetched, |name| self.why_sent(name, exchange, named, spot.vary())),
+            origin: Some(match (store, exchange.may_fly(lookup)) {
+                (Store::Absent, Err(Grounded::Pass(reason))) => {
+                    let when = format!("{UNLESS_STORED}: it is passed then ({})", reason.as_str());
+                    self.pass_asks(exchange, BodyPresence::Absent, when)
+                }
+                (Store::Absent, Err(Grounded::OnlyIfCached)) => fetch(NEVER.to_owned()),
+                (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(when),
             }),
             lifetimes: lifetimes(&taken.caching, &exchange.path.text, lookup.credentialed),
             tags: tags(exchange, &lookup.query),
@@ -177,7 +192,7 @@ impl Proxy {
             Judged::Ask(base, forward) => match exchange.may_fly(lookup) {
                 Err(Grounded::OnlyIfCached) => {
                     let status = spelled(&Outcome::OnlyIfCached);
-                    (lookup_decision(Some(status)), "never: it wants a stored answer only".to_owned())
+                    (lookup_decision(Some(status)), NEVER.to_owned())
                 }
                 Err(Grounded::Pass(reason)) => return Err(reason),
                 Ok(()) => {
@@ -210,39 +225,6 @@ impl Proxy {
         }
     }
 
-    fn partition(&self, route: &Route, fetched: &HeaderMap, credentialed: Credentialed) -> PartitionTold {
-        let (among, proof) = match (&route.caching, credentialed) {
-            (Caching::Named(policy), _) => {
-                let Sharing { among, proof, .. } = Sharing::of(&policy.share, &self.identity);
-                (among, proof)
-            }
-            (Caching::Pass | Caching::Http(_), Credentialed::No) => {
-                ("everybody".to_owned(), "no proof is asked for; this request shows no credentials".to_owned())
-            }
-            (Caching::Pass | Caching::Http(_), Credentialed::Yes) => (
-                "everybody".to_owned(),
-                "by the origin's own word: only what it opened to all (RFC 9111 §3.5)".to_owned(),
-            ),
-        };
-        let shown = match &route.caching {
-            // What is keyed is what is sent.
-            Caching::Named(_) => self.parts_shown(fetched),
-            Caching::Pass | Caching::Http(_) => Vec::new(),
-        };
-        PartitionTold { among, proof, shown }
-    }
-
-    /// The parts of the principal in some headers, by name.
-    fn parts_shown(&self, headers: &HeaderMap) -> Vec<String> {
-        let authorization = self.identity.authorization && headers.contains_key(header::AUTHORIZATION);
-        let cookies = headers.get_all(header::COOKIE).iter().flat_map(cookies);
-        let own = cookies.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Principal);
-        let cookies = own.map(|cookie| format!("cookie.{}", cookie_name(cookie.name)));
-        let named = self.identity.headers.iter().filter(|name| headers.contains_key(*name));
-        let named = named.map(|name| format!("header.{name}"));
-        unique(authorization.then(|| "authorization".to_owned()).into_iter().chain(cookies).chain(named))
-    }
-
     fn why_sent(
         &self,
         name: &HeaderName,
@@ -267,6 +249,8 @@ impl Proxy {
     }
 }
 
+const UNLESS_STORED: &str = "if nothing is stored that may be used";
+const NEVER: &str = "never: it wants a stored answer only";
 const OURS: &str = "Stent's own";
 
 fn nothing(request: String) -> Explanation {
@@ -342,39 +326,6 @@ fn tags(exchange: &Exchange<'_>, query: &str) -> Vec<String> {
 
 fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<Sent> {
     headers.keys().map(|name| Sent { name: name.to_string(), why: why(name).to_owned() }).collect()
-}
-
-fn key_parts(
-    exchange: &Exchange<'_>,
-    lookup: &Lookup,
-    named: Option<&NamedPolicy>,
-    vary: &[HeaderName],
-) -> Vec<KeyPart> {
-    let part = |name: &str, value: &str| KeyPart { name: name.to_owned(), value: Some(value.to_owned()) };
-    let asked = exchange.asked(BodyPresence::Absent);
-    let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
-    parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
-    parts.push(part("path", asked.path));
-    parts.push(part("query", &lookup.query));
-    if let Some(policy) = named {
-        let mut accept = KeyBuf::new();
-        key::write_accept(&mut accept, asked.headers);
-        parts.push(part("accept", &String::from_utf8_lossy(&accept)));
-        parts.extend(policy.vary.iter().map(|name| keyed_header(name, asked.headers)));
-    }
-    parts.extend(vary.iter().map(|name| keyed_header(name, asked.headers)));
-    parts
-}
-
-/// Values by which answers are negotiated may be told; any other may be somebody's credential.
-fn keyed_header(name: &HeaderName, headers: &HeaderMap) -> KeyPart {
-    let told = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::ACCEPT_ENCODING].contains(name);
-    let value = match headers.get(name) {
-        None => Some("(absent)".to_owned()),
-        Some(value) if told => value.to_str().ok().map(str::to_owned),
-        Some(_) => None,
-    };
-    KeyPart { name: name.to_string(), value }
 }
 
 fn query_names(query: &str) -> Vec<String> {
