@@ -258,3 +258,26 @@ async fn a_question_that_cannot_be_one_is_refused_without_repeating_it() {
     assert_eq!(admin.get("/api/v1/explain").send().await.status, 400);
     assert_eq!(admin.ask("PUT", "/api/v1/explain").send().await.status, 405);
 }
+
+#[tokio::test]
+async fn the_command_line_asks_a_running_process() {
+    let stage = stage().await;
+    stage.send(("GET", "/patients/7", &[SESSION])).await;
+    let admin = stage.stent.admin.to_string();
+    let cookie = format!("{}: {}", SESSION.0, SESSION.1);
+    let url = "http://clinic.example/patients/7";
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stent"));
+    command.env("NO_COLOR", "1").args(["explain", "GET", url, "-H", &cookie, "--admin", &admin]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it runs");
+    let page = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && !page.contains(SECRET), "{page}");
+    for said in [
+        "Cache-Status: stent; hit; ttl=300",
+        "not now: the stored answer is served",
+        "for this request: fresh",
+        "status 200, 4 bytes, 0s old, fresh for 5m more",
+        "among them patient:7",
+    ] {
+        assert!(page.contains(said), "{said}\n{page}");
+    }
+}
