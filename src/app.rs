@@ -151,6 +151,12 @@ fn wait(threads: &[JoinHandle<()>], until: Instant) -> bool {
     true
 }
 
+/// The line as [`App::start`] would make it, listening nowhere: to be asked what it would do.
+pub fn unserved(settings: Settings) -> io::Result<Arc<Proxy>> {
+    let configuration = Configuration::new(settings, None, 1, Clock::System, Arc::default())?;
+    Ok(configuration.current.load_full())
+}
+
 /// Starts a thread with a single-threaded runtime that runs `work` to its end.
 fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

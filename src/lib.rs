@@ -25,10 +25,10 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`] |
+//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`telemetry`], [`clock`], [`upload`], [`body`] |
-//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`] |
+//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
 //!
@@ -44,7 +44,7 @@
 //! 6. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
 //! 7. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`http1::head`], [`edge::incoming`]).
 //!    Nothing from the network or the configuration can panic the process.
-//! 8. **Every decision can be explained** from the outside, by its reason ([`outcome`]).
+//! 8. **Every decision can be explained** from the outside, by its reason ([`outcome`], [`proxy::explain`]).
 //!
 //! # Reading order
 //!
@@ -63,6 +63,7 @@ pub mod config;
 pub mod demo;
 pub mod edge;
 pub mod entry;
+pub mod explanation;
 pub mod failure;
 pub mod fetch;
 pub mod http1;
@@ -74,6 +75,7 @@ pub mod policy;
 pub mod proxy;
 pub mod query;
 pub mod reload;
+pub mod review;
 pub mod route;
 pub mod store;
 pub mod tag;

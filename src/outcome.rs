@@ -157,7 +157,8 @@ pub const LABELS: [&str; 9] =
     ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed", "purged"];
 
 impl Forward {
-    fn token(self) -> &'static str {
+    /// The value of `fwd`.
+    pub fn token(self) -> &'static str {
         match self {
             Forward::Miss => "uri-miss",
             Forward::VaryMiss => "vary-miss",
@@ -167,7 +168,8 @@ impl Forward {
         }
     }
 
-    fn detail(self) -> Option<&'static str> {
+    /// The value of `detail`, where there is one.
+    pub fn detail(self) -> Option<&'static str> {
         match self {
             Forward::Miss | Forward::VaryMiss => None,
             Forward::Stale(why) => Some(why.as_str()),

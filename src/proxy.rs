@@ -14,6 +14,7 @@
 //! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
 
 pub mod current;
+pub mod explain;
 mod forward;
 mod lookup;
 pub(crate) mod purging;
@@ -38,7 +39,7 @@ use crate::failure::Failure;
 use crate::fetch::fill::Cache;
 use crate::identity::Identity;
 use crate::outcome::Outcome;
-use crate::path::RequestPath;
+use crate::path::{Ambiguity, RequestPath};
 use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
 use crate::route::{AmbiguousPath, Route, Router, Target};
 use crate::store::purge::Stamp;
@@ -135,30 +136,35 @@ impl Proxy {
 
     /// The first question, and where its answer leads.
     async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Answer {
-        if let Some(ambiguity) = exchange.path.ambiguity {
-            return match exchange.route.ambiguous_path {
-                AmbiguousPath::Refuse => exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
-                AmbiguousPath::Pass => self.forward(exchange, incoming, PassReason::AmbiguousPath).await,
-            };
-        }
-        if self.mode == CacheMode::Bypass {
-            return self.forward(exchange, incoming, PassReason::Bypass).await;
-        }
-        if self.bypassed[exchange.index].load(Ordering::Relaxed) {
-            return self.forward(exchange, incoming, PassReason::OperatorBypass).await;
-        }
-        if exchange.arrival.upgrade != Upgrade::No {
-            return self.forward(exchange, incoming, PassReason::Upgrade).await;
-        }
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        let reason = match plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret) {
-            Plan::Pass(reason) => reason,
-            Plan::Lookup(lookup) => match self.look_up(exchange, &lookup).await {
+        let reason = match self.plan(exchange, body) {
+            Err(ambiguity) => return exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
+            Ok(Plan::Pass(reason)) => reason,
+            Ok(Plan::Lookup(lookup)) => match self.look_up(exchange, &lookup).await {
                 Ok(answer) => return answer,
                 Err(reason) => reason,
             },
         };
         self.forward(exchange, incoming, reason).await
+    }
+
+    /// The first question, with what goes before it: the path, the mode and another protocol. `Err`: it is refused.
+    fn plan(&self, exchange: &Exchange<'_>, body: BodyPresence) -> Result<Plan, Ambiguity> {
+        match (exchange.path.ambiguity, exchange.route.ambiguous_path) {
+            (None, _) => {}
+            (Some(ambiguity), AmbiguousPath::Refuse) => return Err(ambiguity),
+            (Some(_), AmbiguousPath::Pass) => return Ok(Plan::Pass(PassReason::AmbiguousPath)),
+        }
+        if self.mode == CacheMode::Bypass {
+            return Ok(Plan::Pass(PassReason::Bypass));
+        }
+        if self.bypassed[exchange.index].load(Ordering::Relaxed) {
+            return Ok(Plan::Pass(PassReason::OperatorBypass));
+        }
+        if exchange.arrival.upgrade != Upgrade::No {
+            return Ok(Plan::Pass(PassReason::Upgrade));
+        }
+        Ok(plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret))
     }
 
     /// Refuses before there is a route.

@@ -111,6 +111,16 @@ impl QueryRules {
         Ok(())
     }
 
+    /// What happens to a parameter of this name, listed or not.
+    pub fn rule_of(&self, name: &str) -> QueryRule {
+        match (self.rule(name), self.other) {
+            (Some((_, rule)), _) => rule.clone(),
+            (None, OtherQuery::Any) => QueryRule::Any,
+            (None, OtherQuery::Drop) => QueryRule::Drop,
+            (None, OtherQuery::Pass) => QueryRule::Pass,
+        }
+    }
+
     fn rule(&self, name: &str) -> Option<(&str, &QueryRule)> {
         self.rules.iter().find(|(pattern, _)| crate::identity::glob(pattern, name)).map(|(p, r)| (p.as_str(), r))
     }

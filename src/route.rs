@@ -4,6 +4,8 @@
 //! segments are hashed, and hosts are looked up by name. Methods and headers are asked last, on the few candidates left.
 //! Pure: no I/O, no clock.
 
+pub mod shape;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,7 +22,9 @@ use crate::tag::{PurgeTemplate, TagTemplate};
 pub struct Route {
     /// The name that logs, metrics and purges use.
     pub name: String,
-    /// The line of the configuration file on which the route begins; 1-based.
+    /// The configuration file that it is written in.
+    pub file: Arc<str>,
+    /// The line of that file on which the route begins; 1-based.
     pub line: u32,
     /// Which hosts it takes; `None` takes all.
     pub host: Option<HostTemplate>,
@@ -92,6 +96,17 @@ pub enum HostTemplate {
         /// What follows it, without the dot.
         suffix: String,
     },
+}
+
+impl std::fmt::Display for HostTemplate {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HostTemplate::Exact(host) => f.write_str(host),
+            HostTemplate::Wildcard { part: Some(part), suffix } => write!(f, "<{part}>.{suffix}"),
+            HostTemplate::Wildcard { part: None, suffix } => write!(f, "*.{suffix}"),
+        }
+    }
 }
 
 /// One segment of a path template.
@@ -372,6 +387,7 @@ pub(crate) mod tests {
         let segments = RequestPath::segments(rest.unwrap_or(path)).map(segment).collect();
         Route {
             name: name.to_owned(),
+            file: Arc::from("proxy.yaml"),
             line: 1,
             host: None,
             path: PathTemplate { text: path.to_owned(), segments, rest: rest.is_some() },

@@ -85,6 +85,11 @@ impl TagSet {
         &self.hashes
     }
 
+    /// Whether all of `other` is in it.
+    pub fn contains(&self, other: &TagSet) -> bool {
+        other.hashes.iter().all(|hash| self.hashes.contains(hash))
+    }
+
     /// Bytes on the heap.
     pub fn spilled_bytes(&self) -> usize {
         if self.hashes.spilled() { self.hashes.capacity() * size_of::<TagHash>() } else { 0 }
@@ -271,6 +276,19 @@ impl TagTemplate {
     /// Whether a value comes from the request's body.
     pub fn needs_sent(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, TagPiece::Value(TagSource::Sent(_))))
+    }
+}
+
+impl std::fmt::Display for TagTemplate {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.pieces.iter().try_for_each(|piece| match piece {
+            TagPiece::Text(text) => f.write_str(text),
+            TagPiece::Value(TagSource::Part(name)) => write!(f, "<{name}>"),
+            TagPiece::Value(TagSource::Query(name)) => write!(f, "<query.{name}>"),
+            TagPiece::Value(TagSource::Sent(path)) => write!(f, "<sent.{}>", path.join(".")),
+            TagPiece::Value(TagSource::Answer(path)) => write!(f, "<answer.{}>", path.join(".")),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bypass;
 mod compatible;
+mod explain;
 mod purge;
 mod reload;
 pub mod settings;
@@ -22,7 +23,6 @@ use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Refusal;
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
-use crate::policy::Caching;
 use crate::proxy::Proxy;
 use crate::reload::Configuration;
 use crate::telemetry::Registry;
@@ -102,6 +102,16 @@ impl Admin {
                 self.allow(head, Scope::Read)?;
                 Ok(json_answer(&self.upstreams()))
             }
+            "/api/v1/explain" if is_get => {
+                self.allow(head, Scope::Read)?;
+                Ok(json_answer(&explain::by_query(&self.proxy(), head.uri.query().unwrap_or(""))?))
+            }
+            // With headers, which may be credentials: a body is in nobody's log.
+            "/api/v1/explain" if head.method == Method::POST => {
+                self.allow(head, Scope::Read)?;
+                let body = Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes();
+                Ok(json_answer(&explain::by_body(&self.proxy(), &body)?))
+            }
             "/api/v1/purge" if head.method == Method::POST => {
                 let who = self.allow(head, Scope::Purge)?;
                 let call = Purge::read(&read(body).await?)?;
@@ -117,7 +127,7 @@ impl Admin {
                 Ok(json_answer(&bypass::call(&self.configuration.current, &call, &who)?))
             }
             "/livez" | "/readyz" | "/metrics" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-            | "/api/v1/purge" | "/api/v1/reload" | "/api/v1/bypass" => Err(METHOD),
+            | "/api/v1/explain" | "/api/v1/purge" | "/api/v1/reload" | "/api/v1/bypass" => Err(METHOD),
             _ => Err(UNKNOWN),
         }
     }
@@ -207,11 +217,6 @@ impl Admin {
     fn routes(&self) -> Value {
         let proxy = self.proxy();
         let routes = proxy.router.routes().iter().map(|route| {
-            let share = match &route.caching {
-                Caching::Named(policy) => policy.share.as_str(),
-                Caching::Http(_) => "as the origin says",
-                Caching::Pass => "nothing is stored",
-            };
             json!({
                 "name": route.name,
                 "line": route.line,
@@ -219,7 +224,7 @@ impl Admin {
                 "methods": route.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
                 "upstream": proxy.upstreams[route.upstream].settings.name,
                 "policy": route.policy_name,
-                "share": share,
+                "share": route.caching.share_text(),
             })
         });
         Value::Array(routes.collect())
@@ -283,12 +288,15 @@ const fn problem(status: StatusCode, code: &'static str, detail: &'static str) -
 }
 
 const STOPPING: Problem = problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The process is stopping.");
-const METHOD: Problem =
-    problem(StatusCode::METHOD_NOT_ALLOWED, "method", "Use GET to look and POST to change something.");
+const METHOD: Problem = problem(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "method",
+    "Use GET to look and POST to change something, or to explain a request with headers.",
+);
 const UNKNOWN: Problem = problem(
     StatusCode::NOT_FOUND,
     "unknown-call",
-    "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams, and POST /api/v1/purge, /api/v1/reload and /api/v1/bypass.",
+    "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams, /api/v1/explain, and POST /api/v1/purge, /api/v1/reload and /api/v1/bypass.",
 );
 const TOO_LONG: Problem = Problem {
     connection: Connection::Close,

@@ -25,7 +25,7 @@ pub struct AdminToken {
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// `GET` of status, routes, upstreams and metrics.
+    /// `GET` of status, routes, upstreams and metrics, and explanations.
     Read,
     /// `POST /api/v1/purge`, and the calls of other caches that do the same.
     Purge,
@@ -33,6 +33,18 @@ pub enum Scope {
     Reload,
     /// `POST` and `DELETE /api/v1/bypass`.
     Bypass,
+}
+
+impl Scope {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Purge => "purge",
+            Scope::Reload => "reload",
+            Scope::Bypass => "bypass",
+        }
+    }
 }
 
 impl std::fmt::Debug for AdminToken {

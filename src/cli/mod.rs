@@ -1,10 +1,14 @@
 //! The command line: what a person types, and what they see.
 
+mod audit;
 mod bypass;
 mod check;
+mod diff;
+mod explain;
 mod healthcheck;
 pub(crate) mod http;
 mod init;
+mod page;
 mod purge;
 mod reload;
 mod run;
@@ -29,6 +33,7 @@ use crate::config::Loaded;
         stent init --django http://127.0.0.1:8000   write a safe proxy.yaml for a Django backend\n  \
         stent check                                 read proxy.yaml and run the tests in it\n  \
         stent run                                   serve by it\n  \
+        stent explain GET /api/patients/7           what a request would get, and why\n  \
         stent purge patient:7                       let go of what is tagged patient:7"
 )]
 struct Cli {
@@ -47,6 +52,12 @@ enum Command {
     /// Read a proxy.yaml, name everything wrong with it, and run the tests in it; exits with 0 or 1
     #[command(after_help = "No network is touched. The tests are the file's own `tests:`.")]
     Check(check::CheckArgs),
+    /// Tell what a request would get, and why
+    Explain(explain::ExplainArgs),
+    /// Tell on one page who shares what, for how long, and who may purge
+    Audit(audit::AuditArgs),
+    /// Tell what changes between two configurations; exits with 2 if somebody may see more by it
+    Diff(diff::DiffArgs),
     /// Purge by tag, URL or path prefix, or everything
     Purge(purge::PurgeArgs),
     /// Let a running process read its file again; exits with 0 when it did
@@ -108,9 +119,21 @@ impl AdminArgs {
 
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(said) => {
+            // Nobody is left to tell that the output is closed.
+            let _ = said.print();
+            // 2 means something to those who ask for differences.
+            return if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Audit(args) => audit::audit(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Purge(args) => purge::purge(&args),
         Command::Reload(args) => reload::reload(&args),
         Command::Bypass(args) => bypass::bypass(&args),

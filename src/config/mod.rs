@@ -12,6 +12,7 @@
 //! written down.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::admin::settings::AdminSettings;
 use crate::edge::settings::ServerSettings;
@@ -37,6 +38,7 @@ mod vars;
 
 pub use problem::{Problem, Report};
 pub use selftest::SelfTest;
+pub(crate) use units::show_duration;
 
 use problem::{Kind, Severity};
 use source::{Place, Source};
@@ -137,9 +139,11 @@ pub fn parse(file_name: &str, text: &str, vars: &dyn Fn(&str) -> Option<String>)
     problems.extend(found);
     vars::hide(text, vars, &mut problems);
     match crossed {
-        Some((settings, tests)) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+        Some((mut settings, tests)) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             let mut warnings = problems;
             warnings.sort_by_key(|problem| (problem.line, problem.column));
+            let file: Arc<str> = file_name.into();
+            settings.routes.iter_mut().for_each(|route| route.file = file.clone());
             Ok(Loaded { settings, warnings, tests, source })
         }
         _ => Err(Report::new(source, problems)),

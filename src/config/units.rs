@@ -77,7 +77,7 @@ pub(super) fn size(text: &str) -> Result<u64, (String, String)> {
 }
 
 /// As it would be written.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     let whole = units.into_iter().find(|(each, _)| millis > 0 && millis.is_multiple_of(*each));

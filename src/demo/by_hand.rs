@@ -1,7 +1,8 @@
 //! What to try by hand while the demo stays up.
 
-use super::table::{Paint, say};
+use super::table::say;
 use super::walk::Addresses;
+use crate::cli::terminal::Paint;
 
 /// Prints it, with the addresses as they are.
 pub(super) fn print(paint: Paint, addresses: &Addresses) {

@@ -19,11 +19,10 @@ use std::process::ExitCode;
 
 use crate::app::App;
 use crate::cli::stop::Stop;
-use crate::cli::terminal;
+use crate::cli::terminal::{self, Paint};
 use crate::clock::Clock;
 use address::{Found, find};
 use origin::Origin;
-use table::Paint;
 use walk::{Addresses, Ended};
 
 /// What Stent is started with.

@@ -6,44 +6,7 @@ use std::time::Duration;
 use super::script::{CHAPTERS, Step};
 use super::verdict::Verdict;
 use super::walk::{Addresses, Came};
-use crate::cli::terminal;
-
-/// Colours or none.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Paint {
-    Colours,
-    Plain,
-}
-
-/// Terminal attributes (ECMA-48 §8.3.117).
-const BOLD: &str = "1";
-const FAINT: &str = "2";
-const RED: &str = "1;31";
-const GREEN: &str = "1;32";
-const YELLOW: &str = "33";
-const BLUE: &str = "34";
-const MAGENTA: &str = "35";
-
-impl Paint {
-    pub(super) fn of_standard_output() -> Paint {
-        if terminal::stdout_has_colour() { Paint::Colours } else { Paint::Plain }
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.with(BOLD, text)
-    }
-
-    pub(super) fn faint(self, text: &str) -> String {
-        self.with(FAINT, text)
-    }
-
-    fn with(self, attributes: &str, text: &str) -> String {
-        match self {
-            Paint::Colours => format!("\x1b[{attributes}m{text}\x1b[0m"),
-            Paint::Plain => text.to_owned(),
-        }
-    }
-}
+use crate::cli::terminal::{BLUE, GREEN, MAGENTA, Paint, RED, YELLOW};
 
 /// Prints a line. Whoever closed the output (`| head`) has seen enough, which is no error.
 pub(super) fn say(line: &str) {
@@ -165,11 +128,5 @@ mod tests {
         check(1500, "1.5 ms");
         check(70_600, "71 ms");
         check(401_200, "401 ms");
-    }
-
-    #[test]
-    fn plain_means_no_escapes() {
-        assert_eq!(Paint::Plain.bold("a"), "a");
-        assert_eq!(Paint::Colours.bold("a"), "\x1b[1ma\x1b[0m");
     }
 }

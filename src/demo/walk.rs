@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use super::client::{Ask, Client, Reply};
 use super::origin::Origin;
 use super::script::{Act, CHAPTERS, SLOW, Step, Who};
-use super::table::{Paint, Table};
+use super::table::Table;
 use super::verdict::{Verdict, Waited};
+use crate::cli::terminal::Paint;
 
 /// What runs where.
 pub(super) struct Addresses {

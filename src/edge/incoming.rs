@@ -382,7 +382,7 @@ fn is_id(value: &HeaderValue) -> bool {
 }
 
 /// Fields that tell of the client and its way. WSGI folds `_` and `-` together, so we do too.
-fn is_forwarding(name: &str) -> bool {
+pub fn is_forwarding(name: &str) -> bool {
     let same = |want: &str| same_field(name, want);
     match name.len() {
         ..7 => false,

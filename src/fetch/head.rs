@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::{Head, Validators};
-use crate::policy::admit::{Downstream, Fingerprinted, Terms};
+use crate::policy::admit::{Downstream, Terms};
 use crate::policy::reuse;
 use crate::store::purge::Birth;
 use crate::tag::TagSet;
@@ -31,12 +31,9 @@ pub(super) fn build(
     match terms.downstream {
         Downstream::AsOrigin => {}
         Downstream::Private => deliver::make_private(&mut headers),
-        Downstream::Public { max_age, fingerprinted } => {
-            let immutable = if fingerprinted == Fingerprinted::Yes { ", immutable" } else { "" };
-            let text = format!("public, max-age={}{immutable}", max_age.as_secs());
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.insert(header::CACHE_CONTROL, value);
-            }
+        Downstream::Public { .. } => {
+            let value = terms.downstream.cache_control().and_then(|text| HeaderValue::from_str(&text).ok());
+            headers.extend(value.map(|value| (header::CACHE_CONTROL, value)));
             headers.remove(header::EXPIRES);
         }
     }

@@ -68,6 +68,20 @@ pub enum Downstream {
     },
 }
 
+impl Downstream {
+    /// The `Cache-Control` that is sent in place of the origin's, if one is.
+    pub fn cache_control(self) -> Option<String> {
+        match self {
+            Downstream::AsOrigin => None,
+            Downstream::Private => Some("private, no-cache".to_owned()),
+            Downstream::Public { max_age, fingerprinted } => {
+                let immutable = if fingerprinted == Fingerprinted::Yes { ", immutable" } else { "" };
+                Some(format!("public, max-age={}{immutable}", max_age.as_secs()))
+            }
+        }
+    }
+}
+
 /// Whether a file's name carries a hash of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fingerprinted {

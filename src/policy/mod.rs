@@ -15,6 +15,7 @@ pub mod directives;
 pub mod plan;
 pub mod rescue;
 pub mod reuse;
+pub mod sharing;
 pub mod validate;
 
 use std::time::Duration;
@@ -75,6 +76,15 @@ impl Caching {
     /// Answers are about a person: downstream caches must not keep them.
     pub fn is_sensitive(&self) -> bool {
         matches!(self, Caching::Named(policy) if policy.share.is_sensitive())
+    }
+
+    /// Who shares answers, in few words.
+    pub fn share_text(&self) -> &'static str {
+        match self {
+            Caching::Named(policy) => policy.share.as_str(),
+            Caching::Http(_) => "as the origin says",
+            Caching::Pass => "nothing is stored",
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 
 use super::{Answer, Exchange, Proxy, ToOrigin, is_safe, target};
@@ -11,7 +11,7 @@ use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Outcome;
-use crate::policy::plan::PassReason;
+use crate::policy::plan::{BodyPresence, PassReason};
 use crate::route::{Route, Upgrades};
 use crate::tag::TagSet;
 use crate::upload::{Aside, Expects, Upload, UploadRules};
@@ -59,33 +59,15 @@ impl Proxy {
         if incoming.size_hint().lower() > limit {
             return Err(Failure::before(FailureKind::BodyTooLarge));
         }
-        // A path in normal form that was sent so keeps its target; an ambiguous one goes as it came.
-        let query = exchange.uri.query();
-        let as_sent = exchange.uri.path_and_query().filter(|_| exchange.path.text == exchange.uri.path());
-        let target = match as_sent {
-            Some(target) => Some(http::Uri::from(target.clone())),
-            None => target(&exchange.path.text, query),
-        };
-        let Some(target) = target else {
+        let Some(target) = exchange.pass_target() else {
             return Err(Failure::before(FailureKind::Protocol));
         };
         let accept = accept_only(exchange);
         let mut headers = std::mem::replace(&mut exchange.headers, accept);
         // What is added below would make the map grow twice.
         headers.reserve(8);
-        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
-        if exchange.arrival.trailers == Trailers::Accepted {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-        }
-        let upgrades = exchange.arrival.upgrade == Upgrade::WebSocket
-            && exchange.route.upgrades == Upgrades::WebSocket
-            && exchange.method == Method::GET
-            && incoming.is_end_stream();
-        if upgrades {
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        }
+        let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
+        let upgrades = exchange.tell_next_hop(&mut headers, body) == Upgrades::WebSocket;
         let (body, upload) = match incoming.is_end_stream() {
             true => (Body::Empty, None),
             false => {
@@ -123,6 +105,35 @@ impl Proxy {
     }
 }
 
+impl Exchange<'_> {
+    /// Where a pass goes. A path in normal form that was sent so keeps its target; an ambiguous one goes as it came.
+    pub(super) fn pass_target(&self) -> Option<Uri> {
+        match self.uri.path_and_query().filter(|_| self.path.text == self.uri.path()) {
+            Some(target) => Some(Uri::from(target.clone())),
+            None => target(&self.path.text, self.uri.query()),
+        }
+    }
+
+    /// Adds to a pass's end-to-end fields what the origin and the next hop are told; answers what the client may change to.
+    pub(super) fn tell_next_hop(&self, headers: &mut HeaderMap, body: BodyPresence) -> Upgrades {
+        self.arrival.tell_origin(headers, &self.client.peer);
+        if self.arrival.trailers == Trailers::Accepted {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        let upgrades = self.arrival.upgrade == Upgrade::WebSocket
+            && self.route.upgrades == Upgrades::WebSocket
+            && self.method == Method::GET
+            && body == BodyPresence::Absent;
+        if !upgrades {
+            return Upgrades::Never;
+        }
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        Upgrades::WebSocket
+    }
+}
+
 /// `100 Continue` lets the upload begin, which tells the client so itself; other interim answers go on to the client
 /// (RFC 9110 §15.2).
 fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) -> Interim {
@@ -135,6 +146,6 @@ fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) ->
 }
 
 /// Enough of the headers to word an error by, once the others have left.
-fn accept_only(exchange: &Exchange<'_>) -> http::HeaderMap {
+fn accept_only(exchange: &Exchange<'_>) -> HeaderMap {
     exchange.headers.get(header::ACCEPT).map(|accept| (header::ACCEPT, accept.clone())).into_iter().collect()
 }

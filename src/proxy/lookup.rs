@@ -28,7 +28,7 @@ use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Stamp;
 
 /// What the store has for a request.
-enum Found {
+pub(super) enum Found {
     /// This, to be served as it is.
     Usable(Entry, Freshness, Outcome, Refresh),
     /// This or nothing, and why the origin must be asked.
@@ -37,13 +37,13 @@ enum Found {
 
 /// Whether a served entry is to be fetched anew behind.
 #[derive(PartialEq, Eq)]
-enum Refresh {
+pub(super) enum Refresh {
     Behind,
     No,
 }
 
 /// Where in the store a request's answer is.
-struct Spot<'a> {
+pub(super) struct Spot<'a> {
     lookup: &'a Lookup,
     /// The headers that the origin's `Vary` named here, and the key with their values.
     variant: Option<(Arc<[HeaderName]>, KeyBuf)>,
@@ -55,8 +55,31 @@ impl Spot<'_> {
         self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
     }
 
-    fn vary(&self) -> &[HeaderName] {
+    pub(super) fn vary(&self) -> &[HeaderName] {
         self.variant.as_ref().map_or(&[], |(names, _)| names)
+    }
+}
+
+/// Why a request for which the store has nothing starts no flight.
+pub(super) enum Grounded {
+    /// The client wants it from the store only.
+    OnlyIfCached,
+    Pass(PassReason),
+}
+
+impl Exchange<'_> {
+    /// Whether what the store does not have is fetched for this request through the cache.
+    pub(super) fn may_fly(&self, lookup: &Lookup) -> Result<(), Grounded> {
+        if lookup.directives.only_if_cached {
+            return Err(Grounded::OnlyIfCached);
+        }
+        if self.method == Method::HEAD {
+            return Err(Grounded::Pass(PassReason::HeadMiss));
+        }
+        match self.headers.contains_key(header::RANGE) {
+            true => Err(Grounded::Pass(PassReason::Range)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -91,14 +114,10 @@ impl Proxy {
                 }
                 Found::Ask(base, forward) => (base, forward),
             };
-            if lookup.directives.only_if_cached {
-                return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached));
-            }
-            if exchange.method == Method::HEAD {
-                return Err(PassReason::HeadMiss);
-            }
-            if exchange.headers.contains_key(header::RANGE) {
-                return Err(PassReason::Range);
+            match exchange.may_fly(lookup) {
+                Ok(()) => {}
+                Err(Grounded::OnlyIfCached) => return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached)),
+                Err(Grounded::Pass(reason)) => return Err(reason),
             }
             let flown: ToOrigin<'_, Waited> =
                 Box::pin(self.fly(exchange, lookup, spot, base, forward, (demand, failed.as_deref())));
@@ -120,7 +139,7 @@ impl Proxy {
         }
     }
 
-    fn find<'a>(&self, exchange: &Exchange<'_>, lookup: &'a Lookup) -> (Spot<'a>, Option<Slot>) {
+    pub(super) fn find<'a>(&self, exchange: &Exchange<'_>, lookup: &'a Lookup) -> (Spot<'a>, Option<Slot>) {
         match self.cache.memory.get(&lookup.key) {
             Some(Slot::Vary(names)) => {
                 let key = key::variant(&lookup.key, &names, &exchange.headers);
@@ -132,7 +151,13 @@ impl Proxy {
     }
 
     /// The second question, for what was found.
-    fn judge(&self, slot: Option<Slot>, spot: &Spot<'_>, lookup: &Lookup, now: Now) -> Result<Found, PassReason> {
+    pub(super) fn judge(
+        &self,
+        slot: Option<Slot>,
+        spot: &Spot<'_>,
+        lookup: &Lookup,
+        now: Now,
+    ) -> Result<Found, PassReason> {
         let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
         let entry = match slot {
             Some(Slot::Entry(entry)) => entry,
@@ -368,7 +393,7 @@ impl Proxy {
 
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
     /// less its own conditions and what makes some origins see another target.
-    fn fetch_headers(&self, exchange: &Exchange<'_>, lookup: &Lookup, vary: &[HeaderName]) -> HeaderMap {
+    pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, lookup: &Lookup, vary: &[HeaderName]) -> HeaderMap {
         let asked = &exchange.headers;
         let mut headers = match &exchange.route.caching {
             Caching::Named(policy) => {

@@ -3,6 +3,7 @@
 mod caching;
 mod compatible;
 mod deaths;
+mod explaining;
 mod fills;
 mod flights;
 mod partition;

@@ -1,6 +1,7 @@
 //! `routes:`: each with its policy resolved, its overrides applied and its names checked.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -132,6 +133,8 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
     }
     Route {
         name: name.to_owned(),
+        // The bridge knows nodes; who reads the file knows its name.
+        file: Arc::from(""),
         line: table.node.place.line,
         host,
         path,

@@ -1,0 +1,239 @@
+//! What a request would get, and why, as it is told to people and to programs.
+//!
+//! It names credentials and never holds one, nor a digest of one: of the headers that a request shows, only those by which
+//! answers are negotiated (`Accept` and its like) are told with their values.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::plan::PassReason;
+
+/// What a request would get.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Method and URL as they are understood.
+    pub request: String,
+    /// Which route takes it.
+    pub route: Option<RouteTold>,
+    /// What happens to it.
+    pub decision: Decision,
+    /// Who shares the answer.
+    pub partition: Option<PartitionTold>,
+    /// What two requests must have in common to share it, beside the route and the partition.
+    pub key: Vec<KeyPart>,
+    /// What of the request is not used as it came.
+    pub dropped: Vec<Dropped>,
+    /// What the origin is asked.
+    pub origin: Option<AskedOf>,
+    /// How long an answer would be kept; several where that depends on its media type.
+    pub lifetimes: Vec<LifetimeTold>,
+    /// The route's own tags; those that need the answer, as templates.
+    pub tags: Vec<String>,
+    /// What it purges if it succeeds, beside its own path.
+    pub purges: Vec<String>,
+    /// What a running process has for it now; `None` when none was asked.
+    pub stored: Option<StoredTold>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteTold {
+    /// Its name.
+    pub name: String,
+    /// Where it is written.
+    pub file: String,
+    /// The line there, 1-based.
+    pub line: u32,
+    /// Its path template.
+    pub path: String,
+    /// Its policy's name.
+    pub policy: String,
+    /// How answers are shared: as `share` is written, `as the origin says` or `nothing is stored`.
+    pub share: String,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The way it takes.
+    pub way: Way,
+    /// The reason's spelling.
+    pub reason: Option<String>,
+    /// The reason in a sentence.
+    pub because: Option<String>,
+    /// The cookies or query parameters that are the reason.
+    pub names: Vec<String>,
+    /// How `Cache-Status` will begin, as far as it is known.
+    pub cache_status: Option<String>,
+}
+
+/// The way that a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Looked up in the cache.
+    Lookup,
+    /// To the origin, without the cache.
+    Pass,
+    /// Answered with an error.
+    Refuse,
+}
+
+/// Who shares an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionTold {
+    /// Among whom.
+    pub among: String,
+    /// By what proof.
+    pub proof: String,
+    /// The parts of the principal that this request shows, by name.
+    pub shown: Vec<String>,
+}
+
+/// A part of a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyPart {
+    /// Its name: `host`, `query`, or that of a header.
+    pub name: String,
+    /// Its value, where that is no secret.
+    pub value: Option<String>,
+}
+
+/// Something of a request that is not used as it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// `header`, `cookie` or `query`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    pub why: String,
+}
+
+/// What the origin is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskedOf {
+    /// The upstream's name.
+    pub upstream: String,
+    /// Method and target.
+    pub request: String,
+    /// When.
+    pub when: String,
+    /// The headers that go with it.
+    pub headers: Vec<Sent>,
+}
+
+/// A header that is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Its name.
+    pub name: String,
+    /// Why it goes.
+    pub why: String,
+}
+
+/// How long an answer is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LifetimeTold {
+    /// For this media type; `None` for all.
+    pub media_type: Option<String>,
+    /// Fresh for so long.
+    pub fresh_for: Told,
+    /// After that, served while it is fetched anew.
+    pub stale_while_revalidate: Told,
+    /// After that, served because the origin fails.
+    pub stale_if_error: Told,
+    /// Nothing older is delivered; in seconds.
+    pub ceiling: Option<u64>,
+    /// The `Cache-Control` that clients see in place of the origin's, if one is.
+    pub downstream: Option<String>,
+}
+
+/// A time and who says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// In seconds; `None` where the origin's answer says it.
+    pub seconds: Option<u64>,
+    /// `policy`, `types`, `ceiling` or `origin`.
+    pub from: String,
+}
+
+/// What a running process has for a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredTold {
+    /// What was found.
+    pub found: Found,
+    /// The headers that the origin's `Vary` named here.
+    pub varies_by: Vec<String>,
+    /// Where the purge log stands.
+    pub epoch: u64,
+    /// The answer, if there is one.
+    pub answer: Option<AnswerTold>,
+}
+
+/// What a key finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// An answer.
+    Answer,
+    /// That answers here cannot be kept.
+    Uncacheable,
+}
+
+/// A stored answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerTold {
+    /// Whether this request may have it: `fresh`, `stale-while-revalidate`, or why it is not used as it is.
+    pub usable: String,
+    /// Its status.
+    pub status: u16,
+    /// The length of its body in bytes.
+    pub bytes: usize,
+    /// Its age in seconds.
+    pub age: u64,
+    /// What is left of its lifetime in seconds; negative once stale.
+    pub ttl: i64,
+    /// Served stale for so many seconds while it is fetched anew.
+    pub stale_while_revalidate: u64,
+    /// Served stale for so many seconds because the origin fails.
+    pub stale_if_error: u64,
+    /// Never served when older; in seconds.
+    pub ceiling: Option<u64>,
+    /// Where the purge log stood when its fetch left.
+    pub fetched_at: u64,
+    /// Where it stood when it was last confirmed.
+    pub confirmed_at: u64,
+    /// How many tags it has, as hashes: those of its URL and those that the answer named included.
+    pub tags: usize,
+    /// Those of the route's tags that it has.
+    pub named: Vec<String>,
+}
+
+/// A reason in a sentence.
+pub fn meaning(reason: PassReason) -> &'static str {
+    match reason {
+        PassReason::NoPolicy => "the route has no policy: nothing of it is kept",
+        PassReason::Bypass => "the whole cache is bypassed: cache.mode",
+        PassReason::OperatorBypass => "an operator lets this route pass for a while",
+        PassReason::Method => "only GET and HEAD are looked up",
+        PassReason::Body => "it brings a body",
+        PassReason::Upgrade => "it asks for another protocol",
+        PassReason::NoStore => "it says no-store itself",
+        PassReason::Precondition => "its precondition is the origin's to judge",
+        PassReason::Range => "it wants a part, and the whole is not stored",
+        PassReason::Cookie => "a cookie is neither part of the principal nor ignored",
+        PassReason::Authorization => "Authorization is no part of the principal",
+        PassReason::SignedIn => "it shows credentials, on a route for those who have none",
+        PassReason::NoPrincipal => "it shows nobody's credentials, on a route that keeps answers by them",
+        PassReason::AmbiguousPath => "its path can be read in two ways",
+        PassReason::QueryParameter => "a query parameter is not listed, or listed as pass",
+        PassReason::QueryNumber => "a query parameter is not the one number that it must be",
+        PassReason::QueryLength => "it has more query parameters than a key may have",
+        PassReason::Uncacheable => "the last answer here could not be kept, which is remembered for a while",
+        PassReason::Credentials => "it shows credentials, and the origin did not open what is stored",
+        PassReason::Rounds => "what it waited for was not for it, too often",
+        PassReason::HeadMiss => "it is a HEAD, and nothing is stored",
+    }
+}

@@ -1,0 +1,348 @@
+//! What a request would get, by the functions that would serve it: nothing is judged here, only told.
+//!
+//! Asking changes nothing that a request could notice, and sends nothing to an origin.
+
+mod dropped;
+mod keyed;
+mod lifetimes;
+mod question;
+mod stored;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+pub use self::question::Question;
+
+use self::dropped::dropped_at_the_edge;
+use self::keyed::key_parts;
+use self::lifetimes::lifetimes;
+use super::lookup::{Found as Judged, Grounded};
+use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, is_safe, target};
+use crate::edge::connection::Client;
+use crate::edge::error::Problem;
+use crate::edge::incoming::Arrival;
+use crate::entry::Slot;
+use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way, meaning};
+use crate::fetch::tags::Place;
+use crate::identity::{CookieRole, cookies};
+use crate::outcome::Outcome;
+use crate::path::RequestPath;
+use crate::policy::plan::{BodyPresence, Lookup, PassReason, Plan};
+use crate::policy::{Caching, NamedPolicy};
+use crate::query::QueryRule;
+use crate::route::{Route, Target};
+use crate::tag::PurgeTemplate;
+use crate::upstream::exchange::Interim;
+
+/// Whether the store is asked too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// It is that of a running process.
+    Asked,
+    /// There is none: the answer is about the configuration alone.
+    Absent,
+}
+
+impl Proxy {
+    /// Tells what a request would get. `Err` says what is wrong with the question, without repeating it.
+    pub fn explain(&self, question: &Question, store: Store) -> Result<Explanation, &'static str> {
+        let (mut head, peer, trust) = question.read()?;
+        let written = head.headers.clone();
+        let arrival = match Arrival::read(&mut head, &peer, trust, || HeaderValue::from_static("0")) {
+            Ok(arrival) => arrival,
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                return Ok(refused(format!("{} {}", head.method, head.uri), None, problem.code, problem.detail));
+            }
+        };
+        let path = RequestPath::new(head.uri.path());
+        let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
+        let request =
+            format!("{} {}://{}{}{query}", head.method, arrival.scheme.as_str(), arrival.authority, path.text);
+        let target =
+            Target { host: arrival.host_name(), path: &path.text, method: &head.method, headers: &head.headers };
+        let Some((index, route)) = self.router.find(target) else {
+            return Ok(refused(request, None, NO_ROUTE.code, NO_ROUTE.detail));
+        };
+        let body = body(&written);
+        let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
+        let (method, uri, headers, arrived) = (head.method, &head.uri, head.headers, self.cache.log.stamp());
+        let exchange = Exchange { client: &client, arrival, method, uri, path: &path, headers, route, index, arrived };
+        let told = match self.plan(&exchange, body) {
+            Err(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
+            Ok(Plan::Pass(reason)) => self.passed(request, &exchange, body, reason),
+            Ok(Plan::Lookup(lookup)) => self.looked_up(request, &exchange, &lookup, store),
+        };
+        let mut dropped = dropped_at_the_edge(&written, trust, &exchange);
+        dropped.extend(told.dropped);
+        Ok(Explanation { dropped, ..told })
+    }
+
+    fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
+        let place = place(exchange, exchange.uri.query().unwrap_or(""));
+        let purges = match is_safe(&exchange.method) || exchange.route.read_only {
+            true => Vec::new(),
+            false => {
+                let own = exchange.route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned());
+                place.purged(exchange.route, None, None).into_iter().chain(own).collect()
+            }
+        };
+        Explanation {
+            route: Some(route(exchange.route)),
+            decision: self.pass_decision(exchange, reason),
+            origin: Some(self.pass_asks(exchange, body, "always: it is passed".to_owned())),
+            purges,
+            ..nothing(request)
+        }
+    }
+
+    /// What a pass asks of the origin.
+    fn pass_asks(&self, exchange: &Exchange<'_>, body: BodyPresence, when: String) -> AskedOf {
+        let mut headers = exchange.headers.clone();
+        exchange.tell_next_hop(&mut headers, body);
+        let target = exchange.pass_target().map_or("/".to_owned(), |target| target.to_string());
+        let why = |name: &HeaderName| match exchange.headers.get(name) == headers.get(name) {
+            true => "as it came",
+            false => OURS,
+        };
+        AskedOf {
+            upstream: self.upstreams[exchange.route.upstream].settings.name.clone(),
+            request: format!("{} {target}", exchange.method),
+            when,
+            headers: sent(&headers, why),
+        }
+    }
+
+    fn pass_decision(&self, exchange: &Exchange<'_>, reason: PassReason) -> Decision {
+        Decision {
+            way: Way::Pass,
+            reason: Some(reason.as_str().to_owned()),
+            because: Some(meaning(reason).to_owned()),
+            names: self.culprits(exchange, reason),
+            cache_status: Some(spelled(&Outcome::Passed(reason))),
+        }
+    }
+
+    fn looked_up(&self, request: String, exchange: &Exchange<'_>, lookup: &Lookup, store: Store) -> Explanation {
+        let Exchange { route: taken, .. } = exchange;
+        let (spot, slot) = self.find(exchange, lookup);
+        let fetched = self.fetch_headers(exchange, lookup, spot.vary());
+        let judged = match store {
+            Store::Absent => Ok((lookup_decision(None), UNLESS_STORED.to_owned())),
+            Store::Asked => self.judged(exchange, lookup, &spot, slot.clone()),
+        };
+        let stored = (store == Store::Asked).then(|| self.stored(exchange, lookup, spot.vary(), slot));
+        let (decision, when) = match judged {
+            Ok(judged) => judged,
+            Err(reason) => {
+                return Explanation { stored, ..self.passed(request, exchange, BodyPresence::Absent, reason) };
+            }
+        };
+        let named = match &taken.caching {
+            Caching::Named(policy) => Some(policy),
+            Caching::Pass | Caching::Http(_) => None,
+        };
+        let fetch = |when: String| AskedOf {
+            upstream: self.upstreams[taken.upstream].settings.name.clone(),
+            request: format!(
+                "GET {}",
+                target(&exchange.path.text, Some(&lookup.query)).map_or("/".to_owned(), |target| target.to_string())
+            ),
+            when,
+            headers: sent(&fetched, |name| self.why_sent(name, exchange, named, spot.vary())),
+        };
+        Explanation {
+            route: Some(route(taken)),
+            partition: Some(self.partition(taken, &fetched, lookup.credentialed)),
+            key: key_parts(exchange, lookup, named, spot.vary()),
+            dropped: self.not_sent(exchange, lookup, &fetched),
+            origin: Some(match (store, exchange.may_fly(lookup)) {
+                (Store::Absent, Err(Grounded::Pass(reason))) => {
+                    let when = format!("{UNLESS_STORED}: it is passed then ({})", reason.as_str());
+                    self.pass_asks(exchange, BodyPresence::Absent, when)
+                }
+                (Store::Absent, Err(Grounded::OnlyIfCached)) => fetch(NEVER.to_owned()),
+                (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(when),
+            }),
+            lifetimes: lifetimes(&taken.caching, &exchange.path.text, lookup.credentialed),
+            tags: tags(exchange, &lookup.query),
+            stored,
+            decision,
+            ..nothing(request)
+        }
+    }
+
+    /// What the store makes of it now, and when the origin is asked.
+    fn judged(
+        &self,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        spot: &super::lookup::Spot<'_>,
+        slot: Option<Slot>,
+    ) -> Result<(Decision, String), PassReason> {
+        Ok(match self.judge(slot, spot, lookup, self.cache.clock.now())? {
+            Judged::Usable(_, _, outcome, refresh) => {
+                let when = match refresh == super::lookup::Refresh::Behind {
+                    true => "behind: the stored answer is served meanwhile",
+                    false => "not now: the stored answer is served",
+                };
+                (lookup_decision(Some(spelled(&outcome))), when.to_owned())
+            }
+            Judged::Ask(base, forward) => match exchange.may_fly(lookup) {
+                Err(Grounded::OnlyIfCached) => {
+                    let status = spelled(&Outcome::OnlyIfCached);
+                    (lookup_decision(Some(status)), NEVER.to_owned())
+                }
+                Err(Grounded::Pass(reason)) => return Err(reason),
+                Ok(()) => {
+                    let why = forward.detail().unwrap_or("nothing is stored");
+                    let condition = base.is_some_and(|base| base.head.validators.any());
+                    let condition = if condition { "; with a condition, since it is stored" } else { "" };
+                    let status = format!("stent; fwd={}", forward.token());
+                    (lookup_decision(Some(status)), format!("now: {why}{condition}"))
+                }
+            },
+        })
+    }
+
+    /// What was named in the request and is the reason.
+    fn culprits(&self, exchange: &Exchange<'_>, reason: PassReason) -> Vec<String> {
+        let query = exchange.uri.query().unwrap_or("");
+        let listed = |wanted: fn(&QueryRule) -> bool| {
+            let names = query_names(query).into_iter();
+            names.filter(move |name| wanted(&exchange.route.query.rule_of(name))).collect()
+        };
+        match reason {
+            PassReason::Cookie => {
+                let cookies = exchange.headers.get_all(header::COOKIE).iter().flat_map(cookies);
+                let other = cookies.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Other);
+                unique(other.map(|cookie| cookie_name(cookie.name)))
+            }
+            PassReason::QueryParameter => listed(|rule| matches!(rule, QueryRule::Pass)),
+            PassReason::QueryNumber => listed(|rule| matches!(rule, QueryRule::Number { .. })),
+            _ => Vec::new(),
+        }
+    }
+
+    fn why_sent(
+        &self,
+        name: &HeaderName,
+        exchange: &Exchange<'_>,
+        named: Option<&NamedPolicy>,
+        vary: &[HeaderName],
+    ) -> &'static str {
+        let Some(policy) = named else {
+            return match exchange.headers.contains_key(name) {
+                true => "as it came",
+                false => OURS,
+            };
+        };
+        match () {
+            () if policy.vary.contains(name) => "keyed, by the policy's `vary`",
+            () if vary.contains(name) => "keyed, by the origin's `Vary`",
+            () if *name == header::ACCEPT => "keyed",
+            () if *name == header::AUTHORIZATION || *name == header::COOKIE => "keyed, as a part of the principal",
+            () if self.identity.headers.contains(name) => "keyed, as a part of the principal",
+            () => OURS,
+        }
+    }
+}
+
+const UNLESS_STORED: &str = "if nothing is stored that may be used";
+const NEVER: &str = "never: it wants a stored answer only";
+const OURS: &str = "Stent's own";
+
+fn nothing(request: String) -> Explanation {
+    Explanation {
+        request,
+        route: None,
+        decision: lookup_decision(None),
+        partition: None,
+        key: Vec::new(),
+        dropped: Vec::new(),
+        origin: None,
+        lifetimes: Vec::new(),
+        tags: Vec::new(),
+        purges: Vec::new(),
+        stored: None,
+    }
+}
+
+fn refused(request: String, taken: Option<&Arc<Route>>, code: &'static str, detail: &str) -> Explanation {
+    let decision = Decision {
+        way: Way::Refuse,
+        reason: Some(code.to_owned()),
+        because: Some(detail.to_owned()),
+        names: Vec::new(),
+        cache_status: Some(spelled(&Outcome::Refused(code))),
+    };
+    Explanation { route: taken.map(|taken| route(taken)), decision, ..nothing(request) }
+}
+
+fn lookup_decision(cache_status: Option<String>) -> Decision {
+    Decision { way: Way::Lookup, reason: None, because: None, names: Vec::new(), cache_status }
+}
+
+fn spelled(outcome: &Outcome) -> String {
+    outcome.cache_status().to_str().unwrap_or("stent").to_owned()
+}
+
+fn route(route: &Route) -> RouteTold {
+    RouteTold {
+        name: route.name.clone(),
+        file: route.file.to_string(),
+        line: route.line,
+        path: route.path.text.clone(),
+        policy: route.policy_name.clone(),
+        share: route.caching.share_text().to_owned(),
+    }
+}
+
+/// A body is announced by its length or its coding (RFC 9112 §6.3).
+fn body(headers: &HeaderMap) -> BodyPresence {
+    let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    match headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != b"0") {
+        true => BodyPresence::Present,
+        false => BodyPresence::Absent,
+    }
+}
+
+fn place(exchange: &Exchange<'_>, query: &str) -> Place {
+    Place {
+        authority: exchange.arrival.authority.clone(),
+        forwarded_host: exchange.arrival.other_host_named(),
+        path: exchange.path.text.clone().into_owned(),
+        query: query.to_owned(),
+        principal: Vec::new(),
+    }
+}
+
+/// The route's tags; of those that need the answer, the template.
+fn tags(exchange: &Exchange<'_>, query: &str) -> Vec<String> {
+    let later = exchange.route.tags.iter().filter(|template| template.needs_answer()).map(ToString::to_string);
+    place(exchange, query).known_tags(exchange.route).into_iter().chain(later).collect()
+}
+
+fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<Sent> {
+    headers.keys().map(|name| Sent { name: name.to_string(), why: why(name).to_owned() }).collect()
+}
+
+fn query_names(query: &str) -> Vec<String> {
+    let tokens = query.split('&').filter(|token| !token.is_empty());
+    unique(tokens.map(|token| crate::tag::decode(token.split('=').next().unwrap_or(token)).into_owned()))
+}
+
+fn cookie_name(name: &str) -> String {
+    if name == "\0" { "(one that cannot be read)".to_owned() } else { name.to_owned() }
+}
+
+fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for name in names {
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}

@@ -1,0 +1,82 @@
+//! What two requests must have in common to share an answer.
+
+use http::{HeaderMap, HeaderName, header};
+
+use super::super::{Exchange, Proxy};
+use super::{cookie_name, unique};
+use crate::explanation::{KeyPart, PartitionTold};
+use crate::identity::{CookieRole, cookies};
+use crate::key::{self, KeyBuf};
+use crate::policy::plan::{BodyPresence, Credentialed, Lookup};
+use crate::policy::sharing::Sharing;
+use crate::policy::{Caching, NamedPolicy};
+use crate::route::Route;
+
+impl Proxy {
+    pub(super) fn partition(&self, route: &Route, fetched: &HeaderMap, credentialed: Credentialed) -> PartitionTold {
+        let (among, proof) = match (&route.caching, credentialed) {
+            (Caching::Named(policy), _) => {
+                let Sharing { among, proof, .. } = Sharing::of(&policy.share, &self.identity);
+                (among, proof)
+            }
+            (Caching::Pass | Caching::Http(_), Credentialed::No) => {
+                ("everybody".to_owned(), "no proof is asked for; this request shows no credentials".to_owned())
+            }
+            (Caching::Pass | Caching::Http(_), Credentialed::Yes) => (
+                "everybody".to_owned(),
+                "by the origin's own word: only what it opened to all (RFC 9111 §3.5)".to_owned(),
+            ),
+        };
+        let shown = match &route.caching {
+            // What is keyed is what is sent.
+            Caching::Named(_) => self.parts_shown(fetched),
+            Caching::Pass | Caching::Http(_) => Vec::new(),
+        };
+        PartitionTold { among, proof, shown }
+    }
+
+    /// The parts of the principal in some headers, by name.
+    fn parts_shown(&self, headers: &HeaderMap) -> Vec<String> {
+        let authorization = self.identity.authorization && headers.contains_key(header::AUTHORIZATION);
+        let cookies = headers.get_all(header::COOKIE).iter().flat_map(cookies);
+        let own = cookies.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Principal);
+        let cookies = own.map(|cookie| format!("cookie.{}", cookie_name(cookie.name)));
+        let named = self.identity.headers.iter().filter(|name| headers.contains_key(*name));
+        let named = named.map(|name| format!("header.{name}"));
+        unique(authorization.then(|| "authorization".to_owned()).into_iter().chain(cookies).chain(named))
+    }
+}
+
+/// The key's parts after the route and the partition.
+pub(super) fn key_parts(
+    exchange: &Exchange<'_>,
+    lookup: &Lookup,
+    named: Option<&NamedPolicy>,
+    vary: &[HeaderName],
+) -> Vec<KeyPart> {
+    let part = |name: &str, value: &str| KeyPart { name: name.to_owned(), value: Some(value.to_owned()) };
+    let asked = exchange.asked(BodyPresence::Absent);
+    let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
+    parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
+    parts.push(part("path", asked.path));
+    parts.push(part("query", &lookup.query));
+    if let Some(policy) = named {
+        let mut accept = KeyBuf::new();
+        key::write_accept(&mut accept, asked.headers);
+        parts.push(part("accept", &String::from_utf8_lossy(&accept)));
+        parts.extend(policy.vary.iter().map(|name| keyed_header(name, asked.headers)));
+    }
+    parts.extend(vary.iter().map(|name| keyed_header(name, asked.headers)));
+    parts
+}
+
+/// Values by which answers are negotiated may be told; any other may be somebody's credential.
+fn keyed_header(name: &HeaderName, headers: &HeaderMap) -> KeyPart {
+    let told = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::ACCEPT_ENCODING].contains(name);
+    let value = match headers.get(name) {
+        None => Some("(absent)".to_owned()),
+        Some(value) if told => value.to_str().ok().map(str::to_owned),
+        Some(_) => None,
+    };
+    KeyPart { name: name.to_string(), value }
+}

@@ -1,0 +1,70 @@
+//! How long answers would be kept, as the third question judges one that has nothing to say about itself.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::explanation::{LifetimeTold, Told};
+use crate::policy::admit::{Admit, Answered, Downstream, NotStored, admit};
+use crate::policy::plan::Credentialed;
+use crate::policy::{Caching, TypePattern};
+
+/// Of each listed media type, or of any.
+pub(super) fn lifetimes(caching: &Caching, path: &str, credentialed: Credentialed) -> Vec<LifetimeTold> {
+    let Caching::Named(policy) = caching else { return vec![lifetime(caching, path, credentialed, None)] };
+    if policy.types.is_empty() {
+        return vec![lifetime(caching, path, credentialed, None)];
+    }
+    let listed = policy.types.iter().filter_map(|(pattern, _)| match pattern {
+        TypePattern::Exact(media) => Some(media.clone()),
+        TypePattern::Family(family) => Some(format!("{family}/*")),
+        // Of these types: whether a file is one, its name says.
+        TypePattern::Fingerprinted => None,
+    });
+    listed.map(|media| lifetime(caching, path, credentialed, Some(media))).collect()
+}
+
+fn lifetime(caching: &Caching, path: &str, credentialed: Credentialed, media_type: Option<String>) -> LifetimeTold {
+    let headers: HeaderMap = media_type
+        .iter()
+        .filter_map(|media| HeaderValue::from_str(media).ok().map(|value| (header::CONTENT_TYPE, value)))
+        .collect();
+    let answered = Answered {
+        status: StatusCode::OK,
+        headers: &headers,
+        path,
+        credentialed,
+        arrived: SystemTime::UNIX_EPOCH,
+        delay: Duration::ZERO,
+    };
+    let policy = match caching {
+        Caching::Named(policy) => Some(policy),
+        Caching::Pass | Caching::Http(_) => None,
+    };
+    let from_origin = || Told { seconds: None, from: "origin".to_owned() };
+    let by_policy = |time: Option<Duration>| {
+        time.map_or_else(from_origin, |time| Told { seconds: Some(time.as_secs()), from: "policy".to_owned() })
+    };
+    let ceiling = policy.and_then(|policy| policy.ceiling);
+    let from = if media_type.is_some() { "types" } else { "policy" };
+    let (fresh_for, downstream) = match admit(&answered, caching) {
+        Admit::Store(terms) => {
+            let fresh = terms.lifetime.fresh_for;
+            let (time, from) =
+                if terms.lifetime.ceiling < fresh { (terms.lifetime.ceiling, "ceiling") } else { (fresh, from) };
+            (Told { seconds: Some(time.as_secs()), from: from.to_owned() }, terms.downstream)
+        }
+        Admit::RememberUncacheable(NotStored::NoLifetime) if caching.is_sensitive() => {
+            (from_origin(), Downstream::Private)
+        }
+        Admit::RememberUncacheable(_) | Admit::Discard(_) => (from_origin(), Downstream::AsOrigin),
+    };
+    LifetimeTold {
+        media_type,
+        fresh_for,
+        stale_while_revalidate: by_policy(policy.and_then(|policy| policy.stale_while_revalidate)),
+        stale_if_error: by_policy(policy.and_then(|policy| policy.stale_if_error)),
+        ceiling: ceiling.map(|time| time.as_secs()),
+        downstream: downstream.cache_control(),
+    }
+}

@@ -1,0 +1,63 @@
+//! What the store has for a request now.
+
+use http::HeaderName;
+
+use super::super::{Exchange, Proxy};
+use super::place;
+use crate::entry::{Entry, Lifetime, Slot};
+use crate::explanation::{AnswerTold, Found, StoredTold};
+use crate::policy::plan::Lookup;
+use crate::policy::reuse::{Freshness, Reuse, reuse};
+use crate::tag::TagSet;
+
+impl Proxy {
+    pub(super) fn stored(
+        &self,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        vary: &[HeaderName],
+        slot: Option<Slot>,
+    ) -> StoredTold {
+        let now = self.cache.clock.now();
+        let (found, answer) = match slot {
+            Some(Slot::Entry(entry)) => (Found::Answer, Some(self.answer_told(exchange, lookup, &entry))),
+            Some(Slot::Uncacheable(until)) if now.instant < until => (Found::Uncacheable, None),
+            Some(Slot::Uncacheable(_) | Slot::Vary(_)) | None => (Found::Nothing, None),
+        };
+        let varies_by = vary.iter().map(ToString::to_string).collect();
+        StoredTold { found, varies_by, epoch: self.cache.log.stamp().0, answer }
+    }
+
+    fn answer_told(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry) -> AnswerTold {
+        let (head, now) = (&entry.head, self.cache.clock.now());
+        let standing = self.cache.log.check(&head.birth, &head.tags);
+        let usable = match reuse(head, standing, &lookup.directives, lookup.credentialed, now) {
+            Reuse::Fresh(_) => "fresh",
+            Reuse::StaleWhileRevalidate(_) => "stale-while-revalidate",
+            Reuse::Revalidate(why) => why.as_str(),
+            Reuse::Unusable(why) => why.as_str(),
+        };
+        let life = &head.lifetime;
+        let Freshness { age, ttl } = Freshness::of(head.age(now.instant), life.fresh_for);
+        let own = place(exchange, &lookup.query).known_tags(exchange.route).into_iter();
+        let carried = own.filter(|tag| {
+            let mut set = TagSet::default();
+            set.name(tag);
+            head.tags.contains(&set)
+        });
+        AnswerTold {
+            usable: usable.to_owned(),
+            status: head.status.as_u16(),
+            bytes: entry.body.len(),
+            age,
+            ttl,
+            stale_while_revalidate: life.stale_while_revalidate.as_secs(),
+            stale_if_error: life.stale_if_error.as_secs(),
+            ceiling: (life.ceiling != Lifetime::NO_CEILING).then_some(life.ceiling.as_secs()),
+            fetched_at: head.birth.born.0,
+            confirmed_at: head.birth.validated.0,
+            tags: head.tags.hashes().len(),
+            named: carried.collect(),
+        }
+    }
+}

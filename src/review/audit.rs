@@ -1,0 +1,183 @@
+//! One configuration, described for a security officer: who shares what, for how long, and who may do what.
+
+use serde::Serialize;
+
+use super::lifetimes;
+use crate::admin::settings::{AdminSettings, Scope};
+use crate::config::{Problem, Settings};
+use crate::identity::Identity;
+use crate::policy::sharing::{Sharing, parts};
+use crate::policy::{Caching, Credentials};
+use crate::route::Route;
+use crate::store::settings::CacheMode;
+
+/// A configuration, described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// Whether anything is kept at all.
+    pub mode: String,
+    /// What makes up a principal.
+    pub principal: Vec<String>,
+    /// Cookies that mean nothing.
+    pub ignored_cookies: Vec<String>,
+    /// Whose word on clients, hosts and schemes is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Where clients are served.
+    pub listen: Vec<String>,
+    /// Where answers are kept.
+    pub stored_in: String,
+    /// Routes that keep answers, in order.
+    pub kept: Vec<KeptRoute>,
+    /// Routes that keep nothing, in order.
+    pub passed: Vec<String>,
+    /// Who may call the admin, and for what.
+    pub admin: AdminTold,
+    /// What logs and metrics hold.
+    pub logs: Vec<String>,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// A route that keeps answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptRoute {
+    /// Its name.
+    pub name: String,
+    /// Its path template.
+    pub path: String,
+    /// Where it is written.
+    pub file: String,
+    /// The line there, 1-based.
+    pub line: u32,
+    /// Its policy's name.
+    pub policy: String,
+    /// Among whom answers are shared.
+    pub among: String,
+    /// By what proof.
+    pub proof: String,
+    /// The oldest age in seconds at which an answer is delivered; `None`: as the origin allows.
+    pub oldest_seconds: Option<u64>,
+    /// The same for who asks for stale answers (`max-stale`).
+    pub oldest_if_asked_seconds: Option<u64>,
+    /// What clients and caches behind are told.
+    pub downstream: String,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AdminTold {
+    /// Where it listens, if there is one.
+    pub listen: Option<String>,
+    /// Who may read status, metrics and explanations.
+    pub may_read: Vec<String>,
+    /// Who may purge.
+    pub may_purge: Vec<String>,
+}
+
+/// Describes a configuration.
+pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
+    let (kept, passed): (Vec<&Route>, Vec<&Route>) =
+        settings.routes.iter().partition(|route| route.caching != Caching::Pass);
+    let warned = warnings.iter().map(|problem| match &problem.hint {
+        Some(hint) => format!("line {}: {}; {hint}", problem.line, problem.message),
+        None => format!("line {}: {}", problem.line, problem.message),
+    });
+    Audit {
+        mode: match settings.cache.mode {
+            CacheMode::Serve => "routes keep answers as they say".to_owned(),
+            CacheMode::Bypass => "bypass: nothing is kept, whatever routes say".to_owned(),
+        },
+        principal: parts(&settings.identity),
+        ignored_cookies: settings.identity.ignore_cookies.clone(),
+        trusted_proxies: settings.server.trusted_proxies.iter().map(ToString::to_string).collect(),
+        listen: settings.server.listen.iter().map(ToString::to_string).collect(),
+        stored_in: "the memory of this process, which ends with it".to_owned(),
+        kept: kept.into_iter().map(|route| describe(route, &settings.identity)).collect(),
+        passed: passed.into_iter().map(|route| format!("{} ({})", route.name, route.path.text)).collect(),
+        admin: admin(settings.admin.as_ref()),
+        logs: LOGS.map(str::to_owned).to_vec(),
+        warnings: warned.chain(observations(settings)).collect(),
+    }
+}
+
+const LOGS: [&str; 3] = [
+    "no access log is written",
+    "standard error: addresses that are listened on, and who purged at which epoch; never a tag, a URL or a token",
+    "metrics: the names of routes and upstreams from the configuration, never a path, a parameter or a person",
+];
+
+fn describe(route: &Route, identity: &Identity) -> KeptRoute {
+    let as_said = || "as the origin says".to_owned();
+    let (among, proof, oldest, ceiling, downstream) = match &route.caching {
+        Caching::Named(policy) => {
+            let Sharing { among, proof, .. } = Sharing::of(&policy.share, identity);
+            let downstream = match (policy.share.is_sensitive(), policy.types.is_empty()) {
+                (true, _) => "private, no-cache".to_owned(),
+                (false, true) => as_said(),
+                (false, false) => "public, max-age as its `types` say".to_owned(),
+            };
+            (among, proof, lifetimes::oldest(policy), policy.ceiling, downstream)
+        }
+        Caching::Http(credentials) => {
+            let counted = match credentials {
+                Credentials::AuthorizationAndCookies => "Authorization and cookies are",
+                Credentials::AuthorizationOnly => "Authorization is",
+            };
+            let among = "everybody; with credentials only what the origin opened".to_owned();
+            (among, format!("by the origin's own word (RFC 9111 §3.5); {counted} a credential"), None, None, as_said())
+        }
+        Caching::Pass => (String::new(), String::new(), None, None, as_said()),
+    };
+    KeptRoute {
+        name: route.name.clone(),
+        path: route.path.text.clone(),
+        file: route.file.to_string(),
+        line: route.line,
+        policy: route.policy_name.clone(),
+        among,
+        proof,
+        oldest_seconds: oldest.map(|time| time.as_secs()),
+        oldest_if_asked_seconds: ceiling.map(|time| time.as_secs()),
+        downstream,
+    }
+}
+
+fn admin(admin: Option<&AdminSettings>) -> AdminTold {
+    let Some(admin) = admin else {
+        return AdminTold { listen: None, may_read: Vec::new(), may_purge: Vec::new() };
+    };
+    let holders = |scope: Scope| -> Vec<String> {
+        if admin.tokens.is_empty() {
+            return vec!["whoever is on this machine, without a token".to_owned()];
+        }
+        let holders = admin.tokens.iter().filter(|token| token.may.contains(&scope));
+        holders.map(|token| format!("the token {}", token.name)).collect()
+    };
+    AdminTold {
+        listen: Some(admin.listen.to_string()),
+        may_read: holders(Scope::Read),
+        may_purge: holders(Scope::Purge),
+    }
+}
+
+/// What is allowed, and worth a second look.
+fn observations(settings: &Settings) -> Vec<String> {
+    let mut found = Vec::new();
+    for route in &settings.routes {
+        if let Caching::Named(policy) = &route.caching
+            && policy.share.is_sensitive()
+            && policy.ceiling.is_none()
+        {
+            found.push(format!("{} has no `ceiling`: a client may ask for answers of any age (max-stale)", route.name));
+        }
+    }
+    let keeps_by_principal = settings.routes.iter().any(|route| route.caching.is_sensitive());
+    let ends = |route: &Route| route.purges.contains(&crate::tag::PurgeTemplate::Principal);
+    if keeps_by_principal && !settings.routes.iter().any(ends) {
+        found.push("no route says `purges: [principal]`: signing out does not end what is kept".to_owned());
+    }
+    if settings.admin.as_ref().is_some_and(|admin| admin.tokens.is_empty()) {
+        found.push("the admin has no `tokens`: every program on this machine may purge".to_owned());
+    }
+    found
+}

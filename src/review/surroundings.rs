@@ -1,0 +1,172 @@
+//! What changes outside of routes: who is asking, who is believed, who may reach what.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Change;
+use crate::admin::settings::{AdminSettings, Scope};
+use crate::config::Settings;
+use crate::identity::{Identity, glob};
+use crate::policy::sharing::parts;
+use crate::store::settings::CacheMode;
+
+pub(super) fn compare(old: &Settings, new: &Settings) -> Vec<Change> {
+    // All of them by name: a new section is compared here.
+    let Settings { server: _, admin: _, cache: _, identity: _, upstreams: _, routes: _ } = old;
+    let mut changes = section("identity", identity(&old.identity, &new.identity));
+    changes.extend(section("server", server(old, new)));
+    changes.extend(section("admin", admin(old.admin.as_ref(), new.admin.as_ref())));
+    changes.extend(section("cache", cache(old, new)));
+    changes.extend(section("upstreams", upstreams(old, new)));
+    changes
+}
+
+fn section(name: &str, changes: Vec<Change>) -> Vec<Change> {
+    changes.into_iter().map(|change| change.about(name)).collect()
+}
+
+fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
+    // All of them by name: what is added to it is compared here. The first three are the parts of a principal.
+    let Identity { authorization: _, cookies: _, headers: _, ignore_cookies: _ } = old;
+    let mut changes = Vec::new();
+    let (before, after) = (parts(old), parts(new));
+    for part in before.iter().filter(|part| !after.contains(part)) {
+        let change = format!("`principal` no longer has {part}");
+        changes.push(Change::widens(change, "requests that differ in it may be one principal's now, or nobody's"));
+    }
+    for part in after.iter().filter(|part| !before.contains(part)) {
+        let change = format!("`principal` has {part} now");
+        changes.push(Change::widens(change, "answers to requests that show it were passed, and may be kept now"));
+    }
+    for pattern in new.ignore_cookies.iter().filter(|pattern| !old.ignore_cookies.contains(pattern)) {
+        // `_ga_x` is ignored already where `_ga*` is.
+        let already = old.ignore_cookies.iter().any(|known| glob(known, pattern));
+        let change = format!("`ignore_cookies` has {pattern} now");
+        changes.push(match already {
+            true => Change::plain(change),
+            false => Change::widens(change, "requests that differ in it share answers now, or were passed"),
+        });
+    }
+    for pattern in old.ignore_cookies.iter().filter(|pattern| !new.ignore_cookies.contains(pattern)) {
+        changes.push(Change::plain(format!("`ignore_cookies` no longer has {pattern}")));
+    }
+    changes
+}
+
+fn server(old: &Settings, new: &Settings) -> Vec<Change> {
+    let (old, new) = (&old.server, &new.server);
+    let mut changes = Vec::new();
+    for net in new.trusted_proxies.iter().filter(|net| !old.trusted_proxies.contains(net)) {
+        let change = format!("`trusted_proxies` has {net} now");
+        let already = old.trusted_proxies.iter().any(|known| known.contains(net));
+        changes.push(match already {
+            true => Change::plain(change),
+            false => Change::widens(change, "its word on hosts, schemes and clients is believed"),
+        });
+    }
+    for net in old.trusted_proxies.iter().filter(|net| !new.trusted_proxies.contains(net)) {
+        changes.push(Change::plain(format!("`trusted_proxies` no longer has {net}")));
+    }
+    for address in new.listen.iter().filter(|address| !old.listen.contains(address)) {
+        changes.push(listening("`listen`", *address, &old.listen));
+    }
+    for address in old.listen.iter().filter(|address| !new.listen.contains(address)) {
+        changes.push(Change::plain(format!("`listen` no longer has {address}")));
+    }
+    if old.limits != new.limits || old.workers != new.workers {
+        changes.push(Change::plain("`limits` or `workers` differ"));
+    }
+    changes
+}
+
+/// More people may reach it when it is not on this machine only, and was not reached by the same address.
+fn listening(key: &str, address: SocketAddr, before: &[SocketAddr]) -> Change {
+    let change = format!("{key} has {address} now");
+    let reached = |old: &SocketAddr| old.ip() == address.ip() || is_everywhere(old.ip()) && is_everywhere(address.ip());
+    match address.ip().is_loopback() || before.iter().any(reached) {
+        true => Change::plain(change),
+        false => Change::widens(change, "it can be reached from elsewhere now"),
+    }
+}
+
+fn is_everywhere(ip: IpAddr) -> bool {
+    ip.is_unspecified()
+}
+
+fn admin(old: Option<&AdminSettings>, new: Option<&AdminSettings>) -> Vec<Change> {
+    let Some(new) = new else {
+        return old.map(|_| Change::plain("there is no admin listener any more")).into_iter().collect();
+    };
+    let mut changes = Vec::new();
+    let before: Vec<SocketAddr> = old.iter().map(|old| old.listen).collect();
+    if !before.contains(&new.listen) {
+        changes.push(listening("`listen`", new.listen, &before));
+    }
+    let Some(old) = old else { return changes };
+    if new.tokens.is_empty() && !old.tokens.is_empty() {
+        let why = "whoever is on this machine may read status, metrics and explanations";
+        changes.push(Change::widens("`tokens` are gone", why));
+        return changes;
+    }
+    if old.tokens.is_empty() && !new.tokens.is_empty() {
+        changes.push(Change::plain("only holders of `tokens` may call now"));
+        return changes;
+    }
+    for token in &new.tokens {
+        let known = old.tokens.iter().find(|known| known.name == token.name);
+        let had = |scope: &Scope| known.is_some_and(|known| known.may.contains(scope));
+        for scope in token.may.iter().filter(|scope| !had(scope)) {
+            let change = format!("the token {} may {} now", token.name, scope.as_str());
+            changes.push(match scope {
+                Scope::Read => Change::widens(change, "it sees status, metrics and explanations"),
+                Scope::Purge | Scope::Reload | Scope::Bypass => Change::plain(change),
+            });
+        }
+        for scope in known.into_iter().flat_map(|known| &known.may).filter(|scope| !token.may.contains(scope)) {
+            changes.push(Change::plain(format!("the token {} may no longer {}", token.name, scope.as_str())));
+        }
+        if known.is_some_and(|known| known.secret != token.secret) {
+            changes.push(Change::plain(format!("the token {} has another secret", token.name)));
+        }
+    }
+    for token in old.tokens.iter().filter(|token| !new.tokens.iter().any(|known| known.name == token.name)) {
+        changes.push(Change::plain(format!("the token {} is gone", token.name)));
+    }
+    changes
+}
+
+fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
+    let (old, new) = (&old.cache, &new.cache);
+    let mode = match (old.mode, new.mode) {
+        (CacheMode::Bypass, CacheMode::Serve) => {
+            Some(Change::widens("`mode` bypass → serve", "everything was passed; what routes keep is kept now"))
+        }
+        (CacheMode::Serve, CacheMode::Bypass) => Some(Change::plain("`mode` serve → bypass: everything is passed")),
+        (CacheMode::Serve, CacheMode::Serve) | (CacheMode::Bypass, CacheMode::Bypass) => None,
+    };
+    let sizes = [("memory", old.memory, new.memory), ("max_object", old.max_object, new.max_object)];
+    let sizes = sizes.into_iter().filter(|(_, old, new)| old != new);
+    let sizes = sizes.map(|(key, old, new)| Change::plain(format!("`{key}` {old} → {new} bytes")));
+    mode.into_iter().chain(sizes).collect()
+}
+
+fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for upstream in &new.upstreams {
+        let name = &upstream.name;
+        match old.upstreams.iter().find(|known| known.name == *name) {
+            None => changes.push(Change::plain(format!("`{name}` is new"))),
+            Some(known) if known.servers != upstream.servers => {
+                changes.push(Change::plain(format!("`{name}` has other servers")));
+            }
+            Some(known) if known != upstream => {
+                changes.push(Change::plain(format!("`{name}` has other times, retries or connections")));
+            }
+            Some(_) => {}
+        }
+    }
+    for known in old.upstreams.iter().filter(|known| !new.upstreams.iter().any(|upstream| upstream.name == known.name))
+    {
+        changes.push(Change::plain(format!("`{}` is gone", known.name)));
+    }
+    changes
+}

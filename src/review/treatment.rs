@@ -1,0 +1,249 @@
+//! What two routes do with the same requests, compared.
+
+use std::collections::BTreeSet;
+
+use http::HeaderName;
+
+use super::{Change, lifetimes};
+use crate::config::Settings;
+use crate::identity::Identity;
+use crate::policy::sharing::{Sharing, is_within};
+use crate::policy::{Caching, Credentials, NamedPolicy};
+use crate::query::QueryRule;
+use crate::route::{AmbiguousPath, Route, Upgrades};
+use crate::tag::PurgeTemplate;
+
+/// A route among the settings that it belongs to.
+#[derive(Clone, Copy)]
+pub(super) struct In<'a> {
+    pub settings: &'a Settings,
+    pub route: &'a Route,
+}
+
+impl In<'_> {
+    fn upstream(&self) -> &str {
+        self.settings.upstreams.get(self.route.upstream).map_or("", |upstream| upstream.name.as_str())
+    }
+}
+
+/// All that becomes different for requests that `old` took and `new` takes.
+pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
+    // All of them by name: what a route learns to say is compared here, or said not to matter.
+    let Route {
+        name: _,
+        file: _,
+        line: _,
+        host: _,
+        path: _,
+        methods: _,
+        headers: _,
+        upstream: _,
+        policy_name: _,
+        caching: _,
+        tags: _,
+        purges: _,
+        query: _,
+        read_only: _,
+        upgrades: _,
+        purge_from: _,
+        body_limit: _,
+        ambiguous_path: _,
+        fingerprint: _,
+    } = old.route;
+    let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);
+    if new.route.caching != Caching::Pass {
+        changes.extend(query(old.route, new.route));
+    }
+    if old.upstream() != new.upstream() {
+        changes.push(Change::plain(format!("goes to `{}` instead of `{}`", new.upstream(), old.upstream())));
+    }
+    let plain = [
+        ("tags", list(old.route.tags.iter()), list(new.route.tags.iter())),
+        ("purges", purges(old.route), purges(new.route)),
+        ("purge", purgers(old.route), purgers(new.route)),
+        ("read_only", old.route.read_only.to_string(), new.route.read_only.to_string()),
+        ("websocket", websocket(old.route), websocket(new.route)),
+        ("body", limit(old.route), limit(new.route)),
+        ("ambiguous_path", ambiguous(old.route), ambiguous(new.route)),
+    ];
+    let different = plain.into_iter().filter(|(_, old, new)| old != new);
+    changes.extend(different.map(|(key, old, new)| Change::plain(format!("`{key}` {old} → {new}"))));
+    changes
+}
+
+/// Who may purge by asking the route itself; more of them see nothing more by it.
+fn purgers(route: &Route) -> String {
+    list(route.purge_from.iter())
+}
+
+/// Whether requests that no route took may be forwarded now.
+pub(super) fn begins(new: &Route, identity: &Identity) -> Change {
+    let change = match &new.caching {
+        Caching::Pass => "requests that no route took are passed now".to_owned(),
+        Caching::Http(_) => "requests that no route took are answered and kept as the origin says now".to_owned(),
+        Caching::Named(policy) => {
+            let among = Sharing::of(&policy.share, identity).among;
+            format!("requests that no route took are answered now, and shared among {among}")
+        }
+    };
+    Change::widens(change, "nobody was answered here")
+}
+
+fn caching(old: &Caching, new: &Caching, identity: &Identity) -> Vec<Change> {
+    let kept = "what was passed is kept now";
+    match (old, new) {
+        (Caching::Pass, Caching::Pass) => Vec::new(),
+        (Caching::Pass, Caching::Http(_)) => {
+            vec![Change::widens("pass → as the origin says", kept)]
+        }
+        (Caching::Pass, Caching::Named(policy)) => {
+            let among = Sharing::of(&policy.share, identity).among;
+            vec![Change::widens(format!("pass → `share: {}`", policy.share.as_str()), format!("{kept}, for {among}"))]
+        }
+        (Caching::Http(_) | Caching::Named(_), Caching::Pass) => vec![Change::plain("passed now, and no longer kept")],
+        (Caching::Http(old), Caching::Http(new)) => match (old, new) {
+            (Credentials::AuthorizationAndCookies, Credentials::AuthorizationOnly) => {
+                vec![Change::widens("origin → rfc9111", "cookies are no longer credentials")]
+            }
+            (Credentials::AuthorizationOnly, Credentials::AuthorizationAndCookies) => {
+                vec![Change::plain("rfc9111 → origin: cookies are credentials too")]
+            }
+            (Credentials::AuthorizationAndCookies, Credentials::AuthorizationAndCookies)
+            | (Credentials::AuthorizationOnly, Credentials::AuthorizationOnly) => Vec::new(),
+        },
+        (Caching::Http(_), Caching::Named(policy)) => {
+            let change = format!("as the origin says → `share: {}`", policy.share.as_str());
+            vec![Change::widens(change, "what the origin did not open may be shared, or kept for longer")]
+        }
+        (Caching::Named(policy), Caching::Http(_)) => {
+            let change = format!("`share: {}` → as the origin says", policy.share.as_str());
+            vec![Change::widens(change, "the origin decides now, and what it opens is not known here")]
+        }
+        (Caching::Named(old), Caching::Named(new)) => named(old, new, identity),
+    }
+}
+
+fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Change> {
+    // As above; times and types are compared by `lifetimes`.
+    let NamedPolicy { share: _, ttl: _, stale_while_revalidate: _, stale_if_error: _, ceiling: _, types: _, vary: _ } =
+        old;
+    let mut changes = Vec::new();
+    if old.share != new.share {
+        let change = format!("`share` {} → {}", old.share.as_str(), new.share.as_str());
+        changes.push(match is_within(&new.share, &old.share, identity) {
+            true => Change::plain(change),
+            false => {
+                let among = Sharing::of(&new.share, identity).among;
+                Change::widens(change, format!("answers are shared among {among}, who did not share them"))
+            }
+        });
+    }
+    if old.share.is_sensitive() && !new.share.is_sensitive() {
+        changes.push(Change::widens(
+            "clients no longer see `private, no-cache`",
+            "browsers and caches behind may keep answers, where no purge reaches them",
+        ));
+    }
+    changes.extend(lifetimes::compare(old, new));
+    let (before, after): (BTreeSet<&str>, BTreeSet<&str>) = (names(&old.vary), names(&new.vary));
+    changes.extend(before.difference(&after).map(|name| {
+        Change::widens(format!("`vary` no longer has {name}"), "requests that differ in it share an answer now")
+    }));
+    changes.extend(after.difference(&before).map(|name| Change::plain(format!("`vary` has {name} now"))));
+    changes
+}
+
+fn names(headers: &[HeaderName]) -> BTreeSet<&str> {
+    headers.iter().map(HeaderName::as_str).collect()
+}
+
+fn query(old: &Route, new: &Route) -> Vec<Change> {
+    let patterns = old.query.rules.iter().chain(&new.query.rules).map(|(pattern, _)| pattern.as_str());
+    let patterns: BTreeSet<&str> = patterns.collect();
+    let mut changes = Vec::new();
+    // Every name is like one of these: it has a rule of its own, the rule of a pattern, or none.
+    for pattern in patterns.into_iter().map(Some).chain([None]) {
+        let like = match pattern {
+            Some(pattern) => pattern.replace('*', UNHEARD_OF),
+            None => UNHEARD_OF.to_owned(),
+        };
+        let (before, after) = (old.query.rule_of(&like), new.query.rule_of(&like));
+        if before == after {
+            continue;
+        }
+        let change = format!("`query` {}: {} → {}", pattern.unwrap_or("other"), rule(&before), rule(&after));
+        changes.push(match merges(&before, &after) {
+            None => Change::plain(change),
+            Some(why) => Change::widens(change, why),
+        });
+    }
+    changes
+}
+
+/// No rule is likely to name it.
+const UNHEARD_OF: &str = "~unheard-of~";
+
+/// Why requests may share an answer, or one may be kept, that did not before.
+fn merges(old: &QueryRule, new: &QueryRule) -> Option<&'static str> {
+    const KEPT: &str = "requests with it were passed, and are kept now";
+    const SHARED: &str = "requests that differ in it may share an answer now";
+    match (old, new) {
+        (_, QueryRule::Pass)
+        | (QueryRule::Any, QueryRule::Any)
+        | (QueryRule::Drop, QueryRule::Any | QueryRule::Drop) => None,
+        (QueryRule::Pass, QueryRule::Any | QueryRule::Drop | QueryRule::Number { .. }) => Some(KEPT),
+        (QueryRule::Any | QueryRule::Number { .. }, QueryRule::Drop) => Some(SHARED),
+        (QueryRule::Any, QueryRule::Number { .. }) => Some(SHARED),
+        // What is no number was passed.
+        (QueryRule::Number { .. }, QueryRule::Any) => Some(KEPT),
+        // What is no number is passed now, and the rest is keyed.
+        (QueryRule::Drop, QueryRule::Number { .. }) => None,
+        (QueryRule::Number { min, max, .. }, QueryRule::Number { min: lower, max: upper, .. }) => {
+            let lowest = |bound: &Option<i64>| bound.unwrap_or(i64::MIN);
+            let highest = |bound: &Option<i64>| bound.unwrap_or(i64::MAX);
+            (lowest(lower) > lowest(min) || highest(upper) < highest(max)).then_some(SHARED)
+        }
+    }
+}
+
+fn rule(rule: &QueryRule) -> String {
+    match rule {
+        QueryRule::Any => "any".to_owned(),
+        QueryRule::Drop => "drop".to_owned(),
+        QueryRule::Pass => "pass".to_owned(),
+        QueryRule::Number { default, min, max } => {
+            let bounds = [("default", default), ("min", min), ("max", max)];
+            let said = bounds.into_iter().filter_map(|(name, bound)| bound.map(|bound| format!("{name}: {bound}")));
+            format!("{{{}}}", said.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn list(items: impl Iterator<Item = impl ToString>) -> String {
+    format!("[{}]", items.map(|item| item.to_string()).collect::<Vec<_>>().join(", "))
+}
+
+fn purges(route: &Route) -> String {
+    list(route.purges.iter().map(|purge| match purge {
+        PurgeTemplate::Tag(tag) => tag.to_string(),
+        PurgeTemplate::Principal => "principal".to_owned(),
+    }))
+}
+
+fn limit(route: &Route) -> String {
+    route.body_limit.map_or("the server's".to_owned(), |bytes| format!("{bytes} bytes"))
+}
+
+fn websocket(route: &Route) -> String {
+    match route.upgrades {
+        Upgrades::Never => "false".to_owned(),
+        Upgrades::WebSocket => "true".to_owned(),
+    }
+}
+
+fn ambiguous(route: &Route) -> String {
+    match route.ambiguous_path {
+        AmbiguousPath::Refuse => "refuse".to_owned(),
+        AmbiguousPath::Pass => "pass".to_owned(),
+    }
+}

@@ -1,0 +1,280 @@
+//! Changes of a configuration, and whether they let more people see an answer, or see it for longer.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use proptest::prelude::*;
+use stent::config::{Settings, parse};
+use stent::policy::{Caching, Share};
+use stent::review::diff::{Diff, diff};
+use stent::route::{Router, Target};
+
+const BASE: &str = "\
+server: {listen: 127.0.0.1:8080, trusted_proxies: [10.1.0.0/16]}
+admin: {listen: 127.0.0.1:9090, tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}}
+cache: {mode: serve}
+identity: {principal: [authorization, cookie.sessionid, header.x-api-user], ignore_cookies: [csrftoken, _ga*]}
+upstreams: {app: {servers: [http://127.0.0.1:8000]}, other: {servers: [http://127.0.0.1:8001]}}
+policies:
+  record: {share: principal, ttl: 5m, stale_while_revalidate: 30s, stale_if_error: 0s, ceiling: 15m, vary: {headers: [x-client]}}
+  page: {share: anonymous, ttl: 10m}
+  shop: {share: public, ttl: 1h, stale_while_revalidate: 0s, stale_if_error: 0s}
+  static: {share: public, types: {text/css: 1h, image/*: 7d, fingerprinted: 365d}}
+routes:
+  - {name: patient, path: /patients/<int:id>, upstream: app, policy: record, tags: [patient:<id>], purges: [patients]}
+  - {name: patients, path: /patients, upstream: app, policy: record, query: {page: any, size: {max: 100}, q: pass, utm_*: drop}}
+  - {name: home, path: /, methods: [GET], upstream: app, policy: page}
+  - {name: catalogue, path: /catalogue/**, upstream: app, policy: shop}
+  - {name: static, path: /static/**, upstream: app, policy: static}
+  - {name: news, path: /news/**, upstream: app, policy: origin}
+  - {name: documents, path: /documents/**, upstream: app}
+";
+
+const REST: &str = "  - {name: rest, path: /**, upstream: app}\n";
+
+fn settings(text: &str) -> Settings {
+    match parse("proxy.yaml", text, &|_| None) {
+        Ok(loaded) => loaded.settings,
+        Err(report) => panic!("{report}\n{text}"),
+    }
+}
+
+/// The base with replacements, each of which must be found.
+fn changed(base: &str, replacements: &[(&str, &str)]) -> String {
+    replacements.iter().fold(base.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "`{from}` is not there:\n{text}");
+        text.replace(from, to)
+    })
+}
+
+fn told(diff: &Diff) -> String {
+    let line = |change: &stent::review::Change| {
+        let widens = change.widens.as_ref().map_or(String::new(), |why| format!(" WIDENS: {why}"));
+        format!("{}: {}{widens}\n", change.about.join(", "), change.change)
+    };
+    diff.changes.iter().map(line).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Widens,
+    Not,
+}
+use Verdict::{Not, Widens};
+
+/// Each change, whether it widens, and whether it does when it is taken back.
+const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
+    // Who shares.
+    ("page: {share: anonymous, ttl: 10m}", "page: {share: public, ttl: 10m}", Widens, Not),
+    ("page: {share: anonymous, ttl: 10m}", "page: {share: principal, ttl: 10m}", Widens, Widens),
+    ("shop: {share: public,", "shop: {share: principal,", Not, Widens),
+    (", policy: page}", "}", Not, Widens),
+    (", policy: page}", ", policy: origin}", Widens, Widens),
+    ("policy: origin}", "policy: rfc9111}", Widens, Not),
+    ("policy: origin}", "policy: shop}", Widens, Widens),
+    // For how long.
+    ("ttl: 5m,", "ttl: 6m,", Widens, Not),
+    ("ttl: 5m, stale_while_revalidate: 30s,", "ttl: 4m, stale_while_revalidate: 40s,", Not, Widens),
+    ("ttl: 5m, ", "", Widens, Widens),
+    ("stale_if_error: 0s, ceiling", "stale_if_error: 1h, ceiling", Widens, Not),
+    ("ceiling: 15m, ", "", Widens, Not),
+    ("ceiling: 15m, ", "ceiling: 20m, ", Widens, Not),
+    ("page: {share: anonymous, ttl: 10m}", "page: {share: anonymous, ttl: 10m, stale_if_error: 1h}", Widens, Widens),
+    ("text/css: 1h", "text/css: 2h", Widens, Not),
+    ("text/css: 1h, ", "", Not, Widens),
+    ("text/css: 1h, ", "text/css: 1h, image/png: 1h, ", Not, Widens),
+    ("types: {text/css: 1h, image/*: 7d, fingerprinted: 365d}", "ttl: 1h", Widens, Widens),
+    // Keys.
+    (", vary: {headers: [x-client]}", "", Widens, Not),
+    ("page: any, ", "page: drop, ", Widens, Not),
+    ("q: pass, ", "q: any, ", Widens, Not),
+    ("q: pass, ", "q: drop, ", Widens, Not),
+    ("size: {max: 100}", "size: {max: 50}", Widens, Not),
+    ("size: {max: 100}", "size: any", Widens, Widens),
+    ("utm_*: drop}", "utm_source: any, utm_*: drop}", Not, Widens),
+    ("utm_*: drop}", "utm_*: drop, other: any}", Widens, Not),
+    // Who is asking, and who is believed.
+    ("cookie.sessionid, ", "", Widens, Widens),
+    (", header.x-api-user]", "]", Widens, Widens),
+    ("[csrftoken, _ga*]", "[csrftoken, _ga*, theme]", Widens, Not),
+    ("[csrftoken, _ga*]", "[csrftoken, _ga*, _ga_x]", Not, Not),
+    ("[10.1.0.0/16]", "[10.1.0.0/16, 10.2.0.0/16]", Widens, Not),
+    ("[10.1.0.0/16]", "[10.1.2.0/24]", Not, Widens),
+    ("listen: 127.0.0.1:8080", "listen: 0.0.0.0:8080", Widens, Not),
+    ("listen: 127.0.0.1:8080", "listen: 127.0.0.1:8081", Not, Not),
+    ("listen: 127.0.0.1:9090", "listen: 0.0.0.0:9090", Widens, Not),
+    ("may: [purge]", "may: [purge, read]", Widens, Not),
+    (", tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}", "", Widens, Not),
+    ("mode: serve", "mode: bypass", Not, Widens),
+    // Not reads.
+    ("tags: [patient:<id>], purges: [patients]", "tags: [patient:<id>]", Not, Not),
+    ("0123456789abcdef0123", "abcdef01234567890123", Not, Not),
+    ("127.0.0.1:8000", "127.0.0.1:8002", Not, Not),
+    ("path: /documents/**, upstream: app", "path: /documents/**, upstream: other", Not, Not),
+    ("path: /documents/**, upstream: app", "path: /documents/**, upstream: app, body: 1MiB", Not, Not),
+    // Which requests a route takes.
+    ("name: documents, path: /documents/**", "name: documents, path: /documents/<id>", Not, Not),
+    ("name: catalogue, path: /catalogue/**", "name: catalogue, path: /catalogue/<id>", Not, Widens),
+    ("name: static, path: /static/**", "name: files, path: /static/**", Not, Not),
+    ("name: home, path: /, methods: [GET]", "name: home, path: /", Widens, Not),
+    ("name: catalogue, path: /catalogue/**", "name: catalogue, host: shop.example, path: /catalogue/**", Not, Widens),
+    // An earlier route takes requests of a later one.
+    ("routes:\n", "routes:\n  - {name: css, path: /static/<file>, upstream: app, policy: shop}\n", Widens, Widens),
+    ("routes:\n", "routes:\n  - {name: css, path: /static/<file>, upstream: app}\n", Not, Widens),
+    ("routes:\n", "routes:\n  - {name: mobile, path: /patients, headers: {x-app: a}, upstream: app}\n", Not, Widens),
+    (
+        "  - {name: documents, path: /documents/**, upstream: app}\n",
+        "  - {name: notes, path: /documents/<int:id>, upstream: app, policy: record}\n  - {name: documents, path: /documents/**, upstream: app}\n",
+        Widens,
+        Not,
+    ),
+];
+
+#[test]
+fn every_pair_has_its_verdict() {
+    assert!(PAIRS.len() >= 25);
+    let base = changed(BASE, &[]) + REST;
+    let mut wrong = String::new();
+    for (from, to, there, back) in PAIRS {
+        let other = changed(&base, &[(from, to)]);
+        let (old, new) = (settings(&base), settings(&other));
+        let mut check = |old: &Settings, new: &Settings, want: Verdict, which: &str| {
+            let told_all = diff(old, new);
+            if told_all.changes.is_empty() || told_all.widens != (want == Widens) {
+                wrong.push_str(&format!("{from} → {to} ({which}), not {want:?}:\n{}\n", told(&told_all)));
+            }
+        };
+        check(&old, &new, *there, "there");
+        check(&new, &old, *back, "back");
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn nothing_changes_when_nothing_does() {
+    let routes = [
+        "  - {name: mobile, path: /app/**, headers: {x-client: mobile}, upstream: app, policy: page}\n",
+        "  - {name: a, path: /app/<id>/x, upstream: app, policy: shop}\n",
+        "  - {name: b, path: /app/7/<y>, methods: [GET, POST], upstream: other, policy: page}\n",
+        "  - {name: tenant, host: <tenant>.clinic.example, path: /**, upstream: other, policy: static}\n",
+    ];
+    let text = format!("{BASE}{}{REST}", routes.concat());
+    let told_all = diff(&settings(&text), &settings(&text));
+    assert_eq!(told(&told_all), "");
+    let spread = text.replace("routes:\n", "\n# A comment moves all lines.\n\nroutes:\n");
+    assert_eq!(told(&diff(&settings(&text), &settings(&spread))), "");
+}
+
+#[test]
+fn without_a_last_route_what_nobody_took_begins_to_be_answered() {
+    let base = settings(BASE);
+    let with = |route: &str| settings(&format!("{BASE}  - {route}\n"));
+    for route in ["{name: rest, path: /**, upstream: app}", "{name: x, path: /x/<id>, upstream: app, policy: shop}"] {
+        let new = with(route);
+        let told_all = diff(&base, &new);
+        assert!(told_all.widens && told(&told_all).contains("nobody was answered here"), "{}", told(&told_all));
+        let back = diff(&new, &base);
+        assert!(!back.widens && told(&back).contains("404"), "{}", told(&back));
+    }
+}
+
+#[test]
+fn one_change_of_many_routes_is_told_once() {
+    let new = changed(BASE, &[("ttl: 5m,", "ttl: 6m,")]);
+    let told_all = diff(&settings(BASE), &settings(&new));
+    assert_eq!(told_all.changes.len(), 1, "{}", told(&told_all));
+    assert_eq!(told_all.changes[0].about, ["patient", "patients"]);
+}
+
+#[test]
+fn routes_that_change_places_are_compared_by_what_they_take() {
+    let one = "  - {name: one, path: /app/<id>, upstream: app, policy: shop}\n";
+    let two = "  - {name: two, path: /app/<int:id>/, upstream: app, policy: page}\n";
+    let three = "  - {name: three, path: /app/x, upstream: app, policy: page}\n";
+    let first = settings(&format!("{BASE}{two}{one}{REST}"));
+    let second = settings(&format!("{BASE}{two}{three}{one}{REST}"));
+    let told_all = diff(&first, &second);
+    // What everybody shared is now for those without credentials only: narrower, and shorter.
+    assert!(!told_all.widens || told(&told_all).contains("the origin's own time"), "{}", told(&told_all));
+    assert!(told(&told_all).contains("what `one` took: `share` public → anonymous"), "{}", told(&told_all));
+    let back = diff(&second, &first);
+    assert!(told(&back).contains("what `three` took: `share` anonymous → public WIDENS"), "{}", told(&back));
+    assert!(back.widens);
+}
+
+#[test]
+fn no_secret_of_a_token_is_told() {
+    let new = changed(BASE, &[("0123456789abcdef0123", "abcdef01234567890123"), ("[purge]", "[read]")]);
+    let told_all = diff(&settings(BASE), &settings(&new));
+    let json = serde_json::to_string(&told_all).expect("plain data");
+    assert!(!json.contains("0123456789") && json.contains("another secret"), "{json}");
+}
+
+const PATHS: [&str; 10] =
+    ["/**", "/a", "/a/**", "/a/<x>", "/a/<int:x>", "/a/7", "/<x>/b", "/<slug:x>/**", "/a/<x>/b", "/b"];
+const CONDITIONS: [&str; 6] = [
+    "",
+    ", methods: [GET]",
+    ", methods: [POST]",
+    ", headers: {x-app: m}",
+    ", headers: {x-app: n}",
+    ", host: a.example",
+];
+const POLICIES: [&str; 5] = ["", ", policy: page", ", policy: shop", ", policy: record", ", policy: origin"];
+
+/// Routes from which none can be told apart by name: `(path, condition, policy)`.
+fn some_routes() -> impl Strategy<Value = Vec<(usize, usize, usize)>> {
+    proptest::collection::vec((0..PATHS.len(), 0..CONDITIONS.len(), 0..POLICIES.len()), 1..6)
+}
+
+/// `None`: one of the routes can never match, which is refused.
+fn configured(routes: &[(usize, usize, usize)]) -> Option<Settings> {
+    let head = &BASE[..BASE.find("routes:").expect("there are routes")];
+    let lines = routes.iter().enumerate().map(|(at, (path, condition, policy))| {
+        let (path, condition, policy) = (PATHS[*path], CONDITIONS[*condition], POLICIES[*policy]);
+        format!("  - {{name: r{at}, path: {path}, upstream: app{condition}{policy}}}\n")
+    });
+    let text = format!("{head}routes:\n{}", lines.collect::<String>());
+    parse("proxy.yaml", &text, &|_| None).ok().map(|loaded| loaded.settings)
+}
+
+/// Who shares what a request gets; `None`: no route takes it.
+fn shared(router: &Router, method: &Method, host: &str, path: &str, headers: &HeaderMap) -> Option<Caching> {
+    router.find(Target { host, path, method, headers }).map(|(_, route)| route.caching.clone())
+}
+
+/// A short model of its own: whether a request may be seen by more people than before.
+fn may_be_seen_by_more(old: Option<Caching>, new: Option<Caching>) -> bool {
+    match (old, new) {
+        (old, new) if old == new => false,
+        (_, None) | (Some(_), Some(Caching::Pass)) => false,
+        (Some(Caching::Named(old)), Some(Caching::Named(new))) if old.share == Share::Public => {
+            // Narrower, and shorter as the policies of the base are.
+            new.share == Share::Public
+        }
+        _ => true,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_routes_do_to_each_other_no_widening_is_missed(before in some_routes(), after in some_routes()) {
+        let (Some(old), Some(new)) = (configured(&before), configured(&after)) else { return Ok(()) };
+        let told_all = diff(&old, &new);
+        let (old, new) = (Router::new(old.routes), Router::new(new.routes));
+        let with = |value| -> HeaderMap {
+            [(HeaderName::from_static("x-app"), HeaderValue::from_static(value))].into_iter().collect()
+        };
+        for path in ["/", "/a", "/a/7", "/a/x", "/a/7/b", "/b", "/x/b", "/a/b", "/~/b", "/7/x/y"] {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+                for (host, headers) in [("b.example", HeaderMap::new()), ("a.example", with("m")), ("b.example", with("n"))] {
+                    let old = shared(&old, &method, host, path, &headers);
+                    let new = shared(&new, &method, host, path, &headers);
+                    prop_assert!(old == new || !told_all.changes.is_empty(), "{method} {host}{path}: nothing was seen");
+                    let more = may_be_seen_by_more(old, new);
+                    prop_assert!(told_all.widens || !more, "{method} {host}{path}\n{}", told(&told_all));
+                }
+            }
+        }
+    }
+}
