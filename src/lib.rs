@@ -40,7 +40,8 @@
 //!    narrow, never widen ([`policy::admit`]).
 //! 3. **Body in = body out.** One answer of the origin, whole, or visibly cut off.
 //! 4. **When unsure: do not store, do not share, do not serve purged.** A route without a policy is a pass.
-//! 5. **Everything has a bound and a deadline** ([`edge::settings`], [`upstream::settings`], [`upload`], [`fetch::spool`]).
+//! 5. **Everything has a bound and a deadline** ([`edge::settings`], [`upstream::settings`], [`upload`], [`fetch::spool`],
+//!    [`fetch::budget`]).
 //! 6. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
 //! 7. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`http1::head`], [`edge::incoming`]).
 //!    Nothing from the network or the configuration can panic the process.

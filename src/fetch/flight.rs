@@ -211,6 +211,8 @@ impl Flights {
         if let Some(flight) = successor.as_ref().filter(|flight| demand.accepts(flight)) {
             return Joined::Follower(flight.clone(), flight.subscribe());
         }
+        // The failed one may be found yet: it lands before it leaves.
+        let demand = Demand { serial: demand.serial.max(Some(failed.serial)), ..demand };
         let departs = || Departure { born: born(), deadline: failed.deadline };
         let joined = self.join(&failed.key, demand, departs);
         *successor = Some(match &joined {
@@ -268,5 +270,53 @@ impl Flights {
 fn remove(shard: &mut Under, flight: &Arc<Flight>) {
     if shard.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
         shard.remove(&flight.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::FailureKind;
+    use crate::fetch::budget::Budget;
+
+    fn join(flights: &Arc<Flights>) -> Joined {
+        flights.join(b"key", Demand::ANY, || Departure { born: Stamp(1), deadline: Instant::now() })
+    }
+
+    fn lead(joined: Joined) -> Takeoff {
+        match joined {
+            Joined::Leader(takeoff) => takeoff,
+            Joined::Follower(..) => panic!("somebody else leads"),
+        }
+    }
+
+    #[test]
+    fn the_followers_of_a_failed_flight_elect_one_successor_however_late_they_come() {
+        let flights = Arc::<Flights>::default();
+        let failed = lead(join(&flights));
+        failed.flight.land(Landing::Failed(Failure::sent(FailureKind::Reset)));
+        // It can still be found.
+        let elected = lead(flights.succeed(&failed.flight, Demand::ANY, || Stamp(2)));
+        assert_eq!((elected.flight.born, elected.flight.deadline), (Stamp(2), failed.flight.deadline));
+        let serial = elected.flight.serial;
+        drop((failed.flight.clone(), elected));
+        let late = flights.succeed(&failed.flight, Demand::ANY, || Stamp(3));
+        assert!(matches!(late, Joined::Follower(flight, _) if flight.serial == serial), "though it is over");
+        let demand = Demand { born: Some(Stamp(3)), serial: None };
+        lead(flights.succeed(&failed.flight, demand, || Stamp(3)));
+    }
+
+    #[test]
+    fn a_flight_is_deserted_when_nobody_waits_or_reads() {
+        let flights = Arc::<Flights>::default();
+        let takeoff = lead(join(&flights));
+        let spool = Spool::window(None, &Arc::new(Budget::beside(0, 0)));
+        let Joined::Follower(_, waiting) = join(&flights) else { panic!("it is under way") };
+        assert!(!flights.desert(&takeoff.flight, &spool));
+        let reader = spool.reader();
+        drop(waiting);
+        assert!(!flights.desert(&takeoff.flight, &spool) && !flights.is_empty());
+        drop(reader);
+        assert!(flights.desert(&takeoff.flight, &spool) && flights.is_empty());
     }
 }

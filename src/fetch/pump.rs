@@ -75,11 +75,12 @@ impl Pump<'_> {
                 Piece::Data(data) => {
                     self.announce();
                     if self.put(data).await == Passed::Unread {
-                        return self.break_off();
+                        return self.abandon();
                     }
                 }
                 Piece::Last(data) => return self.finish(data).await,
-                Piece::Broken | Piece::Unwanted => return self.break_off(),
+                Piece::Broken => return self.break_off(),
+                Piece::Unwanted => return self.abandon(),
             }
         }
     }
@@ -165,7 +166,7 @@ impl Pump<'_> {
                 self.give_up(why);
                 self.announce();
                 if !last.is_empty() && self.put(last).await == Passed::Unread {
-                    return self.break_off();
+                    return self.abandon();
                 }
                 self.filling.spool.finish();
                 Ended::NotKept
@@ -185,15 +186,22 @@ impl Pump<'_> {
         Ok(whole)
     }
 
-    /// Nothing of it is stored. Whoever reads sees that it broke off; as long as nobody has seen anything, it is a failure.
+    /// Nothing of it is stored, and whoever reads sees that it broke off. For whoever has not begun to it is a failure, as
+    /// long as nothing of the body has come.
     fn break_off(self) -> Ended {
         self.cache.flights.leave(&self.takeoff.flight);
-        self.filling.spool.fail();
-        match self.takeoff.flight.is_waiting() {
-            true => land_failure(self.cache, self.takeoff, self.errand, Failure::sent(FailureKind::Reset)),
-            false if self.is_storable() => Ended::Failed,
-            false => Ended::NotKept,
+        if self.filling.spool.is_empty() {
+            land_failure(self.cache, self.takeoff, self.errand, Failure::sent(FailureKind::Reset));
         }
+        self.filling.spool.fail();
+        Ended::Failed
+    }
+
+    /// Nobody is left.
+    fn abandon(self) -> Ended {
+        self.cache.flights.leave(&self.takeoff.flight);
+        self.filling.spool.fail();
+        if self.is_storable() { Ended::Failed } else { Ended::NotKept }
     }
 
     fn announce(&self) {

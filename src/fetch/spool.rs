@@ -167,6 +167,12 @@ impl Spool {
         Some(Reader { spool: self.clone(), id, read: 0 })
     }
 
+    /// Whether nothing has come yet.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.first == 0 && state.chunks.is_empty()
+    }
+
     /// Whether the body is kept whole.
     pub fn is_kept(&self) -> bool {
         matches!(self.lock().form, Form::Kept)

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use stent::fetch::spool::WINDOW;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::scenario::{LIMIT, Origin, Stent, answer, eventually, streaming};
+use crate::scenario::{Gate, LIMIT, Origin, Stent, answer, eventually, streaming};
 
 const MIB: usize = 1 << 20;
 
@@ -19,16 +20,21 @@ fn piece() -> Bytes {
     Bytes::from(vec![7; 64 << 10])
 }
 
-/// An origin that streams as many pieces as the path says, as fast as they are taken.
-async fn pieces() -> Origin {
-    Origin::start(|seen| {
+/// An origin that streams as many pieces as the path says, as fast as they are taken, once the gate is open.
+async fn pieces(gate: &Gate) -> Origin {
+    let gate = gate.clone();
+    Origin::start(move |seen| {
         let many: usize = seen.path().rsplit('/').next().unwrap().parse().unwrap();
         let length = (many * piece().len()).to_string();
         let announced = [("content-length", length.as_str())];
         let headers: &[(&str, &str)] = if seen.path().starts_with("/announced") { &announced } else { &[] };
         let (response, sender) = streaming(200, headers);
         (0..many).for_each(|_| sender.send(Ok(piece())).unwrap());
-        async move { response }
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            response
+        }
     })
     .await
 }
@@ -63,7 +69,8 @@ impl Drop for Most {
 
 #[tokio::test]
 async fn all_fills_together_are_bounded() {
-    let origin = pieces().await;
+    let gate = Gate::default();
+    let origin = pieces(&gate).await;
     let stent = Stent::start(origin.address, SMALL);
     let most = Most::watch(&stent);
     let mut clients = tokio::task::JoinSet::new();
@@ -74,14 +81,16 @@ async fn all_fills_together_are_bounded() {
             clients.spawn(stent.client().get(&format!("/{kind}/{number}/{many}")).send());
         }
     }
+    gate.arrived(80).await;
+    gate.open(100);
     let mut without_room = 0;
     while let Some(reply) = clients.join_next().await {
         let reply = reply.unwrap();
         assert!(!reply.broken && [8, 32].contains(&(reply.body.len() / piece().len())));
         without_room += usize::from(reply.cache().ends_with("detail=fill-memory"));
     }
-    // 1 MiB, and for each that is not kept its window or one chunk.
-    let bound = MIB + 80 * (512 << 10);
+    // Of a hundred, 1 MiB, and a window for each that is not kept.
+    let bound = MIB + 80 * WINDOW;
     assert!((MIB / 2..=bound).contains(&most.bytes()), "{} bytes", most.bytes());
     assert!(without_room > 0, "there was not room for all");
     eventually(|| stent.cache().budget.used() == 0).await;
@@ -95,7 +104,8 @@ async fn all_fills_together_are_bounded() {
 #[tokio::test]
 async fn whoever_reads_too_slowly_is_cut_off_and_the_others_get_all() {
     const PIECES: usize = 512;
-    let origin = pieces().await;
+    let gate = Gate::default();
+    let origin = pieces(&gate).await;
     let stent = Stent::start(origin.address, SMALL);
     let most = Most::watch(&stent);
     let path = format!("/unknown/{PIECES}");
@@ -103,6 +113,8 @@ async fn whoever_reads_too_slowly_is_cut_off_and_the_others_get_all() {
     let mut slow = TcpStream::connect(stent.address).await.unwrap();
     slow.write_all(format!("GET {path} HTTP/1.1\r\nhost: clinic.example\r\n\r\n").as_bytes()).await.unwrap();
     let fast: Vec<_> = (0..3).map(|_| tokio::spawn(stent.client().get(&path).send())).collect();
+    eventually(|| stent.cache().flights.waiting() == 4).await;
+    gate.open(1);
     let mut read = vec![0; 1000];
     slow.read_exact(&mut read).await.unwrap();
     for one in fast {
@@ -117,7 +129,9 @@ async fn whoever_reads_too_slowly_is_cut_off_and_the_others_get_all() {
 
 #[tokio::test]
 async fn a_slow_reader_of_what_is_stored_holds_no_fill() {
-    let origin = pieces().await;
+    let gate = Gate::default();
+    let origin = pieces(&gate).await;
+    gate.open(1);
     let yaml = SMALL.replace("4MiB", "64MiB").replace("1MiB", "16MiB");
     let stent = Stent::start(origin.address, &yaml);
     let mut slow = TcpStream::connect(stent.address).await.unwrap();
