@@ -9,3 +9,4 @@ mod proxying;
 mod purging;
 mod refreshes;
 mod scenario;
+mod upgrades;
