@@ -21,7 +21,7 @@ use socket2::{Domain, Socket, Type};
 const UNNOTICED: Duration = Duration::from_secs(5);
 
 /// What thousands of slow clients may take, over what the process had before.
-const MEMORY_BYTES: u64 = 256 << 20;
+const MEMORY_BYTES: u64 = 64 << 20;
 
 /// Larger than what fits into sockets.
 const LARGE_BYTES: usize = 4 << 20;
