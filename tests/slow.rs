@@ -23,6 +23,9 @@ const UNNOTICED: Duration = Duration::from_secs(5);
 /// What thousands of slow clients may take, over what the process had before.
 const MEMORY_BYTES: u64 = 64 << 20;
 
+/// Each crowd takes most of the descriptors that there are.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Larger than what fits into sockets.
 const LARGE_BYTES: usize = 4 << 20;
 
@@ -32,7 +35,14 @@ async fn nobody_notices_slow_clients() {
     crowd("pool: {max: 3000}").await;
 }
 
+/// Slow bodies take the places for connections to the origin only once they are there.
+#[tokio::test]
+async fn slow_bodies_take_no_places_from_others() {
+    crowd("pool: {max: 50}").await;
+}
+
 async fn crowd(upstream: &str) {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let origin = Origin::start(|seen| async move {
         match seen.path() {
             "/kept/large" => answer(200, &[], vec![b'x'; LARGE_BYTES]),

@@ -82,6 +82,9 @@ pub fn cases() -> Vec<Case> {
         broken("a coding that ends in a bare LF", "Transfer-Encoding: chunked\n"),
         broken("a coding without a colon", "Transfer-Encoding chunked\r\n"),
         broken("a quote before a coding's name", "\"Transfer-Encoding: chunked\r\n"),
+        post("an underscore for the hyphen: to some this is a coding", coding, "Transfer_Encoding: chunked\r\n", "")
+            .passed("POST", "/one", "")
+            .refused(&[400, 501]),
     ];
     cases.extend([
         post("a length, then chunked", final_coding, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", HELLO)

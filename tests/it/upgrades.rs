@@ -22,9 +22,9 @@ struct Scene {
 }
 
 impl Scene {
-    async fn start() -> Scene {
+    async fn start(limits: &str) -> Scene {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = "server: {listen: 127.0.0.1:0, workers: 1}";
+        let server = format!("server: {{listen: 127.0.0.1:0, workers: 1{limits}}}");
         let stent = Stent::start(listener.local_addr().unwrap(), &format!("{server}\n{ROUTES}"));
         Scene { listener, stent }
     }
@@ -86,7 +86,7 @@ fn nothing_came(stream: &TcpStream) {
 
 #[tokio::test]
 async fn the_origins_101_opens_a_tunnel() {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     let mut client = scene.connect().await;
     client.write_all(ASKING.as_bytes()).await.unwrap();
     let (mut origin, head) = scene.asked().await;
@@ -122,7 +122,7 @@ async fn the_origins_101_opens_a_tunnel() {
 
 #[tokio::test]
 async fn a_tunnel_carries_much_both_ways_at_once() {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     let (client, origin) = scene.tunnel().await;
     let much: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
     let (mut from_client, mut to_origin) = client.into_split();
@@ -142,7 +142,7 @@ async fn a_tunnel_carries_much_both_ways_at_once() {
 
 #[tokio::test]
 async fn each_side_may_end_before_the_other() {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     // The client has said all, the origin has not.
     let (mut client, mut origin) = scene.tunnel().await;
     client.write_all(b"last").await.unwrap();
@@ -170,7 +170,7 @@ async fn each_side_may_end_before_the_other() {
 
 #[tokio::test]
 async fn a_refusal_is_passed_on_and_opens_nothing() {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     for status in ["403 Forbidden", "200 OK", "426 Upgrade Required"] {
         let mut client = scene.connect().await;
         client.write_all(ASKING.as_bytes()).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_refusal_is_passed_on_and_opens_nothing() {
 
 #[tokio::test]
 async fn what_a_client_sends_early_waits_for_the_101() {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     let mut client = scene.connect().await;
     client.write_all(format!("{ASKING}early").as_bytes()).await.unwrap();
     let (mut origin, _) = scene.asked().await;
@@ -216,13 +216,22 @@ async fn what_a_client_sends_early_waits_for_the_101() {
 
 #[tokio::test]
 async fn what_the_origin_sends_with_its_101_is_in_the_tunnel() {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     let mut client = scene.connect().await;
     client.write_all(ASKING.as_bytes()).await.unwrap();
     let (mut origin, _) = scene.asked().await;
     origin.write_all(format!("{GRANTED}HTTP/1.1 200 OK\r\n\r\nwelcome").as_bytes()).await.unwrap();
     until(&mut client, "\r\n\r\n").await;
     assert_eq!(until(&mut client, "welcome").await, "HTTP/1.1 200 OK\r\n\r\nwelcome");
+}
+
+#[tokio::test]
+async fn a_silent_tunnel_ends() {
+    let scene = Scene::start(", limits: {idle_timeout: 300ms}").await;
+    let (mut client, mut origin) = scene.tunnel().await;
+    client.write_all(b"hello").await.unwrap();
+    assert_eq!(until(&mut origin, "hello").await, "hello");
+    assert_eq!((rest(&mut client).await, rest(&mut origin).await), (String::new(), String::new()));
 }
 
 #[tokio::test]
@@ -239,8 +248,18 @@ async fn only_websockets_are_asked_for() {
     .await;
 }
 
+/// RFC 9110 §7.8: `Connection` has to name it, and in HTTP/1.0 it is ignored.
+#[tokio::test]
+async fn an_upgrade_that_is_none_is_not_asked_for() {
+    none_is_asked_for(&[
+        ASKING.replace("Connection: Upgrade", "Connection: keep-alive"),
+        ASKING.replace("HTTP/1.1", "HTTP/1.0"),
+    ])
+    .await;
+}
+
 async fn none_is_asked_for(askings: &[String]) {
-    let scene = Scene::start().await;
+    let scene = Scene::start("").await;
     for asking in askings {
         let mut client = scene.connect().await;
         client.write_all(asking.as_bytes()).await.unwrap();
@@ -250,6 +269,20 @@ async fn none_is_asked_for(askings: &[String]) {
         origin.write_all(GRANTED.as_bytes()).await.unwrap();
         let answer = until(&mut client, "\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 502") || answer.starts_with("HTTP/1.0 502"), "{answer}");
+        assert_eq!(rest(&mut origin).await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_101_to_something_else_is_no_answer() {
+    let scene = Scene::start("").await;
+    for granted in [GRANTED.replace("websocket", "h2c"), GRANTED.replace("Upgrade: websocket\r\n", "")] {
+        let mut client = scene.connect().await;
+        client.write_all(ASKING.as_bytes()).await.unwrap();
+        let (mut origin, _) = scene.asked().await;
+        origin.write_all(granted.as_bytes()).await.unwrap();
+        let answer = until(&mut client, "\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
         assert_eq!(rest(&mut origin).await, "");
     }
 }
