@@ -160,6 +160,7 @@ fn cases() -> Vec<Case> {
         chunks("a chunk longer than its size", "4\r\nhello\r\n0\r\n\r\n"),
         chunks("a chunk shorter than its size", "6\r\nhello\r\n0\r\n\r\n"),
         chunks("an answer in the trailers", &format!("5\r\nhello\r\n0\r\n{POISON}")).passed(200, "hello"),
+        chunks("a bare LF at the end", &format!("5\r\nhello\r\n0\r\n\n{POISON}")),
         chunks("a trailer without a colon", "5\r\nhello\r\n0\r\nX-Sum\r\n\r\n"),
         chunks("a folded trailer", "5\r\nhello\r\n0\r\nX-Sum: 7\r\n 8\r\n\r\n"),
         chunks("cut before the first chunk", "").then(Then::Closes),
@@ -266,6 +267,7 @@ fn cases() -> Vec<Case> {
             "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\n",
         )
         .refused(),
+        case("hints without end", interim, "").then(Then::Repeats("HTTP/1.1 103 Early Hints\r\n\r\n")).refused(),
         case(
             "another protocol that nobody asked for",
             status,

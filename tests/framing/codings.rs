@@ -1,7 +1,7 @@
 //! One `Transfer-Encoding`, and that is `chunked` (RFC 9112 §6.1, §6.3 and §7). What is odd is sent with a length as well where
 //! that makes it dangerous, and with a request in its body that one of two readers would find.
 
-use crate::case::{Case, EVIL, case, post};
+use crate::case::{Case, EVIL, HOST, case, post};
 
 const HELLO: &str = "5\r\nhello\r\n0\r\n\r\n";
 
@@ -82,6 +82,9 @@ pub fn cases() -> Vec<Case> {
         broken("a coding that ends in a bare LF", "Transfer-Encoding: chunked\n"),
         broken("a coding without a colon", "Transfer-Encoding chunked\r\n"),
         broken("a quote before a coding's name", "\"Transfer-Encoding: chunked\r\n"),
+        post("an underscore for the hyphen: to some this is a coding", coding, "Transfer_Encoding: chunked\r\n", "")
+            .passed("POST", "/one", "")
+            .refused(&[400, 501]),
     ];
     cases.extend([
         post("a length, then chunked", final_coding, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", HELLO)
@@ -117,6 +120,23 @@ pub fn cases() -> Vec<Case> {
         smuggling("a request behind a coding with a space before its colon", "Transfer-Encoding : chunked\r\n"),
         smuggling("a request behind a folded coding", "Transfer-Encoding:\r\n chunked\r\n"),
         smuggling("a request behind an empty coding", "Transfer-Encoding:\r\n"),
+        case(
+            "a GET with chunks",
+            coding,
+            format!("GET /one HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{HELLO}"),
+        )
+        .passed_once("GET", "/one", "hello")
+        .refused(&[400]),
+        case(
+            "a GET whose only chunk looks like a request",
+            coding,
+            format!(
+                "GET /one HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{EVIL}\r\n0\r\n\r\n",
+                EVIL.len()
+            ),
+        )
+        .passed_once("GET", "/one", EVIL)
+        .refused(&[400]),
         case(
             "chunked in HTTP/1.0",
             coding,

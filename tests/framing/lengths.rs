@@ -63,6 +63,9 @@ pub fn cases() -> Vec<Case> {
         huge("2^32 + 5, beyond the bound", "4294967301"),
         huge("thirty nines", "999999999999999999999999999999"),
         huge("one more than the bound", "102401"),
+        post("an underscore for the hyphen: to some this is a length", one_number, "Content_Length: 5\r\n", "")
+            .passed("POST", "/one", "")
+            .refused(&[400]),
         case("a GET with a body", "9110 §9.3.1", format!("GET /one HTTP/1.1\r\n{HOST}Content-Length: 5\r\n\r\nhello"))
             .passed("GET", "/one", "hello")
             .refused(&[400]),

@@ -59,7 +59,9 @@ pub fn cases() -> Vec<Case> {
             none,
         ),
         hit("a hit with a body", HELLO, "hello"),
+        hit("a hit with chunks", CHUNKS, "hello"),
         hit("a hit with a body that looks like a request", &nested, EVIL),
+        hit("a hit with a chunk that looks like a request", &nested_chunk, EVIL),
         kept("a hit with a body and a request behind it", &format!("{HELLO}{next}"))
             .wanting(&[&[200], &[200]], After::Open, &[("GET", "/two", "")])
             .wanting(&[&[200], &[200]], After::Open, &[("GET", "/kept/a", "hello"), ("GET", "/two", "")])
@@ -68,10 +70,14 @@ pub fn cases() -> Vec<Case> {
         kept("a 304", "If-None-Match: \"k\"\r\n\r\n").wanting(&[&[304]], After::Open, none),
         unchanged("a 304 with a body", HELLO, "hello"),
         unchanged("a 304 with a body that looks like a request", &nested, EVIL),
+        unchanged("a 304 with chunks", CHUNKS, "hello"),
         kept("a hit with a body that is not clear", "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello")
             .refused(&[400]),
         kept("a hit with two framings", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
             .refused(&[400]),
+        kept("a hit whose chunks are broken", "Transfer-Encoding: chunked\r\n\r\n5 \r\nhello\n0\r\n\r\n")
+            .broken_off(&[400])
+            .wanting(&[&[200]], After::Closed, none),
         lost("no route", "\r\n"),
         lost("no route, and a body", HELLO),
         lost("no route, and chunks", CHUNKS),

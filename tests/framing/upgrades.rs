@@ -52,8 +52,19 @@ pub fn cases() -> Vec<Case> {
         )
         .passed_once("POST", "/one", "hello")
         .refused(&[400, 426, 501]),
+        case(
+            "an upgrade with a body, and a request behind it",
+            section,
+            format!("POST /one HTTP/1.1\r\n{HOST}{H2C}Content-Length: 5\r\n\r\nhello{EVIL}"),
+        )
+        .passed_last("POST", "/one", "hello")
+        .wanting(&[&[200], &[400]], After::Closed, &[("POST", "/one", "hello")])
+        .refused(&[400, 426, 501]),
         early("a WebSocket, and a frame at once", WEBSOCKET, frame).half_closed(),
+        early("a WebSocket, and a request at once", WEBSOCKET, EVIL),
         early("HTTP/2, and its preface at once", H2C, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        early("HTTP/2, and a request at once", H2C, EVIL),
+        early("TLS, and a request at once", "Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n", EVIL),
         case(
             "CONNECT, and a request at once",
             "9110 §9.3.6",

@@ -12,3 +12,4 @@ mod purging;
 mod refreshes;
 mod reloading;
 mod scenario;
+mod upgrades;

@@ -1,0 +1,242 @@
+//! Thousands of slow clients: a third whose heads do not end, a third whose bodies do not, a third that does not read. They hold
+//! their own sockets, no more and no longer than the limits say, and those who are not slow notice nothing.
+//!
+//! Stent runs as a process of its own, so that its memory and its descriptors are its own. Of 4 000 slow clients there are fewer
+//! where descriptors are scarce.
+
+#[path = "it/scenario.rs"]
+mod scenario;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use scenario::{Client, Origin, answer};
+use socket2::{Domain, Socket, Type};
+
+/// The longest that anybody who is not slow may wait.
+const UNNOTICED: Duration = Duration::from_secs(5);
+
+/// What thousands of slow clients may take, over what the process had before.
+const MEMORY_BYTES: u64 = 64 << 20;
+
+/// Each crowd takes most of the descriptors that there are.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Larger than what fits into sockets.
+const LARGE_BYTES: usize = 4 << 20;
+
+#[tokio::test]
+async fn nobody_notices_slow_clients() {
+    // Each slow body is on its way to the origin: there is room for them and for the others.
+    crowd("pool: {max: 3000}").await;
+}
+
+/// Slow bodies take the places for connections to the origin only once they are there.
+#[tokio::test]
+async fn slow_bodies_take_no_places_from_others() {
+    crowd("pool: {max: 50}").await;
+}
+
+async fn crowd(upstream: &str) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let origin = Origin::start(|seen| async move {
+        match seen.path() {
+            "/kept/large" => answer(200, &[], vec![b'x'; LARGE_BYTES]),
+            _ => answer(200, &[], "small"),
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, upstream);
+    let client = Client { address: stent.address };
+    for path in ["/kept/large", "/kept/small", "/passed"] {
+        assert_eq!(client.get(path).send().await.status, 200);
+    }
+    let (memory, descriptors) = (stent.memory_bytes(), stent.descriptors());
+    let honest = Honest::begin(client);
+    let slow = Slow::begin(stent.address, many());
+    stent.until("the slow clients are there", |stent| stent.descriptors() >= descriptors + many() * 9 / 10).await;
+    let mut most = stent.memory_bytes();
+    let all_gone = |stent: &Stent| {
+        most = most.max(stent.memory_bytes());
+        // Some of those who are not slow are always there.
+        stent.descriptors() <= descriptors + 100
+    };
+    stent.until("the slow clients are gone", all_gone).await;
+    slow.end();
+    let (answers, longest) = honest.end().await;
+    assert!(answers >= 200, "only {answers} requests of others were answered");
+    assert!(longest < UNNOTICED, "somebody waited {longest:?}");
+    let more = most.saturating_sub(memory);
+    println!("{} slow clients: {answers} others, the longest {longest:?}, {} KiB more", many(), more >> 10);
+    assert!(more < MEMORY_BYTES, "{} MiB more", more >> 20);
+}
+
+/// As many slow clients as there are descriptors for: on this side of a slow upload there are two.
+fn many() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let open: usize = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024);
+    (open.saturating_sub(300) * 2 / 3).min(4000)
+}
+
+/// Clients that dribble, or do not read, until they are told to end.
+struct Slow {
+    ended: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Slow {
+    fn begin(address: SocketAddr, many: usize) -> Slow {
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = ended.clone();
+        let thread = std::thread::spawn(move || {
+            let begun = |text: &'static str| (0..many / 3).map(move |_| slow_client(address, text));
+            let mut heads: Vec<TcpStream> = begun("GET /passed HTTP/1.1\r\nHost: h\r\nX-Slow: ").collect();
+            let mut bodies: Vec<TcpStream> =
+                begun("POST /passed HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n").collect();
+            let _readers: Vec<TcpStream> = begun("GET /kept/large HTTP/1.1\r\nHost: h\r\n\r\n").collect();
+            for round in 0.. {
+                if told.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Heads never end, and their time is over all the same; bodies fall silent.
+                let dribbling = heads.iter_mut().chain(bodies.iter_mut().filter(|_| round < 3));
+                for one in dribbling {
+                    let _ = one.write(b"x");
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        Slow { ended, thread }
+    }
+
+    fn end(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.thread.join().expect("slow clients do not panic");
+    }
+}
+
+/// One that takes little at a time, so that the kernel keeps little for it.
+fn slow_client(address: SocketAddr, text: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor");
+    socket.set_recv_buffer_size(8 << 10).expect("a socket");
+    socket.set_tcp_mss(1400).expect("a socket");
+    socket.connect(&address.into()).expect("it listens");
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(text.as_bytes()).expect("it listens");
+    stream.set_nonblocking(true).expect("a socket");
+    stream
+}
+
+/// Clients that are not slow, one request after the other.
+struct Honest {
+    ended: Arc<AtomicBool>,
+    tasks: tokio::task::JoinSet<(usize, Duration)>,
+}
+
+impl Honest {
+    fn begin(client: Client) -> Honest {
+        let ended = Arc::new(AtomicBool::new(false));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let told = ended.clone();
+            tasks.spawn(async move {
+                let (mut answers, mut longest) = (0, Duration::ZERO);
+                while !told.load(Ordering::Relaxed) {
+                    for path in ["/kept/small", "/passed"] {
+                        let asked = Instant::now();
+                        let reply = client.get(path).send().await;
+                        assert_eq!((reply.status, reply.text().as_str()), (200, "small"), "{path}");
+                        longest = longest.max(asked.elapsed());
+                        answers += 1;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                (answers, longest)
+            });
+        }
+        Honest { ended, tasks }
+    }
+
+    /// How many were answered, and the longest wait.
+    async fn end(self) -> (usize, Duration) {
+        self.ended.store(true, Ordering::Relaxed);
+        let each = self.tasks.join_all().await;
+        let longest = each.iter().map(|&(_, longest)| longest).max().unwrap_or_default();
+        (each.iter().map(|&(answers, _)| answers).sum(), longest)
+    }
+}
+
+/// The program, as a process.
+struct Stent {
+    address: SocketAddr,
+    process: Process,
+    _folder: tempfile::TempDir,
+}
+
+/// Ends with its owner.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Stent {
+    fn start(origin: SocketAddr, upstream: &str) -> Stent {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
+        let (config, log) = (folder.path().join("proxy.yaml"), folder.path().join("log"));
+        let text = format!(
+            "server: {{listen: 127.0.0.1:0, workers: 2, limits: {{header_timeout: 5s, idle_timeout: 3s}}}}\n\
+             upstreams: {{origin: {{servers: [\"http://{origin}\"], {upstream}}}}}\n\
+             policies: {{kept: {{share: public, ttl: 5m}}}}\n\
+             routes: [{{name: kept, path: /kept/**, policy: kept}}, {{name: all, path: /**}}]\n"
+        );
+        std::fs::write(&config, text).expect("a scratch folder can be written");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -n \"$(ulimit -H -n)\"; exec \"$0\" run --config \"$1\""])
+            .arg(env!("CARGO_BIN_EXE_stent"))
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("a scratch folder can be written"));
+        let process = Process(command.spawn().expect("there is a shell"));
+        let until = Instant::now() + scenario::LIMIT;
+        loop {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let address = said.lines().find_map(|line| line.strip_prefix("stent: listening on http://")?.parse().ok());
+            if let Some(address) = address {
+                return Stent { address, process, _folder: folder };
+            }
+            assert!(Instant::now() < until, "stent does not start:\n{said}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Resident.
+    fn memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).expect("it runs").count()
+    }
+
+    /// Waits until something is true, within a limit.
+    async fn until(&self, what: &str, mut is: impl FnMut(&Stent) -> bool) {
+        let until = Instant::now() + scenario::LIMIT;
+        while !is(self) {
+            assert!(Instant::now() < until, "{what}: not in time, with {} descriptors", self.descriptors());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
