@@ -6,14 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use crate::body::{Body, BodyError};
+use crate::failure::FailureKind;
 
 /// The most of a body that is copied aside to read tags from, in bytes.
 pub const ASIDE_BYTES: usize = 256 << 10;
+
+/// How much of a body is read before a place at the origin is asked for, in bytes.
+pub const AHEAD_BYTES: usize = 64 << 10;
 
 /// How long a client that expects `100 Continue` is kept waiting for the origin's word (RFC 9110 §10.1.1).
 const EXPECT_WAIT: Duration = Duration::from_secs(1);
@@ -38,6 +43,16 @@ pub enum UploadEnd {
     Aborted,
     /// Longer than allowed.
     TooLong,
+}
+
+impl From<UploadEnd> for FailureKind {
+    /// Of a body that is not whole.
+    fn from(end: UploadEnd) -> FailureKind {
+        match end {
+            UploadEnd::TooLong => FailureKind::BodyTooLarge,
+            UploadEnd::Running | UploadEnd::Whole | UploadEnd::Aborted => FailureKind::ClientBody,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -160,6 +175,26 @@ impl Upload {
         (Upload { incoming, state: state.clone(), rules, read: 0, timer, waiting: rules.expects }, state)
     }
 
+    /// Reads the beginning before a place at the origin is asked for: a client that is slow with its body, and has not much
+    /// of it, takes none from others. One that waits to be asked is not asked for this. `Err`: how the body ended.
+    pub async fn ahead(mut self) -> Result<Body, UploadEnd> {
+        if self.rules.expects == Expects::Continue {
+            return Ok(Body::stream(self));
+        }
+        let (mut begun, mut trailers) = (BytesMut::new(), None);
+        while begun.len() < AHEAD_BYTES && trailers.is_none() {
+            match std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+                None => return Ok(Body::full(begun)),
+                Some(Err(_)) => return Err(self.state.end()),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => begun.extend_from_slice(&data),
+                    Err(frame) => trailers = frame.into_trailers().ok(),
+                },
+            }
+        }
+        Ok(Body::stream(Begun { begun: begun.freeze(), trailers, rest: self }))
+    }
+
     /// Ready once the body may be read.
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting == Expects::Nothing {
@@ -188,6 +223,39 @@ impl Upload {
     fn fail(&mut self, end: UploadEnd, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.state.finish(end);
         Poll::Ready(Some(Err(why.into())))
+    }
+}
+
+/// A body of which some was read ahead.
+struct Begun {
+    begun: Bytes,
+    trailers: Option<HeaderMap>,
+    rest: Upload,
+}
+
+impl HttpBody for Begun {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if !this.begun.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.begun)))));
+        }
+        match this.trailers.take() {
+            Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            None => Pin::new(&mut this.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.begun.is_empty() && self.trailers.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // What has trailers goes in chunks.
+        let left = self.rest.size_hint().exact().filter(|_| self.trailers.is_none());
+        left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + self.begun.len() as u64))
     }
 }
 

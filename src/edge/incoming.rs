@@ -158,10 +158,12 @@ impl Arrival {
         };
         let mut id = None;
         let mut hops = 0;
+        let mut upgrade_named = false;
         let mut dropped: SmallVec<[HeaderName; 8]> = SmallVec::new();
         for (name, value) in &head.headers {
             match name.as_str() {
                 "connection" => {
+                    upgrade_named |= names_upgrade(value);
                     named_by_connection(value, &mut dropped);
                     dropped.push(header::CONNECTION);
                 }
@@ -201,10 +203,16 @@ impl Arrival {
                     }
                     dropped.push(name.clone());
                 }
+                // To WSGI these are the real ones.
+                text if is_framing(text) => dropped.push(name.clone()),
                 // Proxies hand on what their clients say: nobody's word makes a GET a DELETE.
                 text if is_override(text) => dropped.push(name.clone()),
                 _ => {}
             }
+        }
+        // RFC 9110 §7.8: nobody asks for another protocol without naming it, or in HTTP/1.0.
+        if !upgrade_named || head.version < Version::HTTP_11 {
+            arrival.upgrade = Upgrade::No;
         }
         if hops >= MAX_HOPS {
             return Err(Refusal::Loop);
@@ -370,6 +378,10 @@ fn named_by_connection(value: &HeaderValue, dropped: &mut SmallVec<[HeaderName; 
     }
 }
 
+fn names_upgrade(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|&b| b == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
 /// What `Connection` cannot take away: the request would mean something else.
 fn never_dropped(name: &HeaderName) -> bool {
     name == header::HOST || name == header::CONTENT_LENGTH
@@ -412,6 +424,11 @@ pub fn is_override(name: &str) -> bool {
         .any(|want| same_field(name, want))
 }
 
+/// `Content_Length` and `Transfer_Encoding`.
+fn is_framing(name: &str) -> bool {
+    name.contains('_') && ["content-length", "transfer-encoding"].into_iter().any(|want| same_field(name, want))
+}
+
 fn same_field(name: &str, want: &str) -> bool {
     name.len() == want.len() && name.bytes().zip(want.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
 }
@@ -445,7 +462,7 @@ mod tests {
     fn fields_of_this_hop_stay_here() {
         let lines = [
             ("host", "h"),
-            ("connection", "close, X-Private, cache-control"),
+            ("connection", "close, X-Private, cache-control, Upgrade"),
             ("x-private", "1"),
             ("cache-control", "no-store"),
             ("keep-alive", "5"),

@@ -1,7 +1,6 @@
 //! After a granted upgrade: bytes both ways, until both sides have closed or nothing moves any more.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -9,9 +8,6 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::line::Line;
 use crate::body::Tunnel;
 use crate::http1::source::Source;
-
-/// A tunnel in which nothing moves for so long is ended.
-const IDLE: Duration = Duration::from_secs(600);
 
 /// Bytes that are carried at a time.
 const ROOM: usize = 16 << 10;
@@ -21,26 +17,10 @@ pub(super) async fn run(source: Source<OwnedReadHalf>, line: &Line, tunnel: Tunn
     let (_read, early) = source.into_parts();
     let Tunnel { origin, from_origin, _seat } = tunnel;
     let client = line.socket();
-    let both = async {
-        let up = carry(client, &origin, early, line);
-        let down = carry(&origin, client, from_origin, line);
-        // One that breaks ends both; one that ends leaves the other (RFC 6455 §7.1.1 has the origin close first).
-        tokio::try_join!(up, down)
-    };
-    let still = async {
-        let mut seen = line.moves();
-        loop {
-            tokio::time::sleep(IDLE).await;
-            if seen == line.moves() {
-                return;
-            }
-            seen = line.moves();
-        }
-    };
-    tokio::select! {
-        _ = both => {}
-        () = still => {}
-    }
+    let up = carry(client, &origin, early, line);
+    let down = carry(&origin, client, from_origin, line);
+    // One that breaks ends both; one that ends leaves the other. One in which nothing moves is ended by the watch.
+    let _ = tokio::try_join!(up, down);
 }
 
 async fn carry(from: &TcpStream, to: &TcpStream, early: Vec<u8>, line: &Line) -> io::Result<()> {

@@ -146,7 +146,7 @@ impl Watched {
             // It may be waiting for the end of its answer, or gone.
             (Phase::Busy, _) if line.is_half_closed() => still >= limits.header_timeout,
             (Phase::Busy, _) => false,
-            (Phase::Tunnel, _) => stage == Stage::Ending,
+            (Phase::Tunnel, _) => still >= limits.idle_timeout || stage == Stage::Ending,
         };
         if over { Verdict::End } else { Verdict::Fine }
     }

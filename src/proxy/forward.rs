@@ -37,7 +37,7 @@ impl Proxy {
     }
 
     async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, reason: PassReason) -> Answer {
-        let outgoing = match self.outgoing(exchange, incoming, Aside::No) {
+        let outgoing = match self.outgoing(exchange, incoming, Aside::No).await {
             Ok(outgoing) => outgoing,
             Err(failure) => return exchange.failure(failure),
         };
@@ -49,7 +49,7 @@ impl Proxy {
     }
 
     /// The whole request as it goes to the origin. The exchange keeps only what an error is worded by: its headers leave.
-    pub(super) fn outgoing(
+    pub(super) async fn outgoing(
         &self,
         exchange: &mut Exchange<'_>,
         incoming: Body,
@@ -77,7 +77,8 @@ impl Proxy {
                 }
                 let rules = UploadRules { limit, idle: self.limits.idle_timeout, expects, aside };
                 let (upload, state) = Upload::new(incoming, rules);
-                (Body::stream(upload), Some(state))
+                let body = upload.ahead().await.map_err(|end| Failure::before(end.into()))?;
+                (body, Some(state))
             }
         };
         let interim = interim(&exchange.client.interim, upload.clone());

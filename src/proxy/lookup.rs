@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::clock::Now;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
+use crate::edge::incoming::is_override;
 use crate::entry::{Entry, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::fetch::fill::{Errand, Own, fly};
@@ -411,8 +412,9 @@ impl Proxy {
                 let mut headers = asked.clone();
                 let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
                 own.iter().for_each(|name| drop(headers.remove(name)));
-                let overrides = asked.keys().filter(|name| crate::edge::incoming::is_override(name.as_str()));
-                overrides.for_each(|name| drop(headers.remove(name)));
+                // WSGI takes `Accept_Language` for `Accept-Language`, which is what an answer would be kept by.
+                let doubtful = |name: &&HeaderName| name.as_str().contains('_') || is_override(name.as_str());
+                asked.keys().filter(doubtful).for_each(|name| drop(headers.remove(name)));
                 headers
             }
         };

@@ -44,7 +44,7 @@ impl Proxy {
     ) -> Answer {
         let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None };
         let aside = if needs(exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
-        let outgoing = match self.outgoing(exchange, incoming, aside) {
+        let outgoing = match self.outgoing(exchange, incoming, aside).await {
             Ok(outgoing) => outgoing,
             Err(failure) => return exchange.failure(failure),
         };

@@ -23,7 +23,7 @@ use crate::http1::encode;
 use crate::http1::head::{self, HeadFault, ResponseHead};
 use crate::http1::sink::Sink;
 use crate::http1::source::{self, NoBody, NoHead, Source};
-use crate::upload::{UploadEnd, UploadState};
+use crate::upload::UploadState;
 
 /// Takes the status and fields of an interim answer.
 pub type OnInterim = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
@@ -91,7 +91,9 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let answer = poll_fn(|cx| {
         let gone = upload.poll(cx, source.io());
         if let Poll::Ready(Err(Lost::Body)) = gone {
-            return Poll::Ready(Err(Failure::sent(lost_body(state.as_deref()))));
+            return Poll::Ready(Err(Failure::sent(
+                state.as_deref().map_or(FailureKind::ClientBody, |state| state.end().into()),
+            )));
         }
         loop {
             let polled = source.poll_head(cx, MAX_HEAD, |bytes, length| read_answer(bytes, length, &method));
@@ -100,7 +102,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
                 Err(NoHead::Fault(_)) => return Poll::Ready(Err(upload.failure(FailureKind::Protocol))),
                 Err(NoHead::Closed | NoHead::Broken) => return Poll::Ready(Err(upload.failure(FailureKind::Reset))),
             };
-            let granted = head.status == StatusCode::SWITCHING_PROTOCOLS && upgrades;
+            let granted = head.status == StatusCode::SWITCHING_PROTOCOLS && upgrades && is_websocket(&head.headers);
             if !head.status.is_informational() || granted {
                 return Poll::Ready(Ok((head, body)));
             }
@@ -124,6 +126,11 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
         }
     };
     Ok(exchanged(head, body, Connection { source, seat, upload }, &method, sent, limits))
+}
+
+/// A protocol that nobody asked for is not granted (RFC 9110 §7.8).
+fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// What came behind a head and belongs to it.
@@ -225,13 +232,6 @@ impl HttpBody for Broken {
 
     fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         Poll::Ready(Some(Err(BodyFault::Chunk.into())))
-    }
-}
-
-fn lost_body(upload: Option<&UploadState>) -> FailureKind {
-    match upload.map(UploadState::end) {
-        Some(UploadEnd::TooLong) => FailureKind::BodyTooLarge,
-        _ => FailureKind::ClientBody,
     }
 }
 
