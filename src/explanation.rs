@@ -72,6 +72,8 @@ pub struct Decision {
 pub enum Way {
     /// Looked up in the cache.
     Lookup,
+    /// Looked up once the origin has said yes to the caller's own credentials.
+    Ask,
     /// To the origin, without the cache.
     Pass,
     /// Answered with an error.
@@ -227,6 +229,10 @@ pub fn meaning(reason: PassReason) -> &'static str {
         PassReason::Authorization => "Authorization is no part of the principal",
         PassReason::SignedIn => "it shows credentials, on a route for those who have none",
         PassReason::NoPrincipal => "it shows nobody's credentials, on a route that keeps answers by them",
+        PassReason::NoToken => "it shows no token that holds, on a route that relies on one",
+        PassReason::BesideToken => "it shows credentials beside its token, and the origin might believe those",
+        PassReason::NoFacet => "something that answers are shared by is not proven",
+        PassReason::Denied => "the origin was asked, and did not say yes",
         PassReason::AmbiguousPath => "its path can be read in two ways",
         PassReason::QueryParameter => "a query parameter is not listed, or listed as pass",
         PassReason::QueryNumber => "a query parameter is not the one number that it must be",

@@ -1,6 +1,8 @@
 //! Who is asking: which parts of a request are credentials, which of them make up the principal, which cookies mean nothing.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::facet::{Facet, FacetSource};
 
 /// The `identity:` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,9 +15,22 @@ pub struct Identity {
     pub headers: Vec<HeaderName>,
     /// Cookies that are neither keyed nor sent on cached fetches; a name may end in `*`.
     pub ignore_cookies: Vec<String>,
+    /// Which of the principal's parts is a token that is verified.
+    pub token: Option<TokenSource>,
+    /// What can be known about whoever asks, by name.
+    pub facets: Vec<Facet>,
 }
 
-use http::HeaderValue;
+/// Where a request shows its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `Authorization: Bearer …`.
+    Authorization,
+    /// The cookie of this name.
+    Cookie(String),
+    /// This header, whole.
+    Header(HeaderName),
+}
 
 /// What the credentials of a request amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +60,47 @@ pub enum CookieRole {
 }
 
 impl Identity {
+    /// The token that a request shows; none where it shows two, since the origin might believe the other.
+    pub fn token<'h>(&self, headers: &'h HeaderMap) -> Option<&'h [u8]> {
+        let (token, further) = match self.token.as_ref()? {
+            TokenSource::Authorization => {
+                let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+                (bearer(lines.next()?), lines.next().is_some())
+            }
+            TokenSource::Header(name) => {
+                let mut lines = headers.get_all(name).iter();
+                (Some(lines.next()?.as_bytes()), lines.next().is_some())
+            }
+            TokenSource::Cookie(name) => {
+                let all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
+                let mut own = all.filter(|cookie| cookie.name == name);
+                (value(own.next()?.pair), own.next().is_some())
+            }
+        };
+        token.filter(|_| !further)
+    }
+
+    /// Whether a request shows parts of the principal beside its token. Which of them the origin believes is not known.
+    pub fn shows_beside_token(&self, headers: &HeaderMap) -> bool {
+        let token = self.token.as_ref();
+        let by_header = |name: &HeaderName| token != Some(&TokenSource::Header(name.clone()));
+        let by_cookie = |name: &str| !matches!(token, Some(TokenSource::Cookie(own)) if own == name);
+        let mut all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
+        (self.authorization
+            && token != Some(&TokenSource::Authorization)
+            && headers.contains_key(header::AUTHORIZATION))
+            || self.headers.iter().any(|name| by_header(name) && headers.contains_key(name))
+            || all.any(|cookie| self.cookie(cookie.name) == CookieRole::Principal && by_cookie(cookie.name))
+    }
+
+    /// The headers that only trusted proxies may set.
+    pub fn trusted_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.facets.iter().filter_map(|facet| match &facet.source {
+            FacetSource::Trusted(name) => Some(name),
+            _ => None,
+        })
+    }
+
     /// What a cookie of this name is.
     pub fn cookie(&self, name: &str) -> CookieRole {
         if self.cookies.iter().any(|cookie| cookie == name) {
@@ -86,6 +142,17 @@ pub fn cookies(field: &HeaderValue) -> impl Iterator<Item = Cookie<'_>> {
     })
 }
 
+/// RFC 6750 §2.1.
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
+}
+
+fn value(pair: &[u8]) -> Option<&[u8]> {
+    let equals = pair.iter().position(|&b| b == b'=')?;
+    Some(pair[equals + 1..].trim_ascii())
+}
+
 /// `pattern` may end in `*`.
 pub fn glob(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -116,5 +183,35 @@ mod tests {
         assert_eq!(shown("Sessionid=b"), (false, true));
         assert_eq!(shown("csrftoken"), (false, true), "a pair without `=` is unknown");
         assert_eq!(shown(" ; ;"), (false, false));
+    }
+
+    #[test]
+    fn a_token_is_alone_or_none() {
+        let identity = |token| Identity {
+            authorization: true,
+            cookies: vec!["jwt".into(), "sessionid".into()],
+            headers: vec![HeaderName::from_static("x-token")],
+            token: Some(token),
+            ..Identity::default()
+        };
+        let check = |token: TokenSource, lines: &[(&'static str, &'static str)], want: Option<&str>, beside: bool| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let identity = identity(token);
+            assert_eq!(identity.token(&headers), want.map(str::as_bytes), "{lines:?}");
+            assert_eq!(identity.shows_beside_token(&headers), beside, "{lines:?}");
+        };
+        use TokenSource::{Authorization, Cookie, Header};
+        check(Authorization, &[("authorization", "bearer  a.b.c")], Some("a.b.c"), false);
+        check(Authorization, &[("authorization", "Basic abc")], None, false);
+        check(Authorization, &[("authorization", "Bearer a"), ("authorization", "Bearer b")], None, false);
+        check(Authorization, &[("authorization", "Bearer a"), ("cookie", "sessionid=x")], Some("a"), true);
+        check(Cookie("jwt".into()), &[("cookie", "jwt=a.b=c")], Some("a.b=c"), false);
+        check(Cookie("jwt".into()), &[("cookie", "jwt=a; jwt=b")], None, false);
+        check(Cookie("jwt".into()), &[("cookie", "jwt=a"), ("authorization", "Bearer b")], Some("a"), true);
+        check(Header(HeaderName::from_static("x-token")), &[("x-token", "a")], Some("a"), false);
+        check(Header(HeaderName::from_static("x-token")), &[], None, false);
     }
 }

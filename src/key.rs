@@ -24,6 +24,10 @@ pub enum Partition {
     Anonymous,
     /// The principal with this digest.
     Principal([u8; 32]),
+    /// Everybody with the facets of this digest, which holds their names and values.
+    Facets([u8; 32]),
+    /// Everybody who is let pass, found out anew for every request.
+    Permitted,
 }
 
 impl std::fmt::Debug for Partition {
@@ -32,6 +36,8 @@ impl std::fmt::Debug for Partition {
             Partition::Public => "Public",
             Partition::Anonymous => "Anonymous",
             Partition::Principal(_) => "Principal(…)",
+            Partition::Facets(_) => "Facets(…)",
+            Partition::Permitted => "Permitted",
         })
     }
 }
@@ -85,6 +91,11 @@ impl Primary<'_> {
                 key.push(b'=');
                 key.extend_from_slice(digest);
             }
+            Partition::Facets(digest) => {
+                key.push(b'#');
+                key.extend_from_slice(digest);
+            }
+            Partition::Permitted => key.push(b'?'),
         }
         key.push(if self.scheme == Scheme::Https { b's' } else { b'h' });
         for field in [self.authority, self.forwarded_host.unwrap_or(""), self.path, self.query] {

@@ -27,8 +27,8 @@
 //! |---|---|
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`telemetry`], [`clock`], [`upload`], [`body`] |
-//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`outcome`], [`failure`], [`explanation`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`] |
+//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
 //!
@@ -65,6 +65,7 @@ pub mod demo;
 pub mod edge;
 pub mod entry;
 pub mod explanation;
+pub mod facet;
 pub mod failure;
 pub mod fetch;
 pub mod http1;
@@ -81,5 +82,6 @@ pub mod route;
 pub mod store;
 pub mod tag;
 pub mod telemetry;
+pub mod token;
 pub mod upload;
 pub mod upstream;

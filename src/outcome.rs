@@ -162,7 +162,9 @@ impl Forward {
         match self {
             Forward::Miss => "uri-miss",
             Forward::VaryMiss => "vary-miss",
-            Forward::Stale(RevalidateReason::RequestNoCache | RevalidateReason::RequestAge) => "request",
+            Forward::Stale(
+                RevalidateReason::RequestNoCache | RevalidateReason::RequestAge | RevalidateReason::Access,
+            ) => "request",
             Forward::Stale(_) => "stale",
             Forward::Unusable(_) => "miss",
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arrival → route → plan ── Pass ────────────────────────────► forward
+//!                     │   └ Ask: the origin, and plan again
 //!                     │ Lookup
 //!                     ▼
 //!             find → reuse ── Fresh ─────────────────────────► deliver
@@ -13,6 +14,7 @@
 //! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
 //! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
 
+mod access;
 pub mod current;
 pub mod explain;
 mod forward;
@@ -33,8 +35,9 @@ use crate::body::Body;
 use crate::edge::connection::Client;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Arrival, Trust, Upgrade};
+use crate::edge::incoming::{Arrival, Trust, Upgrade, drop_untrusted};
 use crate::edge::settings::ServerLimits;
+use crate::facet::Proven;
 use crate::failure::Failure;
 use crate::fetch::fill::Cache;
 use crate::identity::Identity;
@@ -42,9 +45,11 @@ use crate::outcome::Outcome;
 use crate::path::{Ambiguity, RequestPath};
 use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
 use crate::route::{AmbiguousPath, Route, Router, Target};
+use crate::store::permission::Permissions;
 use crate::store::purge::Stamp;
 use crate::store::settings::CacheMode;
 use crate::telemetry::Meters;
+use crate::token::Tokens;
 use crate::upstream::{Upstream, WorkerId};
 
 /// How often a request may look again for what it waited for in vain.
@@ -57,6 +62,10 @@ pub struct Proxy {
     pub router: Router,
     /// Who is asking.
     pub identity: Identity,
+    /// Tokens that are verified, where they are.
+    pub tokens: Option<Tokens>,
+    /// What the origin let whom see.
+    pub permissions: Permissions,
     /// Services, by the index that routes hold.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Whether the store is used at all.
@@ -98,6 +107,8 @@ struct Exchange<'a> {
     route: &'a Arc<Route>,
     /// Its index.
     index: usize,
+    /// What was found out about whoever asks.
+    proven: Proven,
     /// Where the purge log stood when the request was complete.
     arrived: Stamp,
 }
@@ -119,6 +130,7 @@ impl Proxy {
             Ok(arrival) => arrival,
             Err(refusal) => return self.refuse(Problem::from(refusal), &head.headers, client),
         };
+        drop_untrusted(&mut head.headers, self.identity.trusted_headers(), trust);
         let path = RequestPath::new(head.uri.path());
         let target =
             Target { host: arrival.host_name(), path: &path.text, method: &head.method, headers: &head.headers };
@@ -126,7 +138,9 @@ impl Proxy {
             return self.refuse(NO_ROUTE, &head.headers, client);
         };
         let (method, uri, headers) = (head.method, &head.uri, head.headers);
-        let mut exchange = Exchange { client, arrival, method, uri, path: &path, headers, route, index, arrived };
+        let proven = Proven::default();
+        let mut exchange =
+            Exchange { client, arrival, method, uri, path: &path, headers, route, index, proven, arrived };
         let id = exchange.arrival.request_id.clone();
         let (mut response, outcome) = self.answer(&mut exchange, incoming).await;
         deliver::finish(response.headers_mut(), &outcome, id);
@@ -137,9 +151,20 @@ impl Proxy {
     /// The first question, and where its answer leads.
     async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Answer {
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        let reason = match self.plan(exchange, body) {
+        exchange.proven = self.proven(exchange);
+        let mut planned = self.plan(exchange, body);
+        if let Ok(Plan::Ask(question)) = &planned {
+            exchange.proven.access = match self.ask(exchange, question).await {
+                Ok(said) => Some(said),
+                Err(refusal) => return refusal,
+            };
+            planned = self.plan(exchange, body);
+        }
+        let reason = match planned {
             Err(ambiguity) => return exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
             Ok(Plan::Pass(reason)) => reason,
+            // Asked for already.
+            Ok(Plan::Ask(_)) => PassReason::Denied,
             Ok(Plan::Lookup(lookup)) => match self.look_up(exchange, &lookup).await {
                 Ok(answer) => return answer,
                 Err(reason) => reason,
@@ -184,11 +209,13 @@ impl Exchange<'_> {
             method: &self.method,
             scheme: self.arrival.scheme,
             authority: &self.arrival.authority,
+            host: self.arrival.host_name(),
             forwarded_host: self.arrival.other_host(),
             path: &self.path.text,
             query: self.uri.query(),
             headers: &self.headers,
             body,
+            proven: &self.proven,
         }
     }
 

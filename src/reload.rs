@@ -23,7 +23,9 @@ use crate::proxy::current::Current;
 use crate::proxy::{Proxy, RequestIds};
 use crate::route::Router;
 use crate::store::memory::Memory;
+use crate::store::permission::Permissions;
 use crate::telemetry::{Meters, Registry};
+use crate::token::Tokens;
 use crate::upstream::Upstream;
 
 /// Where a configuration comes from when it is read again.
@@ -174,7 +176,11 @@ fn proxy(
         let same = before.iter().find(|upstream| upstream.settings == *each).cloned();
         same.unwrap_or_else(|| Arc::new(Upstream::new(each.clone(), workers)))
     });
+    // What was verified by other keys, or allowed by other rules, is found out anew.
+    let tokens = settings.tokens.clone().map(|tokens| Tokens::new(tokens, lasting.secret.clone()));
     Proxy {
+        tokens,
+        permissions: Permissions::default(),
         router: Router::new(settings.routes.clone()),
         identity: settings.identity.clone(),
         upstreams: upstreams.collect(),

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::query::QueryRules;
-use crate::tag::{PurgeTemplate, TagTemplate};
+use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
 /// One entry of `routes:`, validated, with its policy resolved and its overrides applied.
 #[derive(Debug, Clone)]
@@ -252,6 +252,16 @@ impl Route {
             let value = segments.next()?;
             matches!(segment, Segment::Part(_, part) if part == name).then_some(value)
         })
+    }
+
+    /// Whether a hole of its tags or purges takes its value from such a source.
+    pub fn uses_in_tags(&self, is: impl Fn(&TagSource) -> bool) -> bool {
+        let purges = self.purges.iter().filter_map(|purge| match purge {
+            PurgeTemplate::Tag(template) => Some(template),
+            PurgeTemplate::Principal => None,
+        });
+        let mut pieces = self.tags.iter().chain(purges).flat_map(|template| &template.pieces);
+        pieces.any(|piece| matches!(piece, TagPiece::Value(source) if is(source)))
     }
 
     fn takes(&self, method: &Method, headers: &HeaderMap) -> bool {

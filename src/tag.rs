@@ -4,6 +4,8 @@
 //! serves every kind of purge (purge rule 4). `a:b:c` also carries `a:b:*` and `a:*`, so a purge may be as wide as it
 //! must. Values that come from a request are escaped before they become part of a tag: they cannot contain `:` or `*`.
 
+use crate::facet::Facet;
+
 /// `patient:<id>`, `patient:<answer.patient_id>`: text with holes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TagTemplate {
@@ -25,6 +27,8 @@ pub enum TagPiece {
 pub enum TagSource {
     /// `<id>`: a named part of the path or the host.
     Part(String),
+    /// `<tenant>`: a facet of whoever asks.
+    Facet(Facet),
     /// `<query.x>`: a query parameter.
     Query(String),
     /// `<sent.x.y>`: a field of the request's JSON body.
@@ -285,6 +289,7 @@ impl std::fmt::Display for TagTemplate {
         self.pieces.iter().try_for_each(|piece| match piece {
             TagPiece::Text(text) => f.write_str(text),
             TagPiece::Value(TagSource::Part(name)) => write!(f, "<{name}>"),
+            TagPiece::Value(TagSource::Facet(facet)) => write!(f, "<{}>", facet.name),
             TagPiece::Value(TagSource::Query(name)) => write!(f, "<query.{name}>"),
             TagPiece::Value(TagSource::Sent(path)) => write!(f, "<sent.{}>", path.join(".")),
             TagPiece::Value(TagSource::Answer(path)) => write!(f, "<answer.{}>", path.join(".")),

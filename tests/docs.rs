@@ -81,6 +81,8 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("secrets")).expect("it can be made");
     std::fs::write(folder.path().join("secrets/purge"), "0123456789abcdef0123\n").expect("it can be written");
+    std::fs::copy(root().join("tests/it/jwks.json"), folder.path().join("secrets/jwks.json"))
+        .expect("it can be copied");
     folder
 }
 

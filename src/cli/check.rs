@@ -1,6 +1,8 @@
 //! `stent check`: everything wrong with a file in one run, and the file's own tests, offline.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -8,7 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use super::{ConfigArgs, terminal};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
-use crate::fetch::tags::Place;
+use crate::facet::{Claims, Known, Proven, Worth};
+use crate::fetch::tags::{Place, facets};
+use crate::identity::TokenSource;
 use crate::key::Scheme;
 use crate::path::RequestPath;
 use crate::policy::Caching;
@@ -63,6 +67,7 @@ fn run_tests(loaded: &Loaded) -> Vec<crate::config::Problem> {
 /// What a request would get, by the functions that serve.
 fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     let headers = headers(ask);
+    let proven = proven(ask);
     let (path, query) = ask.target.split_once('?').map_or((ask.target.as_str(), None), |(p, q)| (p, Some(q)));
     let path = RequestPath::new(path);
     let authority = ask.host.clone().unwrap_or_else(|| "localhost".to_owned()).to_ascii_lowercase();
@@ -83,18 +88,20 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         method: &ask.method,
         scheme: Scheme::Http,
         authority: &authority,
+        host,
         forwarded_host: None,
         path: &path.text,
         query,
         headers: &headers,
         body: BodyPresence::Absent,
+        proven: &proven,
     };
     let planned = match (path.ambiguity, route.ambiguous_path) {
         (Some(_), AmbiguousPath::Refuse) => None,
         (Some(_), AmbiguousPath::Pass) => Some(None),
         (None, _) => match plan(&asked, route, &loaded.settings.identity, &PrincipalKey([0; 32])) {
             Plan::Lookup(lookup) => Some(Some(lookup)),
-            Plan::Pass(_) => Some(None),
+            Plan::Pass(_) | Plan::Ask(_) => Some(None),
         },
     };
     let (outcome, keyed) = match planned {
@@ -102,14 +109,17 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         Some(None) => (Outcome::Pass, query.unwrap_or("").to_owned()),
         Some(Some(lookup)) => (Outcome::Lookup, lookup.query),
     };
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&ask.method);
+    let part = |name: &str| route.part(name, host, &path.text);
+    let known = Known { headers: &headers, proven: &proven, part: &part };
     let place = Place {
         authority: authority.clone(),
         forwarded_host: None,
         path: path.text.clone().into_owned(),
         query: keyed.clone(),
         principal: Vec::new(),
+        facets: facets(route, &known, if safe { Worth::Claimed } else { Worth::Proven }),
     };
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&ask.method);
     let mut purges = Vec::new();
     if !safe && !route.read_only {
         purges = place.purged(route, None, None);
@@ -122,13 +132,29 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     Verdict {
         route: Some(route.name.clone()),
         policy: Some(route.policy_name.clone()),
-        share: named.map(|policy| policy.share),
+        share: named.map(|policy| policy.share.to_string()),
         outcome,
         tags: place.known_tags(route),
         purges,
         ttl: named.and_then(|policy| policy.ttl),
         query: pairs(&keyed),
     }
+}
+
+/// What the test says of whoever asks: a token with these claims holds, and the origin says yes.
+fn proven(ask: &Ask) -> Proven {
+    let mut proven = Proven { token: None, access: Some(Arc::default()) };
+    for credential in &ask.credentials {
+        match credential {
+            Credential::Token(_, claims) => {
+                let expires = SystemTime::now() + Duration::from_secs(60);
+                proven.token = Some(Arc::new(Claims { expires, values: claims.clone() }));
+            }
+            Credential::Access(said) => proven.access = Some(Arc::new(said.clone())),
+            Credential::Authorization(_) | Credential::Cookie(..) | Credential::Header(..) => {}
+        }
+    }
+    proven
 }
 
 fn headers(ask: &Ask) -> HeaderMap {
@@ -142,6 +168,10 @@ fn headers(ask: &Ask) -> HeaderMap {
             Credential::Authorization(value) => add(header::AUTHORIZATION, value),
             Credential::Header(name, value) => add(name.clone(), value),
             Credential::Cookie(name, value) => cookies.push(format!("{name}={value}")),
+            Credential::Token(TokenSource::Authorization, _) => add(header::AUTHORIZATION, "Bearer a.b.c"),
+            Credential::Token(TokenSource::Header(name), _) => add(name.clone(), "a.b.c"),
+            Credential::Token(TokenSource::Cookie(name), _) => cookies.push(format!("{name}=a.b.c")),
+            Credential::Access(_) => {}
         }
     }
     if !cookies.is_empty() {

@@ -158,6 +158,7 @@ fn decision(told: &Explanation, paint: Paint) -> Vec<String> {
     let decision = &told.decision;
     let way = match decision.way {
         Way::Lookup => paint.with(GREEN, "looked up"),
+        Way::Ask => paint.with(GREEN, "looked up once the origin says yes"),
         Way::Pass => paint.with(YELLOW, "passed"),
         Way::Refuse => paint.with(RED, "refused"),
     };

@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-use crate::identity::Identity;
-use crate::policy::{Caching, Credentials, NamedPolicy, TypePattern};
+use crate::facet::{Facet, FacetSource};
+use crate::identity::{Identity, TokenSource};
+use crate::policy::{Access, Ask, Caching, Credentials, NamedPolicy, TypePattern};
 use crate::query::{OtherQuery, QueryRule};
 use crate::route::{HostTemplate, PartKind, Route, Segment};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
@@ -91,7 +92,14 @@ fn caching(text: &mut Canonical, caching: &Caching) {
         Caching::Http(Credentials::AuthorizationAndCookies) => text.put("policy", "origin"),
         Caching::Http(Credentials::AuthorizationOnly) => text.put("policy", "rfc9111"),
         Caching::Named(policy) => {
-            text.put("share", policy.share.as_str());
+            text.put("share", &policy.share.to_string());
+            policy.share.facets().iter().for_each(|facet| self::facet(text, "facet", facet));
+            match &policy.access {
+                None => text.put("access", "not asked"),
+                Some(Access::Token) => text.put("access", "token"),
+                Some(Access::Ask { about: Ask::Same, .. }) => text.put("access", "self"),
+                Some(Access::Ask { about: Ask::Path(path), .. }) => text.put("access", &format!("{path:?}")),
+            }
             policy.vary.iter().for_each(|name| text.put("vary", name.as_str()));
             lifetimes(text, policy);
         }
@@ -143,9 +151,21 @@ fn tag(text: &mut Canonical, field: &str, tag: &TagTemplate) {
             TagPiece::Text(piece) => text.put("text", piece),
             TagPiece::Value(TagSource::Part(name)) => text.put("part", name),
             TagPiece::Value(TagSource::Query(name)) => text.put("query", name),
+            TagPiece::Value(TagSource::Facet(facet)) => self::facet(text, "facet", facet),
             TagPiece::Value(TagSource::Sent(fields)) => text.put("sent", &fields.join(".")),
             TagPiece::Value(TagSource::Answer(fields)) => text.put("answer", &fields.join(".")),
         };
+    }
+}
+
+fn facet(text: &mut Canonical, field: &str, facet: &Facet) {
+    text.put(field, &facet.name);
+    match &facet.source {
+        FacetSource::Jwt(path) => text.put("jwt", path),
+        FacetSource::Access(path) => text.put("access", path),
+        FacetSource::Trusted(name) => text.put("trusted", name.as_str()),
+        FacetSource::Header(name) => text.put("header", name.as_str()),
+        FacetSource::Part(name) => text.put("part", name),
     }
 }
 
@@ -154,4 +174,10 @@ fn who(text: &mut Canonical, identity: &Identity) {
     identity.cookies.iter().for_each(|name| text.put("cookie", name));
     identity.headers.iter().for_each(|name| text.put("header", name.as_str()));
     identity.ignore_cookies.iter().for_each(|name| text.put("ignored", name));
+    match &identity.token {
+        None => text.put("token", "none"),
+        Some(TokenSource::Authorization) => text.put("token", "authorization"),
+        Some(TokenSource::Cookie(name)) => text.put("token cookie", name),
+        Some(TokenSource::Header(name)) => text.put("token header", name.as_str()),
+    }
 }

@@ -19,6 +19,7 @@ use crate::edge::settings::ServerSettings;
 use crate::identity::Identity;
 use crate::route::Route;
 use crate::store::settings::CacheSettings;
+use crate::token::TokenSettings;
 use crate::upstream::settings::UpstreamSettings;
 
 mod bridge;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Who is asking.
     pub identity: Identity,
+    /// How tokens are verified, where they are.
+    pub tokens: Option<TokenSettings>,
     /// Services, by index.
     pub upstreams: Vec<UpstreamSettings>,
     /// Routes in the order of the file.

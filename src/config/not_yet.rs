@@ -9,18 +9,16 @@ pub(super) fn hint(path: &str) -> &'static str {
         ("cache.redis", _) => "remove it: answers are kept in memory only",
         ("cache.mode", _) => "write `mode: serve` or `mode: bypass`",
         ("cache.pools", _) | (_, "pool") => "remove it: all routes share `cache.memory`",
-        ("identity.jwt" | "identity.facets", _) => {
-            "remove it: answers can be kept per principal, with `share: principal`"
+        _ if path.starts_with("identity.") => {
+            "let the proxy that ends TLS set a header from the certificate, and write trusted.NAME"
         }
         _ if path.starts_with("upstreams.") && path.contains("servers") => {
             "write http://host:port, or let a TLS proxy stand in between"
         }
         _ if path.starts_with("tests[") => {
-            "remove it, or ask with {authorization: a}, {cookie.NAME: a} or {header.NAME: a}"
+            "remove it, or ask with {jwt: {sub: a}}, {authorization: a}, {cookie.NAME: a} or {header.NAME: a}"
         }
         (_, "limits") => "remove it and limit rates in the application or in a proxy in front",
-        (_, "share") => "write `share: principal`: each caller then has an own copy",
-        (_, "access") => "remove it: with `share: principal` the origin is asked with the caller's own credentials",
         (_, "signed_in") => "write `signed_in: pass`, or remove it",
         (_, "cdn") => "remove it: downstream caches get the origin's own headers",
         (_, "compress") => "remove it or write `compress: false`: bodies are delivered as the origin encodes them",

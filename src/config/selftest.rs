@@ -10,7 +10,7 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::last_key;
 use crate::config::source::Place;
 use crate::config::units::show_duration;
-use crate::policy::Share;
+use crate::identity::TokenSource;
 
 /// One entry of `tests:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +43,12 @@ pub enum Credential {
     Authorization(String),
     /// A cookie's name and value.
     Cookie(String, String),
-    /// Any other header.
+    /// Any other header, and one that a trusted proxy sets.
     Header(HeaderName, String),
+    /// A token with these claims that holds.
+    Token(TokenSource, serde_json::Map<String, serde_json::Value>),
+    /// What the origin says besides its yes.
+    Access(serde_json::Map<String, serde_json::Value>),
 }
 
 /// What is expected; `None` is not compared.
@@ -55,7 +59,7 @@ pub struct Expect {
     /// The policy's name.
     pub policy: Option<Expected<String>>,
     /// Who may share.
-    pub share: Option<Expected<Share>>,
+    pub share: Option<Expected<String>>,
     /// What happens to it.
     pub outcome: Option<Expected<Outcome>>,
     /// The route's own tags for this request, in any order.
@@ -107,7 +111,7 @@ pub struct Verdict {
     /// The policy's name.
     pub policy: Option<String>,
     /// Who may share.
-    pub share: Option<Share>,
+    pub share: Option<String>,
     /// What happens to it.
     pub outcome: Outcome,
     /// The route's own tags for it.
@@ -135,8 +139,7 @@ fn differences(expect: &Expect, verdict: &Verdict) -> Vec<Problem> {
         (verdict.policy.as_ref() != Some(wanted)).then(|| (wanted.clone(), name(&verdict.policy)))
     });
     compare(&mut problems, &expect.share, |wanted| {
-        let got = verdict.share.map_or("none", Share::as_str);
-        (verdict.share != Some(*wanted)).then(|| (wanted.as_str().to_owned(), got.to_owned()))
+        (verdict.share.as_ref() != Some(wanted)).then(|| (wanted.clone(), name(&verdict.share)))
     });
     compare(&mut problems, &expect.outcome, |wanted| {
         (verdict.outcome != *wanted).then(|| (wanted.as_str().to_owned(), verdict.outcome.as_str().to_owned()))

@@ -197,6 +197,7 @@ impl Arrival {
                     id = (trust == Trust::Proxy && is_id(value)).then(|| value.clone());
                     dropped.push(name.clone());
                 }
+                text if same_field(text, "x-request-id") => dropped.push(name.clone()),
                 text if is_forwarding(text) => {
                     if trust == Trust::Proxy {
                         arrival.believe(text, value);
@@ -393,17 +394,44 @@ fn is_id(value: &HeaderValue) -> bool {
         && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b))
 }
 
+const X_CLIENT: [&str; 7] = [
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-originating-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+];
+
 /// Fields that tell of the client and its way. WSGI folds `_` and `-` together, so we do too.
 pub fn is_forwarding(name: &str) -> bool {
     let same = |want: &str| same_field(name, want);
     match name.len() {
         ..7 => false,
         _ if name.as_bytes()[0] == b'x' => {
-            name.get(..12).is_some_and(|start| same_field(start, "x-forwarded-"))
-                || ["x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address"].into_iter().any(same)
+            name.get(..12).is_some_and(|start| same_field(start, "x-forwarded-")) || X_CLIENT.into_iter().any(same)
         }
         _ => ["forwarded", "true-client-ip", "cf-connecting-ip", "fastly-client-ip"].into_iter().any(same),
     }
+}
+
+/// Drops the headers that only trusted proxies may set, where a stranger sends them; and their other spellings, which some
+/// origins take for the same, whoever sends them: a proxy that sets one may hand on the other.
+pub fn drop_untrusted<'n>(headers: &mut HeaderMap, trusted: impl Iterator<Item = &'n HeaderName>, peer: Trust) {
+    for own in trusted {
+        let mut dropped: SmallVec<[HeaderName; 2]> = SmallVec::new();
+        let unproven = |name: &&HeaderName| (peer == Trust::Stranger || *name != own) && is_spelling(name, own);
+        dropped.extend(headers.keys().filter(unproven).cloned());
+        dropped.iter().for_each(|name| drop(headers.remove(name)));
+    }
+}
+
+/// Whether some origins take one for the other.
+pub fn is_spelling(name: &HeaderName, own: &HeaderName) -> bool {
+    let folded = |b: u8| if b == b'_' { b'-' } else { b };
+    name.as_str().len() == own.as_str().len()
+        && name.as_str().bytes().zip(own.as_str().bytes()).all(|(a, b)| folded(a) == folded(b))
 }
 
 /// Fields that make some origins see another target or method.
@@ -414,7 +442,10 @@ pub fn is_override(name: &str) -> bool {
             "x-rewrite-url",
             "x-original-uri",
             "x-original-host",
+            "x-original-method",
+            "x-original-path",
             "x-host",
+            "x-http-host-override",
             "x-http-method-override",
             "x-http-method",
             "x-method-override",
@@ -519,6 +550,20 @@ mod tests {
         assert_eq!(told["forwarded"], "for=1.1.1.1, for=192.0.2.7;host=\"h\";proto=https");
         assert_eq!(told["x-request-id"], "theirs-1");
         assert!(!told.contains_key("x-http-method-override"));
+    }
+
+    #[test]
+    fn a_trusted_header_is_a_proxys_and_in_one_spelling() {
+        let own = HeaderName::from_static("x-tenant_id");
+        for (peer, want) in [(Trust::Stranger, vec!["x-other"]), (Trust::Proxy, vec!["x-other", "x-tenant_id"])] {
+            let names = ["x-tenant_id", "x-tenant-id", "x_tenant_id", "x-other"];
+            let mut headers: HeaderMap =
+                names.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("a"))).into_iter().collect();
+            drop_untrusted(&mut headers, std::iter::once(&own), peer);
+            let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+            left.sort();
+            assert_eq!(left, want, "{peer:?}");
+        }
     }
 
     #[test]

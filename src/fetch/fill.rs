@@ -88,8 +88,19 @@ pub struct Errand {
     pub place: Place,
     /// What is stored and may be confirmed or stand in.
     pub base: Option<Entry>,
+    /// Whether it may stand in.
+    pub standing_in: StandingIn,
     /// The leader's own hand: an answer that is nobody else's goes there.
     pub own: Option<oneshot::Sender<Own>>,
+}
+
+/// Whether a stored answer may stand in when the origin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandingIn {
+    /// As its windows allow.
+    Allowed,
+    /// Not for somebody of whom the origin has not said that they may have it.
+    Forbidden,
 }
 
 /// What only the leader gets.
@@ -166,7 +177,7 @@ pub(super) fn land_failure(cache: &Cache, takeoff: &Takeoff, errand: &Errand, fa
 }
 
 fn stand_in(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Landing> {
-    let entry = errand.base.as_ref()?;
+    let entry = errand.base.as_ref().filter(|_| errand.standing_in == StandingIn::Allowed)?;
     let standing = cache.log.check(&entry.head.birth, &entry.head.tags);
     match rescue(&entry.head, standing, cache.clock.now()) {
         Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use crate::edge::incoming::without_port;
+use crate::facet::{Known, Worth};
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
-use crate::tag::{PurgeTemplate, TagSet, TagSource, Unknown, Values, decode, json_values};
+use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, Unknown, Values, decode, json_values};
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Place {
     pub query: String,
     /// A digest of each part of the principal that was shown.
     pub principal: Vec<[u8; 32]>,
+    /// The facets that the route's templates use, by name, with their values.
+    pub facets: Vec<(String, Vec<String>)>,
 }
 
 impl Place {
@@ -79,6 +82,22 @@ impl Place {
     }
 }
 
+/// The facets that a route's templates use and that have a value. A purge takes only what is `proven`: by what a client
+/// merely claims it would be too narrow.
+pub fn facets(route: &Route, known: &Known<'_>, worth: Worth) -> Vec<(String, Vec<String>)> {
+    let purges = route.purges.iter().filter_map(|purge| match purge {
+        PurgeTemplate::Tag(template) => Some(template),
+        PurgeTemplate::Principal => None,
+    });
+    let pieces = route.tags.iter().chain(purges).flat_map(|template| &template.pieces);
+    let used = pieces.filter_map(|piece| match piece {
+        TagPiece::Value(TagSource::Facet(facet)) => Some(facet),
+        _ => None,
+    });
+    let worthy = used.filter(|facet| worth == Worth::Claimed || facet.source.worth() == Worth::Proven);
+    worthy.filter_map(|facet| Some((facet.name.clone(), known.value(&facet.source)?.texts()?))).collect()
+}
+
 /// The digests of the parts of the principal that are shown, each for itself: signing out purges by any of them.
 pub fn principal_parts(
     headers: &http::HeaderMap,
@@ -121,6 +140,10 @@ impl Values for ExchangeValues<'_> {
                 let host = without_port(&self.place.authority);
                 let part = self.route.part(name, host, &self.place.path).ok_or(Unknown)?;
                 Ok(vec![decode(part).into_owned()])
+            }
+            TagSource::Facet(facet) => {
+                let known = self.place.facets.iter().find(|(name, _)| *name == facet.name);
+                known.map(|(_, values)| values.clone()).ok_or(Unknown)
             }
             TagSource::Query(name) => Ok(query::parameters(&self.place.query, name)),
             TagSource::Sent(path) => self.sent.map_or(Ok(Vec::new()), |json| json_values(json, path)),

@@ -165,6 +165,8 @@ impl NotStored {
 /// that may differ between them.
 pub fn is_alike_for_all(headers: &HeaderMap, caching: &Caching) -> bool {
     vary(headers).is_ok_and(|names| match caching {
+        // It was one person's, and says nothing of what another is let see.
+        Caching::Named(policy) if policy.share.is_between_people() => false,
         Caching::Named(policy) => names.iter().all(|name| is_keyed(name, policy)),
         _ => names.is_empty(),
     })
@@ -181,6 +183,12 @@ pub fn admit(answered: &Answered<'_>, caching: &Caching) -> Admit {
 
 fn terms(answered: &Answered<'_>, caching: &Caching) -> Result<Terms, NotStored> {
     let said = ResponseDirectives::of(answered.headers);
+    // A refusal or a page to sign in at is one person's: it is neither kept, nor a reason to keep nothing for the others.
+    if matches!(caching, Caching::Named(policy) if policy.share.is_between_people())
+        && !matches!(answered.status.as_u16(), 200 | 203)
+    {
+        return Err(NotStored::Status);
+    }
     refuse_always(answered, &said)?;
     match caching {
         Caching::Pass => Err(NotStored::NoStore),
@@ -242,8 +250,9 @@ fn named_terms(answered: &Answered<'_>, said: &ResponseDirectives, policy: &Name
     if said.private && policy.share != Share::Principal {
         return Err(NotStored::Private);
     }
+    let between_people = policy.share.is_between_people();
     let mut vary = vary(answered.headers)?;
-    if policy.share == Share::Public && vary.iter().any(is_credential) {
+    if (between_people || policy.share == Share::Public) && vary.iter().any(is_credential) {
         return Err(NotStored::VaryCredential);
     }
     vary.retain(|name| !is_keyed(name, policy));
@@ -421,6 +430,7 @@ mod tests {
     fn named(share: Share) -> NamedPolicy {
         NamedPolicy {
             share,
+            access: None,
             ttl: Some(Duration::from_secs(300)),
             stale_while_revalidate: None,
             stale_if_error: None,
@@ -496,11 +506,13 @@ mod tests {
 
     #[test]
     fn by_policy() {
-        let check =
-            |share: Share, status: u16, lines: &[(&'static str, &'static str)], want: Result<u64, NotStored>| {
-                let got = verdict(ask(status, lines, Credentialed::No, &Caching::Named(named(share))));
-                assert_eq!(got, want, "{share:?} {status} {lines:?}");
-            };
+        let check = |share: Share,
+                     status: u16,
+                     lines: &[(&'static str, &'static str)],
+                     want: Result<u64, NotStored>| {
+            let text = format!("{share} {status} {lines:?}");
+            assert_eq!(verdict(ask(status, lines, Credentialed::No, &Caching::Named(named(share)))), want, "{text}");
+        };
         check(Share::Principal, 200, &[], Ok(300));
         check(Share::Principal, 200, &[("cache-control", "max-age=5")], Ok(300));
         check(Share::Principal, 200, &[("cache-control", "private")], Ok(300));
@@ -516,6 +528,11 @@ mod tests {
         check(Share::Public, 301, &[], Ok(300));
         check(Share::Principal, 401, &[], Err(NotStored::Status));
         check(Share::Public, 206, &[], Err(NotStored::Partial));
+        check(Share::Permitted, 200, &[], Ok(300));
+        check(Share::Permitted, 200, &[("cache-control", "private")], Err(NotStored::Private));
+        check(Share::Permitted, 200, &[("vary", "Authorization")], Err(NotStored::VaryCredential));
+        check(Share::Permitted, 403, &[("cache-control", "max-age=9")], Err(NotStored::Status));
+        check(Share::Permitted, 301, &[], Err(NotStored::Status));
     }
 
     #[test]

@@ -18,9 +18,14 @@ pub mod reuse;
 pub mod sharing;
 pub mod validate;
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+
+use crate::facet::{Facet, FacetSource};
+use crate::route::Segment;
 
 /// How a route keeps answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub enum Credentials {
 pub struct NamedPolicy {
     /// Who may have a stored answer. There is no default.
     pub share: Share,
+    /// What must hold on every request before anything stored is used for it.
+    pub access: Option<Access>,
     /// Replaces the origin's lifetime, never its `no-store` or `no-cache`; `None` believes the origin.
     pub ttl: Option<Duration>,
     /// How long after its lifetime an answer may be served while it is fetched anew (RFC 5861 §3); `None` believes the origin.
@@ -62,7 +69,7 @@ pub struct NamedPolicy {
 }
 
 /// Who may have a stored answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Share {
     /// Everybody. Credentials are neither keyed nor sent.
     Public,
@@ -70,6 +77,51 @@ pub enum Share {
     Anonymous,
     /// The same principal only. Sensitive.
     Principal,
+    /// Everybody of whom the same is known. Sensitive.
+    Facets(Arc<[Facet]>),
+    /// Everybody who is let pass by [`NamedPolicy::access`]. Sensitive.
+    Permitted,
+}
+
+/// What must hold on every request before anything stored is used for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// A verified token that has not expired.
+    Token,
+    /// The origin's yes.
+    Ask {
+        /// To what.
+        about: Ask,
+        /// For how long a yes is kept for the same principal; zero asks every time.
+        keep: Duration,
+    },
+}
+
+/// What the origin is asked for, with the caller's own credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// This path, with the parts of the route's; a success is a yes.
+    Path(AskPath),
+    /// The same again, on the condition that it is not what is stored: 304 or a success is a yes.
+    Same,
+}
+
+/// `/authz/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskPath {
+    /// The segments; parts are those of the route.
+    pub segments: Vec<Segment>,
+    /// As it was written: some origins tell `/a` from `/a/`.
+    pub slash: Slash,
+}
+
+/// How a path ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slash {
+    /// With a slash.
+    Trailing,
+    /// Without.
+    None,
 }
 
 impl Caching {
@@ -79,28 +131,97 @@ impl Caching {
     }
 
     /// Who shares answers, in few words.
-    pub fn share_text(&self) -> &'static str {
+    pub fn share_text(&self) -> String {
         match self {
-            Caching::Named(policy) => policy.share.as_str(),
-            Caching::Http(_) => "as the origin says",
-            Caching::Pass => "nothing is stored",
+            Caching::Named(policy) => policy.share.to_string(),
+            Caching::Http(_) => "as the origin says".to_owned(),
+            Caching::Pass => "nothing is stored".to_owned(),
         }
+    }
+}
+
+impl NamedPolicy {
+    /// Who may have an answer depends on a token, so that no other credential may have brought it about.
+    pub fn relies_on_token(&self) -> bool {
+        let by_claim = |facet: &Facet| matches!(facet.source, FacetSource::Jwt(_));
+        self.access == Some(Access::Token) || self.share.facets().iter().any(by_claim)
     }
 }
 
 impl Share {
     /// Answers are about a person: downstream caches must not keep them.
-    pub fn is_sensitive(self) -> bool {
-        matches!(self, Share::Principal)
+    pub fn is_sensitive(&self) -> bool {
+        matches!(self, Share::Principal) || self.is_between_people()
     }
 
-    /// As it is written in the configuration.
-    pub fn as_str(self) -> &'static str {
+    /// One person's answer reaches another who shows credentials of their own.
+    pub fn is_between_people(&self) -> bool {
+        matches!(self, Share::Facets(_) | Share::Permitted)
+    }
+
+    /// By which facets; none where it is not by facets.
+    pub fn facets(&self) -> &[Facet] {
         match self {
-            Share::Public => "public",
-            Share::Anonymous => "anonymous",
-            Share::Principal => "principal",
+            Share::Facets(facets) => facets,
+            _ => &[],
         }
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Share::Public => f.write_str("public"),
+            Share::Anonymous => f.write_str("anonymous"),
+            Share::Principal => f.write_str("principal"),
+            Share::Permitted => f.write_str("permitted"),
+            Share::Facets(facets) => {
+                let names: Vec<&str> = facets.iter().map(|facet| facet.name.as_str()).collect();
+                write!(f, "[{}]", names.join(", "))
+            }
+        }
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Access::Token => f.write_str("token"),
+            Access::Ask { about: Ask::Same, keep } => write!(f, "{{ask: self, for: {}s}}", keep.as_secs_f64()),
+            Access::Ask { about: Ask::Path(path), keep } => write!(f, "{{ask: {path}, for: {}s}}", keep.as_secs_f64()),
+        }
+    }
+}
+
+impl fmt::Display for AskPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => write!(f, "/{text}")?,
+                Segment::Part(_, name) => write!(f, "/<{name}>")?,
+            }
+        }
+        f.write_str(if self.slash == Slash::Trailing || self.segments.is_empty() { "/" } else { "" })
+    }
+}
+
+impl AskPath {
+    /// The path to ask for; `None` when a part is missing.
+    pub fn fill<'p>(&self, part: &dyn Fn(&str) -> Option<&'p str>) -> Option<String> {
+        let mut path = String::new();
+        for segment in &self.segments {
+            path.push('/');
+            path.push_str(match segment {
+                Segment::Literal(text) => text,
+                Segment::Part(_, name) => part(name)?,
+            });
+        }
+        if self.slash == Slash::Trailing || path.is_empty() {
+            path.push('/');
+        }
+        Some(path)
     }
 }
 

@@ -1,9 +1,12 @@
 //! The first question: the request is in hand; may it be answered from the store, and under which key?
 
+use std::time::Duration;
+
 use http::{HeaderMap, Method, header};
 
 use super::directives::RequestDirectives;
-use super::{Caching, Credentials, NamedPolicy, Share};
+use super::{Access, Ask, Caching, Credentials, NamedPolicy, Share};
+use crate::facet::{Facet, Known, Proven};
 use crate::identity::{Identity, Shown};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
 use crate::query::QueryPass;
@@ -18,6 +21,8 @@ pub struct Asked<'a> {
     pub scheme: Scheme,
     /// Host and port in lower case, without a default port.
     pub authority: &'a str,
+    /// The same without a port.
+    pub host: &'a str,
     /// The host that a trusted proxy forwards for, where it is another.
     pub forwarded_host: Option<&'a str>,
     /// The path in normal form.
@@ -28,6 +33,8 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
     /// Whether a body comes with it.
     pub body: BodyPresence,
+    /// What was found out about whoever asks.
+    pub proven: &'a Proven,
 }
 
 /// Whether a request brings a body.
@@ -46,6 +53,8 @@ pub enum BodyPresence {
 pub enum Plan {
     /// Look it up under this key.
     Lookup(Lookup),
+    /// Ask the origin this first, and plan again with its answer in [`Proven::access`].
+    Ask(Question),
     /// Forward it as it is, store nothing.
     Pass(PassReason),
 }
@@ -64,6 +73,33 @@ pub struct Lookup {
     /// The request shows credentials that are no part of the key: only answers that the origin opened explicitly
     /// will do (RFC 9111 §3.5). Under named policies always [`Credentialed::No`].
     pub credentialed: Credentialed,
+    /// Whether what is stored may be used for it.
+    pub permission: Permission,
+}
+
+/// What the origin is asked with the caller's own credentials before anything stored is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The path to ask for.
+    pub path: String,
+    /// Under which digest of who asks for what a yes is kept.
+    pub digest: [u8; 32],
+    /// For how long.
+    pub keep: Duration,
+}
+
+/// Whether what is stored may be used for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It may.
+    Given,
+    /// Once the origin has answered this very request with the caller's own credentials.
+    ByOwnAnswer {
+        /// Under which digest of who asks for what a yes is kept.
+        digest: [u8; 32],
+        /// For how long.
+        keep: Duration,
+    },
 }
 
 /// Whether a request under a built-in policy shows credentials.
@@ -104,6 +140,14 @@ pub enum PassReason {
     SignedIn,
     /// Nobody, on a route whose answers belong to somebody.
     NoPrincipal,
+    /// No token that holds, on a route where one must.
+    NoToken,
+    /// Other credentials beside the token: the origin might believe those.
+    BesideToken,
+    /// A facet that answers are shared by has no value.
+    NoFacet,
+    /// The origin did not let it pass; its refusal is the answer.
+    Denied,
     /// The path can be read in two ways.
     AmbiguousPath,
     /// A query parameter that the route does not list.
@@ -139,6 +183,10 @@ impl PassReason {
             PassReason::Authorization => "unkeyed-authorization",
             PassReason::SignedIn => "signed-in",
             PassReason::NoPrincipal => "no-principal",
+            PassReason::NoToken => "no-valid-token",
+            PassReason::BesideToken => "credentials-beside-token",
+            PassReason::NoFacet => "facet-without-value",
+            PassReason::Denied => "access-denied",
             PassReason::AmbiguousPath => "ambiguous-path",
             PassReason::QueryParameter => "unlisted-query-parameter",
             PassReason::QueryNumber => "query-not-a-number",
@@ -157,10 +205,10 @@ pub struct PrincipalKey(pub [u8; 32]);
 
 /// Answers the first question.
 pub fn plan(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Plan {
-    judge(asked, route, identity, secret).map_or_else(Plan::Pass, Plan::Lookup)
+    judge(asked, route, identity, secret).unwrap_or_else(Plan::Pass)
 }
 
-fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Result<Lookup, PassReason> {
+fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Result<Plan, PassReason> {
     if route.caching == Caching::Pass {
         return Err(PassReason::NoPolicy);
     }
@@ -171,10 +219,22 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
         return Err(PassReason::Body);
     }
     let seen = Seen::of(asked.headers, identity)?;
+    let who = Who { asked, route, identity, secret, shown: &seen.shown };
+    let mut gate = Gate::Open;
     let (partition, credentialed) = match &route.caching {
         Caching::Pass => return Err(PassReason::NoPolicy),
         Caching::Http(credentials) => (Partition::Public, credentialed(*credentials, &seen.shown)),
-        Caching::Named(policy) => (partition(policy.share, &seen.shown, asked, identity, secret)?, Credentialed::No),
+        Caching::Named(policy) => {
+            if seen.shown.other_cookie {
+                return Err(PassReason::Cookie);
+            }
+            gate = who.gate(policy)?;
+            if let Gate::Ask(question) = gate {
+                write_query(asked, route, &mut String::new())?;
+                return Ok(Plan::Ask(question));
+            }
+            (who.partition(&policy.share)?, Credentialed::No)
+        }
     };
     let mut query = String::new();
     write_query(asked, route, &mut query)?;
@@ -193,7 +253,11 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
         key::write_accept(&mut key, asked.headers);
         vary.iter().for_each(|name| key::write_header(&mut key, asked.headers, name));
     }
-    Ok(Lookup { key, partition, query, directives: seen.directives, credentialed })
+    let permission = match gate {
+        Gate::OwnAnswer { keep } => Permission::ByOwnAnswer { digest: who.digest(&key), keep },
+        Gate::Open | Gate::Ask(_) => Permission::Given,
+    };
+    Ok(Plan::Lookup(Lookup { key, partition, query, directives: seen.directives, credentialed, permission }))
 }
 
 /// What one walk over the headers finds.
@@ -243,26 +307,91 @@ fn credentialed(credentials: Credentials, shown: &Shown) -> Credentialed {
     if counts { Credentialed::Yes } else { Credentialed::No }
 }
 
-fn partition(
-    share: Share,
-    shown: &Shown,
-    asked: &Asked<'_>,
-    identity: &Identity,
-    secret: &PrincipalKey,
-) -> Result<Partition, PassReason> {
-    if shown.other_cookie {
-        return Err(PassReason::Cookie);
+/// What still stands between a request and what is stored.
+enum Gate {
+    Open,
+    Ask(Question),
+    OwnAnswer { keep: Duration },
+}
+
+/// Who asks, and for what.
+#[derive(Clone, Copy)]
+struct Who<'a> {
+    asked: &'a Asked<'a>,
+    route: &'a Route,
+    identity: &'a Identity,
+    secret: &'a PrincipalKey,
+    shown: &'a Shown,
+}
+
+impl Who<'_> {
+    fn gate(&self, policy: &NamedPolicy) -> Result<Gate, PassReason> {
+        if policy.relies_on_token() {
+            if self.asked.proven.token.is_none() {
+                return Err(PassReason::NoToken);
+            }
+            if self.identity.shows_beside_token(self.asked.headers) {
+                return Err(PassReason::BesideToken);
+            }
+        }
+        let Some(Access::Ask { about, keep }) = &policy.access else { return Ok(Gate::Open) };
+        // The origin is asked with credentials, and what is not sent says nothing.
+        if self.shown.other {
+            return Err(PassReason::Authorization);
+        }
+        if !self.shown.principal {
+            return Err(PassReason::NoPrincipal);
+        }
+        let (path, keep) = match about {
+            Ask::Same => return Ok(Gate::OwnAnswer { keep: *keep }),
+            Ask::Path(_) if self.asked.proven.access.is_some() => return Ok(Gate::Open),
+            Ask::Path(path) => (path, *keep),
+        };
+        let path = path.fill(&|name| self.part(name)).ok_or(PassReason::NoFacet)?;
+        let mut about = KeyBuf::new();
+        let (fingerprint, partition) = (self.route.fingerprint, Partition::Permitted);
+        let Asked { scheme, authority, forwarded_host, .. } = *self.asked;
+        Primary { fingerprint, partition, scheme, authority, forwarded_host, path: &path, query: "" }.write(&mut about);
+        Ok(Gate::Ask(Question { digest: self.digest(&about), path, keep }))
     }
-    match share {
-        // Credentials that are known are neither keyed nor sent.
-        Share::Public => Ok(Partition::Public),
-        Share::Anonymous if shown.principal || shown.authorization => Err(PassReason::SignedIn),
-        Share::Anonymous => Ok(Partition::Anonymous),
-        // A credential that is not in the key would be withheld from the origin.
-        Share::Principal if shown.other => Err(PassReason::Authorization),
-        // Two clients that show nothing are not known to be the same.
-        Share::Principal if !shown.principal => Err(PassReason::NoPrincipal),
-        Share::Principal => Ok(Partition::Principal(principal(asked.headers, identity, secret))),
+
+    fn partition(&self, share: &Share) -> Result<Partition, PassReason> {
+        match share {
+            // Credentials that are known are neither keyed nor sent.
+            Share::Public => Ok(Partition::Public),
+            Share::Anonymous if self.shown.principal || self.shown.authorization => Err(PassReason::SignedIn),
+            Share::Anonymous => Ok(Partition::Anonymous),
+            // A credential that is not in the key would be withheld from the origin.
+            Share::Principal | Share::Facets(_) | Share::Permitted if self.shown.other => {
+                Err(PassReason::Authorization)
+            }
+            // Two clients that show nothing are not known to be the same.
+            Share::Principal if !self.shown.principal => Err(PassReason::NoPrincipal),
+            Share::Principal => Ok(Partition::Principal(principal(self.asked.headers, self.identity, self.secret))),
+            Share::Facets(facets) => Ok(Partition::Facets(self.facets(facets)?)),
+            Share::Permitted => Ok(Partition::Permitted),
+        }
+    }
+
+    fn facets(&self, facets: &[Facet]) -> Result<[u8; 32], PassReason> {
+        let Asked { headers, proven, .. } = *self.asked;
+        let known = Known { headers, proven, part: &|name| self.part(name) };
+        known.digest(facets, &self.secret.0).map_err(|_| PassReason::NoFacet)
+    }
+
+    fn part(&self, name: &str) -> Option<&str> {
+        self.route.part(name, self.asked.host, self.asked.path)
+    }
+
+    /// Who asks, with all that is sent on their behalf, and for what.
+    fn digest(&self, about: &[u8]) -> [u8; 32] {
+        let mut whole = KeyBuf::from_slice(&principal(self.asked.headers, self.identity, self.secret));
+        if let Caching::Named(policy) = &self.route.caching {
+            let sent = policy.share.facets().iter().filter_map(|facet| facet.source.header());
+            sent.for_each(|name| key::write_header(&mut whole, self.asked.headers, name));
+        }
+        whole.extend_from_slice(about);
+        *blake3::keyed_hash(&self.secret.0, &whole).as_bytes()
     }
 }
 
@@ -312,11 +441,13 @@ mod tests {
         cookies: vec!["sessionid".into()],
         headers: Vec::new(),
         ignore_cookies: vec!["csrftoken".into()],
+        ..Identity::default()
     };
 
     fn named(share: Share) -> Caching {
         Caching::Named(NamedPolicy {
             share,
+            access: None,
             ttl: None,
             stale_while_revalidate: None,
             stale_if_error: None,
@@ -337,11 +468,13 @@ mod tests {
             method: &Method::from_bytes(method.as_bytes()).unwrap(),
             scheme: Scheme::Http,
             authority: "h",
+            host: "h",
             forwarded_host: None,
             path: "/a",
             query,
             headers: &headers,
             body: BodyPresence::Absent,
+            proven: &Proven::default(),
         };
         plan(&asked, &route, &IDENTITY(), &PrincipalKey([7; 32]))
     }
@@ -350,13 +483,14 @@ mod tests {
         match plan {
             Plan::Pass(reason) => Some(reason),
             Plan::Lookup(_) => None,
+            Plan::Ask(question) => panic!("{question:?}"),
         }
     }
 
     fn key(caching: Caching, query: Option<&str>, lines: &[(&'static str, &'static str)]) -> KeyBuf {
         match asked(caching, "GET", query, lines) {
             Plan::Lookup(lookup) => lookup.key,
-            Plan::Pass(reason) => panic!("{reason:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -381,7 +515,8 @@ mod tests {
             (Share::Principal, &[bearer], None),
             (Share::Principal, &[stray], Some(P::Cookie)),
         ] {
-            assert_eq!(passes(asked(named(share), "GET", None, lines)), want, "{share:?} {lines:?}");
+            let text = format!("{share} {lines:?}");
+            assert_eq!(passes(asked(named(share), "GET", None, lines)), want, "{text}");
         }
         assert_eq!(passes(asked(Caching::Pass, "GET", None, &[])), Some(P::NoPolicy));
         assert_eq!(passes(asked(named(Share::Public), "POST", None, &[])), Some(P::Method));
@@ -423,7 +558,7 @@ mod tests {
             lines,
         ) {
             Plan::Lookup(lookup) => lookup.credentialed,
-            Plan::Pass(reason) => panic!("{reason:?}"),
+            other => panic!("{other:?}"),
         };
         use Credentials::{AuthorizationAndCookies as Origin, AuthorizationOnly as Letter};
         assert_eq!(credentialed(Origin, &[("cookie", "csrftoken=x")]), Credentialed::No);

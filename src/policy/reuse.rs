@@ -43,6 +43,8 @@ pub enum RevalidateReason {
     RequestAge,
     /// Older than the policy delivers.
     Ceiling,
+    /// Whether the client may have it is the origin's to say.
+    Access,
 }
 
 impl RevalidateReason {
@@ -54,6 +56,7 @@ impl RevalidateReason {
             RevalidateReason::RequestNoCache => "request-no-cache",
             RevalidateReason::RequestAge => "request-age",
             RevalidateReason::Ceiling => "ceiling",
+            RevalidateReason::Access => "access",
         }
     }
 }

@@ -21,14 +21,15 @@ use super::lookup::{Found as Judged, Grounded};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, is_safe, target};
 use crate::edge::connection::Client;
 use crate::edge::error::Problem;
-use crate::edge::incoming::Arrival;
+use crate::edge::incoming::{Arrival, drop_untrusted};
 use crate::entry::Slot;
 use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way, meaning};
+use crate::facet::{Proven, Worth};
 use crate::fetch::tags::Place;
 use crate::identity::{CookieRole, cookies};
 use crate::outcome::Outcome;
 use crate::path::RequestPath;
-use crate::policy::plan::{BodyPresence, Lookup, PassReason, Plan};
+use crate::policy::plan::{self, BodyPresence, Credentialed, Lookup, PassReason, Plan};
 use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
@@ -56,6 +57,7 @@ impl Proxy {
                 return Ok(refused(format!("{} {}", head.method, head.uri), None, problem.code, problem.detail));
             }
         };
+        drop_untrusted(&mut head.headers, self.identity.trusted_headers(), trust);
         let path = RequestPath::new(head.uri.path());
         let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
         let request =
@@ -68,19 +70,30 @@ impl Proxy {
         let body = body(&written);
         let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
         let (method, uri, headers, arrived) = (head.method, &head.uri, head.headers, self.cache.log.stamp());
-        let exchange = Exchange { client: &client, arrival, method, uri, path: &path, headers, route, index, arrived };
-        let told = match self.plan(&exchange, body) {
+        let proven = Proven::default();
+        let mut exchange =
+            Exchange { client: &client, arrival, method, uri, path: &path, headers, route, index, proven, arrived };
+        exchange.proven = self.proven(&exchange);
+        let mut planned = self.plan(&exchange, body);
+        if let Ok(Plan::Ask(question)) = &planned
+            && let Some(kept) = self.kept(question)
+        {
+            exchange.proven.access = Some(kept);
+            planned = self.plan(&exchange, body);
+        }
+        let told = match planned {
+            Ok(Plan::Ask(question)) => self.asks_first(request, &exchange, &question),
             Err(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
             Ok(Plan::Pass(reason)) => self.passed(request, &exchange, body, reason),
             Ok(Plan::Lookup(lookup)) => self.looked_up(request, &exchange, &lookup, store),
         };
-        let mut dropped = dropped_at_the_edge(&written, trust, &exchange);
+        let mut dropped = dropped_at_the_edge(&written, trust, &exchange, &self.identity);
         dropped.extend(told.dropped);
         Ok(Explanation { dropped, ..told })
     }
 
     fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
-        let place = place(exchange, exchange.uri.query().unwrap_or(""));
+        let place = self.place_told(exchange, exchange.uri.query().unwrap_or(""), Worth::Proven);
         let purges = match is_safe(&exchange.method) || exchange.route.read_only {
             true => Vec::new(),
             false => {
@@ -93,6 +106,35 @@ impl Proxy {
             decision: self.pass_decision(exchange, reason),
             origin: Some(self.pass_asks(exchange, body, "always: it is passed".to_owned())),
             purges,
+            ..nothing(request)
+        }
+    }
+
+    /// What the origin says first is not known here, and neither is what becomes of the request then.
+    fn asks_first(&self, request: String, exchange: &Exchange<'_>, question: &plan::Question) -> Explanation {
+        let (headers, partition) = match &exchange.route.caching {
+            Caching::Named(policy) => {
+                let headers = self.question_headers(exchange, policy);
+                let partition = self.partition(exchange.route, &headers, Credentialed::No);
+                (headers, Some(partition))
+            }
+            Caching::Pass | Caching::Http(_) => (HeaderMap::new(), None),
+        };
+        let because = Some("its `access` asks the origin on every request".to_owned());
+        let why = |name: &HeaderName| match exchange.headers.get(name) == headers.get(name) {
+            true => "the caller's own",
+            false => OURS,
+        };
+        Explanation {
+            route: Some(route(exchange.route)),
+            decision: Decision { way: Way::Ask, because, ..lookup_decision(None) },
+            partition,
+            origin: Some(AskedOf {
+                upstream: self.upstreams[exchange.route.upstream].settings.name.clone(),
+                request: format!("GET {}", question.path),
+                when: "first; anything but a success is the client's answer".to_owned(),
+                headers: sent(&headers, why),
+            }),
             ..nothing(request)
         }
     }
@@ -127,7 +169,7 @@ impl Proxy {
     fn looked_up(&self, request: String, exchange: &Exchange<'_>, lookup: &Lookup, store: Store) -> Explanation {
         let Exchange { route: taken, .. } = exchange;
         let (spot, slot) = self.find(exchange, lookup);
-        let fetched = self.fetch_headers(exchange, lookup, spot.vary());
+        let fetched = self.fetch_headers(exchange, spot.vary());
         let judged = match store {
             Store::Absent => Ok((lookup_decision(None), UNLESS_STORED.to_owned())),
             Store::Asked => self.judged(exchange, lookup, &spot, slot.clone()),
@@ -166,7 +208,7 @@ impl Proxy {
                 (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(when),
             }),
             lifetimes: lifetimes(&taken.caching, &exchange.path.text, lookup.credentialed),
-            tags: tags(exchange, &lookup.query),
+            tags: self.tags_told(exchange, &lookup.query),
             stored,
             decision,
             ..nothing(request)
@@ -225,6 +267,24 @@ impl Proxy {
         }
     }
 
+    fn place_told(&self, exchange: &Exchange<'_>, query: &str, worth: Worth) -> Place {
+        Place {
+            authority: exchange.arrival.authority.clone(),
+            forwarded_host: exchange.arrival.other_host_named(),
+            path: exchange.path.text.clone().into_owned(),
+            query: query.to_owned(),
+            principal: Vec::new(),
+            facets: self.tag_facets(exchange, worth),
+        }
+    }
+
+    /// The route's tags; of those that need the answer, the template.
+    fn tags_told(&self, exchange: &Exchange<'_>, query: &str) -> Vec<String> {
+        let later = exchange.route.tags.iter().filter(|template| template.needs_answer()).map(ToString::to_string);
+        let place = self.place_told(exchange, query, Worth::Claimed);
+        place.known_tags(exchange.route).into_iter().chain(later).collect()
+    }
+
     fn why_sent(
         &self,
         name: &HeaderName,
@@ -242,6 +302,10 @@ impl Proxy {
             () if policy.vary.contains(name) => "keyed, by the policy's `vary`",
             () if vary.contains(name) => "keyed, by the origin's `Vary`",
             () if *name == header::ACCEPT => "keyed",
+            () if policy.share.facets().iter().any(|facet| facet.source.header() == Some(name)) => "keyed, as a facet",
+            () if policy.share.is_between_people() && exchange.headers.contains_key(name) => {
+                "the caller's own credentials, which let the origin decide"
+            }
             () if *name == header::AUTHORIZATION || *name == header::COOKIE => "keyed, as a part of the principal",
             () if self.identity.headers.contains(name) => "keyed, as a part of the principal",
             () => OURS,
@@ -295,7 +359,7 @@ fn route(route: &Route) -> RouteTold {
         line: route.line,
         path: route.path.text.clone(),
         policy: route.policy_name.clone(),
-        share: route.caching.share_text().to_owned(),
+        share: route.caching.share_text(),
     }
 }
 
@@ -306,22 +370,6 @@ fn body(headers: &HeaderMap) -> BodyPresence {
         true => BodyPresence::Present,
         false => BodyPresence::Absent,
     }
-}
-
-fn place(exchange: &Exchange<'_>, query: &str) -> Place {
-    Place {
-        authority: exchange.arrival.authority.clone(),
-        forwarded_host: exchange.arrival.other_host_named(),
-        path: exchange.path.text.clone().into_owned(),
-        query: query.to_owned(),
-        principal: Vec::new(),
-    }
-}
-
-/// The route's tags; of those that need the answer, the template.
-fn tags(exchange: &Exchange<'_>, query: &str) -> Vec<String> {
-    let later = exchange.route.tags.iter().filter(|template| template.needs_answer()).map(ToString::to_string);
-    place(exchange, query).known_tags(exchange.route).into_iter().chain(later).collect()
 }
 
 fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<Sent> {

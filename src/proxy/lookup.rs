@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::sync::oneshot;
 
+use super::access::Asking;
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, target, withheld};
 use crate::body::Body;
 use crate::clock::Now;
@@ -13,18 +14,19 @@ use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::is_override;
 use crate::entry::{Entry, Slot};
+use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
-use crate::fetch::fill::{Errand, Own, fly};
+use crate::fetch::fill::{Errand, Own, StandingIn, fly};
 use crate::fetch::flight::{Demand, Departure, Filling, Flight, Joined, Landing, TagsKnown, Takeoff};
 use crate::fetch::head::arriving;
 use crate::fetch::tags::{Place, principal_parts};
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, Key, KeyBuf, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
-use crate::policy::Caching;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, Lookup, PassReason};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
+use crate::policy::{Caching, NamedPolicy};
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Stamp;
 
@@ -59,6 +61,17 @@ impl Spot<'_> {
     pub(super) fn vary(&self) -> &[HeaderName] {
         self.variant.as_ref().map_or(&[], |(names, _)| names)
     }
+}
+
+/// What a flight is wanted for.
+struct Wanted<'a> {
+    base: Option<Entry>,
+    forward: Forward,
+    demand: Demand,
+    /// One that the client has seen fail.
+    failed: Option<&'a Flight>,
+    /// Its answer is also whether the client may have it.
+    asking: Option<Asking>,
 }
 
 /// Why a request for which the store has nothing starts no flight.
@@ -120,8 +133,9 @@ impl Proxy {
                 Err(Grounded::OnlyIfCached) => return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached)),
                 Err(Grounded::Pass(reason)) => return Err(reason),
             }
-            let flown: ToOrigin<'_, Waited> =
-                Box::pin(self.fly(exchange, lookup, spot, base, forward, (demand, failed.as_deref())));
+            let asking = self.asking(&lookup.permission, now);
+            let wanted = Wanted { base, forward, demand, failed: failed.as_deref(), asking };
+            let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
                 Waited::Answer(answer) => return Ok(answer),
                 Waited::Again(next) => demand = next,
@@ -170,6 +184,9 @@ impl Proxy {
         };
         let standing = self.cache.log.check(&entry.head.birth, &entry.head.tags);
         Ok(match reuse(&entry.head, standing, &lookup.directives, lookup.credentialed, now) {
+            Reuse::Fresh(_) | Reuse::StaleWhileRevalidate(_) if self.asking(&lookup.permission, now).is_some() => {
+                Found::Ask(Some(entry), Forward::Stale(RevalidateReason::Access))
+            }
             Reuse::Fresh(freshness) => Found::Usable(entry, freshness, Outcome::Hit(freshness), Refresh::No),
             Reuse::StaleWhileRevalidate(freshness) => {
                 let outcome = Outcome::Stale(freshness, StaleBecause::Revalidating);
@@ -199,14 +216,18 @@ impl Proxy {
         exchange: &Exchange<'_>,
         lookup: &Lookup,
         spot: Spot<'_>,
-        base: Option<Entry>,
-        forward: Forward,
-        (demand, failed): (Demand, Option<&Flight>),
+        wanted: Wanted<'_>,
     ) -> Waited {
+        let Wanted { base, forward, demand, failed, asking } = wanted;
         let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else {
             return Waited::Pass(PassReason::AmbiguousPath);
         };
-        let key = flight_key(&spot, lookup);
+        let mut key = flight_key(&spot, lookup);
+        if let Some(asking) = &asking {
+            // What the origin lets one see says nothing about another: nobody follows but the same principal.
+            key.push(b'P');
+            key.extend_from_slice(&asking.digest);
+        }
         let joined = match failed.filter(|flight| *flight.key == *key) {
             Some(flight) => self.cache.flights.succeed(flight, demand, || self.cache.log.stamp()),
             None => self.cache.flights.join(&key, demand, || self.departure(exchange)),
@@ -215,7 +236,10 @@ impl Proxy {
             Joined::Follower(flight, landing) => (flight, landing, None),
             Joined::Leader(takeoff) => {
                 let (sender, receiver) = oneshot::channel();
-                let errand = self.errand(exchange, lookup, &spot, target, base, Some(sender));
+                let mut errand = self.errand(exchange, lookup, &spot, target, base, Some(sender));
+                if asking.is_some() {
+                    errand.standing_in = StandingIn::Forbidden;
+                }
                 let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
                 let withholds = self.withholds(exchange, &errand.headers);
                 tokio::spawn(fly(self.cache.clone(), takeoff, errand));
@@ -227,6 +251,9 @@ impl Proxy {
             Ok(landed) => landed.clone(),
             Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
         };
+        if let Some(asking) = asking.filter(|_| collapsed == Collapsed::No && is_yes(&landed)) {
+            self.permit(exchange, &exchange.path.text, asking, flight.born, Arc::default());
+        }
         let why = |forward| match forward {
             Forward::Stale(why) => why,
             _ => RevalidateReason::Stale,
@@ -368,7 +395,7 @@ impl Proxy {
         let route = exchange.route;
         let principal = match lookup.partition {
             Partition::Principal(_) => principal_parts(&exchange.headers, &self.identity, &self.secret),
-            Partition::Public | Partition::Anonymous => Vec::new(),
+            Partition::Public | Partition::Anonymous | Partition::Facets(_) | Partition::Permitted => Vec::new(),
         };
         Errand {
             upstream: self.upstreams[route.upstream].clone(),
@@ -377,7 +404,7 @@ impl Proxy {
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
             target,
-            headers: self.fetch_headers(exchange, lookup, spot.vary()),
+            headers: self.fetch_headers(exchange, spot.vary()),
             credentialed: lookup.credentialed,
             max_object: self.max_object,
             place: Place {
@@ -386,15 +413,17 @@ impl Proxy {
                 path: exchange.path.text.clone().into_owned(),
                 query: lookup.query.clone(),
                 principal,
+                facets: self.tag_facets(exchange, Worth::Claimed),
             },
             base,
+            standing_in: StandingIn::Allowed,
             own,
         }
     }
 
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
     /// less its own conditions and what makes some origins see another target.
-    pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, lookup: &Lookup, vary: &[HeaderName]) -> HeaderMap {
+    pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, vary: &[HeaderName]) -> HeaderMap {
         let asked = &exchange.headers;
         let mut headers = match &exchange.route.caching {
             Caching::Named(policy) => {
@@ -403,8 +432,8 @@ impl Proxy {
                 key::write_accept(&mut accept, asked);
                 headers.extend(HeaderValue::from_bytes(&accept).ok().map(|value| (header::ACCEPT, value)));
                 policy.vary.iter().chain(vary).for_each(|name| copy(asked, name, &mut headers));
-                if let Partition::Principal(_) = lookup.partition {
-                    self.copy_principal(asked, &mut headers);
+                if policy.share.is_sensitive() {
+                    self.copy_caller(asked, policy, &mut headers);
                 }
                 headers
             }
@@ -421,6 +450,13 @@ impl Proxy {
         headers.extend(HeaderValue::from_str(&exchange.arrival.authority).ok().map(|host| (header::HOST, host)));
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
+    }
+
+    /// The caller's own credentials, and the headers by which answers are shared.
+    pub(super) fn copy_caller(&self, asked: &HeaderMap, policy: &NamedPolicy, headers: &mut HeaderMap) {
+        self.copy_principal(asked, headers);
+        let facets = policy.share.facets().iter().filter_map(|facet| facet.source.header());
+        facets.for_each(|name| copy(asked, name, headers));
     }
 
     fn copy_principal(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
@@ -454,6 +490,15 @@ fn flight_key(spot: &Spot<'_>, lookup: &Lookup) -> KeyBuf {
         key.push(b'C');
     }
     key
+}
+
+/// The origin answered a caller's own request, and not by refusing it.
+fn is_yes(landed: &Landing) -> bool {
+    match landed {
+        Landing::Revalidated(_) => true,
+        Landing::Filling(filling) => filling.head.status.is_success(),
+        _ => false,
+    }
 }
 
 fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {

@@ -14,6 +14,7 @@ use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
 use crate::edge::deliver;
 use crate::edge::incoming::without_port;
+use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::fetch::tags::{Place, principal_parts};
 use crate::outcome::Outcome;
@@ -21,7 +22,7 @@ use crate::policy::admit::media_type;
 use crate::policy::plan::PassReason;
 use crate::route::{HostTemplate, Route};
 use crate::store::purge::Strength;
-use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource};
+use crate::tag::{PurgeTemplate, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
 
@@ -43,7 +44,8 @@ impl Proxy {
         reason: PassReason,
     ) -> Answer {
         let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None };
-        let aside = if needs(exchange.route, |s| matches!(s, TagSource::Sent(_))) { Aside::Keep } else { Aside::No };
+        let sent = |source: &TagSource| matches!(source, TagSource::Sent(_));
+        let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let outgoing = match self.outgoing(exchange, incoming, aside).await {
             Ok(outgoing) => outgoing,
             Err(failure) => return exchange.failure(failure),
@@ -134,6 +136,7 @@ impl Proxy {
             path: exchange.path.text.clone().into_owned(),
             query: exchange.uri.query().unwrap_or("").to_owned(),
             principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
+            facets: self.tag_facets(exchange, Worth::Proven),
         }
     }
 }
@@ -165,20 +168,11 @@ fn same_origin_path(value: &str, touched: &Touched) -> Option<String> {
     (path.text.starts_with('/') && path.ambiguity.is_none()).then(|| path.text.into_owned())
 }
 
-fn needs(route: &Route, is: fn(&TagSource) -> bool) -> bool {
-    let purges = route.purges.iter().filter_map(|purge| match purge {
-        PurgeTemplate::Tag(template) => Some(template),
-        PurgeTemplate::Principal => None,
-    });
-    let mut pieces = route.tags.iter().chain(purges).flat_map(|template| &template.pieces);
-    pieces.any(|piece| matches!(piece, TagPiece::Value(source) if is(source)))
-}
-
 /// Reads an answer whose fields name what to purge, as far as [`ASIDE_BYTES`]; the body is whole again afterwards.
 async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<serde_json::Value>), Failure> {
     let is_json = media_type(&exchanged.head.headers).ends_with("json");
     let encoded = exchanged.head.headers.contains_key(header::CONTENT_ENCODING);
-    if !needs(route, |source| matches!(source, TagSource::Answer(_))) || !is_json || encoded {
+    if !route.uses_in_tags(|source| matches!(source, TagSource::Answer(_))) || !is_json || encoded {
         return Ok((exchanged, None));
     }
     let Exchanged { head, mut body, framing, delay, sending } = exchanged;

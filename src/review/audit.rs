@@ -6,7 +6,7 @@ use super::lifetimes;
 use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::{Problem, Settings};
 use crate::identity::Identity;
-use crate::policy::sharing::{Sharing, parts};
+use crate::policy::sharing::{self, Sharing, parts};
 use crate::policy::{Caching, Credentials};
 use crate::route::Route;
 use crate::store::settings::CacheMode;
@@ -111,6 +111,7 @@ fn describe(route: &Route, identity: &Identity) -> KeptRoute {
     let (among, proof, oldest, ceiling, downstream) = match &route.caching {
         Caching::Named(policy) => {
             let Sharing { among, proof, .. } = Sharing::of(&policy.share, identity);
+            let proof = [proof].into_iter().chain(sharing::access(policy)).collect::<Vec<_>>().join("; ");
             let downstream = match (policy.share.is_sensitive(), policy.types.is_empty()) {
                 (true, _) => "private, no-cache".to_owned(),
                 (false, true) => as_said(),

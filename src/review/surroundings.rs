@@ -8,11 +8,13 @@ use crate::config::Settings;
 use crate::identity::{Identity, glob};
 use crate::policy::sharing::parts;
 use crate::store::settings::CacheMode;
+use crate::token::TokenSettings;
 
 pub(super) fn compare(old: &Settings, new: &Settings) -> Vec<Change> {
     // All of them by name: a new section is compared here.
-    let Settings { server: _, admin: _, cache: _, identity: _, upstreams: _, routes: _ } = old;
+    let Settings { server: _, admin: _, cache: _, identity: _, tokens: _, upstreams: _, routes: _ } = old;
     let mut changes = section("identity", identity(&old.identity, &new.identity));
+    changes.extend(section("identity", tokens(old.tokens.as_ref(), new.tokens.as_ref())));
     changes.extend(section("server", server(old, new)));
     changes.extend(section("admin", admin(old.admin.as_ref(), new.admin.as_ref())));
     changes.extend(section("cache", cache(old, new)));
@@ -26,7 +28,7 @@ fn section(name: &str, changes: Vec<Change>) -> Vec<Change> {
 
 fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     // All of them by name: what is added to it is compared here. The first three are the parts of a principal.
-    let Identity { authorization: _, cookies: _, headers: _, ignore_cookies: _ } = old;
+    let Identity { authorization: _, cookies: _, headers: _, ignore_cookies: _, token: _, facets: _ } = old;
     let mut changes = Vec::new();
     let (before, after) = (parts(old), parts(new));
     for part in before.iter().filter(|part| !after.contains(part)) {
@@ -48,6 +50,48 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     }
     for pattern in old.ignore_cookies.iter().filter(|pattern| !new.ignore_cookies.contains(pattern)) {
         changes.push(Change::plain(format!("`ignore_cookies` no longer has {pattern}")));
+    }
+    if old.token.is_some() && new.token.is_some() && old.token != new.token {
+        changes.push(Change::widens("the token stands elsewhere", "what proved nothing may prove something now"));
+    }
+    for facet in &new.facets {
+        let known = old.facets.iter().find(|known| known.name == facet.name);
+        changes.extend(known.filter(|known| known.source != facet.source).map(|known| {
+            let change = format!("`facets` {}: {} → {}", facet.name, known.source, facet.source);
+            Change::widens(change, "people who were told apart by it may share answers now")
+        }));
+        if known.is_none() {
+            changes.push(Change::plain(format!("`facets` has {} now: {}", facet.name, facet.source)));
+        }
+    }
+    for facet in old.facets.iter().filter(|facet| !new.facets.iter().any(|known| known.name == facet.name)) {
+        changes.push(Change::plain(format!("`facets` no longer has {}", facet.name)));
+    }
+    changes
+}
+
+/// By what tokens are believed. That none were is no matter: what relies on them is compared with the routes.
+fn tokens(old: Option<&TokenSettings>, new: Option<&TokenSettings>) -> Vec<Change> {
+    let (Some(old), Some(new)) = (old, new) else { return Vec::new() };
+    let mut changes = Vec::new();
+    let believed = "tokens that proved nothing are believed now";
+    if new.keys.iter().any(|key| !old.keys.contains(key)) {
+        changes.push(Change::widens("`jwt` has other keys, or keys for other algorithms", believed));
+    } else if new.keys.len() < old.keys.len() {
+        changes.push(Change::plain("`jwt` has fewer keys"));
+    }
+    for (key, before, after) in [("issuer", &old.issuers, &new.issuers), ("audience", &old.audiences, &new.audiences)] {
+        if before == after {
+            continue;
+        }
+        let change = format!("`jwt.{key}` [{}] → [{}]", before.join(", "), after.join(", "));
+        let narrower = before.is_empty() || !after.is_empty() && after.iter().all(|one| before.contains(one));
+        changes.push(if narrower { Change::plain(change) } else { Change::widens(change, believed) });
+    }
+    if old.leeway != new.leeway {
+        let change = format!("`jwt.leeway` {}s → {}s", old.leeway.as_secs_f64(), new.leeway.as_secs_f64());
+        let longer = new.leeway > old.leeway;
+        changes.push(if longer { Change::widens(change, believed) } else { Change::plain(change) });
     }
     changes
 }

@@ -7,8 +7,8 @@ use http::HeaderName;
 use super::{Change, lifetimes};
 use crate::config::Settings;
 use crate::identity::Identity;
-use crate::policy::sharing::{Sharing, is_within};
-use crate::policy::{Caching, Credentials, NamedPolicy};
+use crate::policy::sharing::{Sharing, is_access_within, is_within};
+use crate::policy::{Access, Caching, Credentials, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{AmbiguousPath, Route, Upgrades};
 use crate::tag::PurgeTemplate;
@@ -98,7 +98,7 @@ fn caching(old: &Caching, new: &Caching, identity: &Identity) -> Vec<Change> {
         }
         (Caching::Pass, Caching::Named(policy)) => {
             let among = Sharing::of(&policy.share, identity).among;
-            vec![Change::widens(format!("pass → `share: {}`", policy.share.as_str()), format!("{kept}, for {among}"))]
+            vec![Change::widens(format!("pass → `share: {}`", policy.share), format!("{kept}, for {among}"))]
         }
         (Caching::Http(_) | Caching::Named(_), Caching::Pass) => vec![Change::plain("passed now, and no longer kept")],
         (Caching::Http(old), Caching::Http(new)) => match (old, new) {
@@ -112,11 +112,11 @@ fn caching(old: &Caching, new: &Caching, identity: &Identity) -> Vec<Change> {
             | (Credentials::AuthorizationOnly, Credentials::AuthorizationOnly) => Vec::new(),
         },
         (Caching::Http(_), Caching::Named(policy)) => {
-            let change = format!("as the origin says → `share: {}`", policy.share.as_str());
+            let change = format!("as the origin says → `share: {}`", policy.share);
             vec![Change::widens(change, "what the origin did not open may be shared, or kept for longer")]
         }
         (Caching::Named(policy), Caching::Http(_)) => {
-            let change = format!("`share: {}` → as the origin says", policy.share.as_str());
+            let change = format!("`share: {}` → as the origin says", policy.share);
             vec![Change::widens(change, "the origin decides now, and what it opens is not known here")]
         }
         (Caching::Named(old), Caching::Named(new)) => named(old, new, identity),
@@ -125,17 +125,33 @@ fn caching(old: &Caching, new: &Caching, identity: &Identity) -> Vec<Change> {
 
 fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Change> {
     // As above; times and types are compared by `lifetimes`.
-    let NamedPolicy { share: _, ttl: _, stale_while_revalidate: _, stale_if_error: _, ceiling: _, types: _, vary: _ } =
-        old;
+    let NamedPolicy {
+        share: _,
+        access: _,
+        ttl: _,
+        stale_while_revalidate: _,
+        stale_if_error: _,
+        ceiling: _,
+        types: _,
+        vary: _,
+    } = old;
     let mut changes = Vec::new();
     if old.share != new.share {
-        let change = format!("`share` {} → {}", old.share.as_str(), new.share.as_str());
+        let change = format!("`share` {} → {}", old.share, new.share);
         changes.push(match is_within(&new.share, &old.share, identity) {
             true => Change::plain(change),
             false => {
                 let among = Sharing::of(&new.share, identity).among;
                 Change::widens(change, format!("answers are shared among {among}, who did not share them"))
             }
+        });
+    }
+    if old.access != new.access {
+        let said = |access: &Option<Access>| access.as_ref().map_or("nothing".to_owned(), ToString::to_string);
+        let change = format!("`access` {} → {}", said(&old.access), said(&new.access));
+        changes.push(match is_access_within(new.access.as_ref(), old.access.as_ref()) {
+            true => Change::plain(change),
+            false => Change::widens(change, "whoever was not let pass may be now, or for longer"),
         });
     }
     if old.share.is_sensitive() && !new.share.is_sensitive() {

@@ -1,6 +1,8 @@
-//! What is kept: the memory store, and the log that says what of it is still true.
+//! What is kept: the memory store, the log that says what of it is still true, and what was found out about who asks.
 
+pub mod found;
 pub mod memory;
 pub mod mutants;
+pub mod permission;
 pub mod purge;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! Stories about the line: scripted origins, real sockets, gates instead of sleeps.
 
+mod access;
 mod caching;
 mod compatible;
 mod deaths;

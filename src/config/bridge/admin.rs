@@ -130,7 +130,8 @@ fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
     Some(secret)
 }
 
-fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
+/// The content of a file, read now, without the end of its last line.
+pub(super) fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
     use std::io::Read as _;
     let name = reader.text(node)?;
     let path = folder.join(name);

@@ -1,45 +1,38 @@
-//! `identity:`; and which facets were meant, so that what would need them says nothing further.
+//! `identity:`: who is asking, and what can be known about them.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::path::Path;
 
 use http::HeaderName;
 
-use crate::config::node::{Node, NodeKind};
-use crate::config::problem::Kind;
+use super::headers;
+use super::jwt::jwt;
+use crate::config::nearest::nearest;
+use crate::config::node::{Key, Node};
+use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
+use crate::edge::settings::ServerSettings;
+use crate::facet::{Facet, FacetSource};
 use crate::identity::Identity;
+use crate::token::TokenSettings;
 
-/// Facets are not available yet. What they would have been is kept for two reasons: a share on something that a client
-/// merely claims is refused with its true reason, and a tag that uses a facet is not called unknown.
+/// `identity:` as it was read.
 #[derive(Debug, Default)]
-pub(super) struct Facets {
-    sources: HashMap<String, FacetSource>,
+pub(super) struct Who {
+    pub identity: Identity,
+    pub tokens: Option<TokenSettings>,
+    /// Facets that are named but cannot be used, which was said where they stand: what needs them says nothing further.
+    pub broken: HashSet<String>,
 }
 
-/// Where a facet comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FacetSource {
-    /// A verified token, a client certificate, the origin's own answer or a trusted proxy.
-    Proven,
-    /// The host, the path or a header: whoever asks writes what he likes.
-    Claimed,
-}
-
-impl Facets {
-    pub(super) fn source(&self, name: &str) -> Option<FacetSource> {
-        self.sources.get(name).copied().or_else(|| source(name))
+impl Who {
+    pub(super) fn facet(&self, name: &str) -> Option<&Facet> {
+        self.identity.facets.iter().find(|facet| facet.name == name)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.sources.contains_key(name)
-    }
-}
-
-fn source(text: &str) -> Option<FacetSource> {
-    match text.split_once('.')?.0 {
-        "jwt" | "cert" | "access" | "trusted" => Some(FacetSource::Proven),
-        "host" | "path" | "header" | "query" | "cookie" => Some(FacetSource::Claimed),
-        _ => None,
+    pub(super) fn nobody(&self) -> bool {
+        let identity = &self.identity;
+        !identity.authorization && identity.cookies.is_empty() && identity.headers.is_empty()
     }
 }
 
@@ -47,26 +40,95 @@ fn source(text: &str) -> Option<FacetSource> {
 const SESSION_COOKIES: [&str; 8] =
     ["sessionid", "session", "connect.sid", "JSESSIONID", "PHPSESSID", "laravel_session", "ASP.NET_SessionId", "sid"];
 
-pub(super) fn identity(reader: &mut Reader, node: Option<&Node>) -> (Identity, Facets) {
-    let mut identity = Identity::default();
-    let mut facets = Facets::default();
-    let known = ["principal", "ignore_cookies"];
-    let Some(table) = node.and_then(|node| reader.table(node, &known, &["jwt", "facets"])) else {
-        return (identity, facets);
-    };
-    if let Some(Node { kind: NodeKind::Map(entries), .. }) = table.get("facets") {
-        for (name, value) in entries {
-            let text = if let NodeKind::Scalar(scalar) = &value.kind { scalar.text.as_str() } else { "" };
-            facets.sources.insert(name.text.clone(), source(text).unwrap_or(FacetSource::Proven));
-        }
-    }
+pub(super) fn identity(reader: &mut Reader, node: Option<&Node>, server: &ServerSettings, folder: &Path) -> Who {
+    let mut who = Who::default();
+    let known = ["principal", "ignore_cookies", "jwt", "facets"];
+    let Some(table) = node.and_then(|node| reader.table(node, &known, &[])) else { return who };
     for item in table.get("principal").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
-        principal(reader, item, &mut identity);
+        principal(reader, item, &mut who.identity);
     }
     for item in table.get("ignore_cookies").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
-        ignored(reader, item, &mut identity);
+        ignored(reader, item, &mut who.identity);
     }
-    (identity, facets)
+    if let Some(node) = table.get("jwt") {
+        let (source, tokens) = jwt(reader, node, &who.identity, folder);
+        (who.identity.token, who.tokens) = (Some(source), tokens);
+    }
+    for (name, node) in table.get("facets").and_then(|node| reader.named(node)).unwrap_or_default() {
+        match facet(reader, name, node, &who.identity, server) {
+            Some(source) => who.identity.facets.push(Facet { name: name.text.clone(), source }),
+            None => drop(who.broken.insert(name.text.clone())),
+        }
+    }
+    who
+}
+
+fn facet(
+    reader: &mut Reader,
+    name: &Key,
+    node: &Node,
+    identity: &Identity,
+    server: &ServerSettings,
+) -> Option<FacetSource> {
+    if ["public", "anonymous", "principal", "permitted"].contains(&name.text.as_str()) {
+        let message = format!("`{}` is a word of `share` and cannot be the name of a facet", name.text);
+        reader.push(Problem::error(Kind::Value, name.place, &node.path, message).hint("give it another name"));
+        return None;
+    }
+    let text = reader.text(node)?;
+    let (kind, rest) = text.split_once('.').unwrap_or((text, ""));
+    if kind == "cert" {
+        reader.not_yet(node, text);
+        return None;
+    }
+    let source = source(text);
+    match &source {
+        Some(FacetSource::Jwt(_)) if identity.token.is_none() => {
+            let message = format!("`{text}` is in a token, but there is no `identity.jwt` to verify one with");
+            reader.error(Kind::Missing, node, message, "write jwt: {from: authorization, keys: {file: jwks.json}}");
+            return None;
+        }
+        Some(FacetSource::Trusted(_)) if server.trusted_proxies.is_empty() => {
+            let message = format!("`{text}` is believed of `server.trusted_proxies` only, and there are none");
+            reader.error(Kind::Missing, node, message, "write server: {trusted_proxies: [10.0.0.0/8]}");
+            return None;
+        }
+        Some(FacetSource::Trusted(header)) if headers::is_connection(header) || headers::is_forwarding(header) => {
+            let message = format!("`{header}` says nothing about who is asking");
+            reader.error(Kind::Value, node, message, "name a header that your proxy sets once it knows the client");
+            return None;
+        }
+        Some(FacetSource::Trusted(header) | FacetSource::Header(header))
+            if *header == http::header::AUTHORIZATION || *header == http::header::COOKIE =>
+        {
+            let message = format!("`{header}` holds credentials, not something that is known by them");
+            reader.error(Kind::Value, node, message, "name it in `principal`, and write jwt.NAME for what it proves");
+            return None;
+        }
+        Some(_) => {}
+        None => {
+            let forms = "write jwt.NAME, access.NAME or trusted.NAME; beside one of them also host.NAME, path.NAME or header.NAME";
+            let kinds = ["jwt", "access", "trusted", "host", "path", "header"];
+            let near = nearest(kind, kinds).filter(|near| *near != kind && !rest.is_empty());
+            let hint = near.map_or(forms.to_owned(), |near| format!("did you mean `{near}.{rest}`?"));
+            reader.error(Kind::Value, node, format!("`{text}` is not where a facet comes from"), hint);
+        }
+    }
+    source
+}
+
+/// `jwt.tenant_id` and the like.
+pub(super) fn source(text: &str) -> Option<FacetSource> {
+    let (kind, name) = text.split_once('.').filter(|(_, name)| !name.is_empty())?;
+    let header = || HeaderName::from_bytes(name.as_bytes()).ok();
+    match kind {
+        "jwt" => Some(FacetSource::Jwt(name.to_owned())),
+        "access" => Some(FacetSource::Access(name.to_owned())),
+        "trusted" => header().map(FacetSource::Trusted),
+        "header" => header().map(FacetSource::Header),
+        "host" | "path" => Some(FacetSource::Part(name.to_owned())),
+        _ => None,
+    }
 }
 
 fn principal(reader: &mut Reader, node: &Node, identity: &mut Identity) {
@@ -103,7 +165,7 @@ fn principal(reader: &mut Reader, node: &Node, identity: &mut Identity) {
                     "name the one that signs in: cookie.sessionid",
                 );
             }
-            Ok(header) if super::headers::is_connection(&header) || super::headers::is_forwarding(&header) => {
+            Ok(header) if headers::is_connection(&header) || headers::is_forwarding(&header) => {
                 let message = format!("`{header}` says nothing about who is asking");
                 reader.error(Kind::Value, node, message, forms);
             }

@@ -16,6 +16,7 @@ mod admin;
 mod covers;
 mod headers;
 mod identity;
+mod jwt;
 mod patient;
 mod policies;
 mod query;
@@ -39,18 +40,22 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     admin::check_listeners(&mut reader, root, &server, admin.as_ref());
     let cache = server::cache(&mut reader, table.get("cache"));
     let before = reader.errors();
-    let (identity, facets) = identity::identity(&mut reader, table.get("identity"));
+    let who = identity::identity(&mut reader, table.get("identity"), &server, folder);
     let identity_is_sound = reader.errors() == before && !reader.is_meant(root, "identity");
     let upstreams = upstreams::upstreams(&mut reader, root);
-    let around = share::Surroundings { identity: &identity, identity_is_sound, facets: &facets };
+    let around = share::Surroundings { who: &who, identity_is_sound };
     let policies = policies::policies(&mut reader, root, &around);
     let scope = routes::Scope { around, upstreams: &upstreams, policies: policies.as_deref() };
     let routes = routes::routes(&mut reader, root, &scope);
     let names = tests::Names {
         routes: routes.iter().map(|route| route.name.as_str()).collect(),
         policies: policies.iter().flatten().map(|policy| policy.name).chain(policies::BUILT_IN).collect(),
+        trusted: who.identity.trusted_headers().cloned().collect(),
+        token: who.identity.token.clone(),
     };
     let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
     let upstreams = upstreams.settings;
-    (Some((Settings { server, admin, cache, identity, upstreams, routes }, tests)), reader.into_problems())
+    let identity::Who { identity, tokens, .. } = who;
+    let settings = Settings { server, admin, cache, identity, tokens, upstreams, routes };
+    (Some((settings, tests)), reader.into_problems())
 }

@@ -26,10 +26,10 @@ const COMPOUNDS: [(&str, &str); 4] =
 
 pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
     let Caching::Named(policy) = &route.caching else { return };
-    if policy.share == Share::Principal {
+    if policy.share.is_sensitive() {
         return;
     }
-    let share = policy.share.as_str();
+    let share = &policy.share;
     let hint = "write share: principal: each caller then has an own copy";
     if let Some((what, word)) = evidence(route) {
         let node = ["share", "policy", "path"].into_iter().find_map(|key| table.get(key)).unwrap_or(table.node);
@@ -69,6 +69,7 @@ fn evidence(route: &Route) -> Option<(&'static str, &str)> {
     let sources = route.tags.iter().flat_map(|tag| &tag.pieces).filter_map(|piece| match piece {
         TagPiece::Text(_) => None,
         TagPiece::Value(TagSource::Part(name) | TagSource::Query(name)) => Some(("tag", name.as_str())),
+        TagPiece::Value(TagSource::Facet(facet)) => Some(("tag", facet.name.as_str())),
         TagPiece::Value(TagSource::Sent(path) | TagSource::Answer(path)) => {
             path.last().map(|name| ("tag", name.as_str()))
         }

@@ -6,25 +6,26 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::headers;
-use super::share::{Surroundings, parts_beside, share};
+use super::share::{self, Surroundings, parts_beside};
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
-use crate::policy::{NamedPolicy, Share, TypePattern};
+use crate::policy::{Access, NamedPolicy, Share, TypePattern};
 
 /// The names that mean something without being defined.
 pub(super) const BUILT_IN: [&str; 3] = ["pass", "origin", "rfc9111"];
 
 /// The keys that a policy and a route share.
-pub(super) const KEYS: [&str; 8] =
-    ["share", "signed_in", "ttl", "stale_while_revalidate", "stale_if_error", "ceiling", "types", "compress"];
-pub(super) const NOT_YET: [&str; 3] = ["access", "pool", "cdn"];
+pub(super) const KEYS: [&str; 9] =
+    ["share", "access", "signed_in", "ttl", "stale_while_revalidate", "stale_if_error", "ceiling", "types", "compress"];
+pub(super) const NOT_YET: [&str; 2] = ["pool", "cdn"];
 
 /// A policy as far as it is written; a route's overrides have this form too.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft<'n> {
     pub share: Option<Written<'n, Share>>,
+    access: Option<Written<'n, Access>>,
     signed_in: Option<&'n Node>,
     ttl: Option<Written<'n, Duration>>,
     stale_while_revalidate: Option<Written<'n, Duration>>,
@@ -67,7 +68,7 @@ pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroun
                 reader.missing(node, "share", message, hint);
             }
             if reader.errors() == before {
-                draft.check(reader, &draft);
+                draft.check(reader, &draft, around);
             }
         }
         let sound = reader.errors() == before;
@@ -97,7 +98,8 @@ pub(super) fn draft<'n>(
         })
     });
     Draft {
-        share: table.get("share").and_then(|node| share(reader, node, around, parts)),
+        share: table.get("share").and_then(|node| share::share(reader, node, around, parts)),
+        access: table.get("access").and_then(|node| share::access(reader, node)),
         signed_in,
         ttl: table
             .get("ttl")
@@ -189,7 +191,8 @@ impl<'n> Draft<'n> {
         vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         vary.dedup();
         Draft {
-            share: self.share.or(other.share),
+            share: self.share.clone().or_else(|| other.share.clone()),
+            access: self.access.clone().or_else(|| other.access.clone()),
             signed_in: self.signed_in.or(other.signed_in),
             ttl: self.ttl.or(other.ttl),
             stale_while_revalidate: self.stale_while_revalidate.or(other.stale_while_revalidate),
@@ -201,7 +204,10 @@ impl<'n> Draft<'n> {
     }
 
     /// Does what holds in the end contradict itself? Only what `local` had a part in is reported.
-    pub(super) fn check(&self, reader: &mut Reader, local: &Draft<'_>) {
+    pub(super) fn check(&self, reader: &mut Reader, local: &Draft<'_>, around: &Surroundings<'_>) {
+        if local.share.is_some() || local.access.is_some() {
+            share::check(reader, self.share.as_ref(), self.access.as_ref(), around);
+        }
         if let (Some(ttl), Some(ceiling)) = (self.ttl, self.ceiling)
             && ttl.value > ceiling.value
             && let Some(at) = local.ttl.or(local.ceiling)
@@ -228,12 +234,12 @@ impl<'n> Draft<'n> {
                 );
             }
         }
-        if let (Some(share), Some(node)) = (self.share, local.signed_in)
+        if let (Some(share), Some(node)) = (&self.share, local.signed_in)
             && share.value != Share::Anonymous
         {
             let message = format!(
                 "`signed_in` means something with `share: anonymous` only, and this is `share: {}`",
-                share.value.as_str()
+                share.value
             );
             reader.error(Kind::Contradiction, node, message, "remove it, or write share: anonymous");
         }
@@ -247,7 +253,8 @@ impl<'n> Draft<'n> {
         vary.dedup();
         let types = self.types.iter().flatten();
         Some(NamedPolicy {
-            share: self.share?.value,
+            share: self.share.clone()?.value,
+            access: self.access.clone().map(|access| access.value),
             ttl: value(self.ttl),
             stale_while_revalidate: value(self.stale_while_revalidate),
             stale_if_error: value(self.stale_if_error),

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::policies::{self, BUILT_IN, Policy};
-use super::share::{Surroundings, parts_of};
+use super::share::{Surroundings, check_parts, parts_of};
 use super::tags::{purges, tags};
 use super::upstreams::Upstreams;
 use super::{covers, patient, query, server, templates};
@@ -220,9 +220,9 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     }
     let parts = part_names(route.host.as_ref(), &route.path);
     if sound {
-        route.tags = table.get("tags").map(|node| tags(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+        route.tags = table.get("tags").map(|node| tags(reader, node, &parts, scope.around.who)).unwrap_or_default();
         route.purges =
-            table.get("purges").map(|node| purges(reader, node, &parts, scope.around.facets)).unwrap_or_default();
+            table.get("purges").map(|node| purges(reader, node, &parts, scope.around.who)).unwrap_or_default();
     }
     if let Some(node) = table.get("purges").filter(|_| route.read_only) {
         let message = "a route that is `read_only` changes nothing, so it purges nothing";
@@ -234,10 +234,11 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     let before = reader.errors();
     policy(reader, table, route, scope);
     if sound && reader.errors() == before {
+        check_parts(reader, table, route, &parts);
         patient::check(reader, table, route);
     }
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
-    route.fingerprint = fingerprint::of(route, upstream, scope.around.identity);
+    route.fingerprint = fingerprint::of(route, upstream, &scope.around.who.identity);
 }
 
 /// `true`, or a table of limits, none of which is there yet.
@@ -340,7 +341,7 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
     if reader.errors() != before || !policy.sound {
         return;
     }
-    whole.check(reader, &own);
+    whole.check(reader, &own, &scope.around);
     if let Some(named) = whole.finish() {
         route.caching = Caching::Named(named);
     }

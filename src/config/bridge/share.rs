@@ -1,25 +1,27 @@
-//! `share:`: who may have a stored answer.
+//! `share:` and `access:`: who may have a stored answer, and what must hold each time.
 //!
 //! What a share may rest on: `principal` needs credentials that `identity.principal` names; a facet must be proven. A
-//! facet that comes from the host, the path or a header is merely claimed (any client can write it), and with nothing
-//! proven beside it, it is refused for that reason rather than for not being available yet.
+//! facet that comes from the host, the path or a header is merely claimed (any client can write it), and is refused with
+//! nothing proven beside it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use super::identity::{FacetSource, Facets};
+use super::identity::{Who, source};
+use super::templates;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
-use crate::config::reader::{Reader, Written};
-use crate::identity::Identity;
-use crate::policy::Share;
+use crate::config::reader::{Reader, Table, Written};
+use crate::facet::{Facet, FacetSource, Worth};
+use crate::policy::{Access, Ask, AskPath, Caching, Share, Slash};
+use crate::route::{Route, Segment};
 
 /// What reading a share depends on.
 pub(super) struct Surroundings<'a> {
-    pub identity: &'a Identity,
-    /// `identity.principal` could not be read, so whether it is empty is not known.
+    pub who: &'a Who,
+    /// `identity` could be read, so what it lacks is known.
     pub identity_is_sound: bool,
-    pub facets: &'a Facets,
 }
 
 pub(super) fn share<'n>(
@@ -28,24 +30,18 @@ pub(super) fn share<'n>(
     around: &Surroundings<'_>,
     parts: &HashSet<String>,
 ) -> Option<Written<'n, Share>> {
-    let forms = "write public, anonymous or principal";
+    let forms = "write public, anonymous, principal, permitted or [facets]";
     if let NodeKind::List(items) = &node.kind {
-        facets(reader, node, items, around.facets, parts);
-        return None;
+        let value = facets(reader, node, items, around, parts)?;
+        return Some(Written { value, node });
     }
     let text = reader.text(node)?;
     let value = match text {
         "public" => Share::Public,
         "anonymous" => Share::Anonymous,
         "principal" => Share::Principal,
-        "permitted" => {
-            reader.not_yet(node, "share: permitted");
-            return None;
-        }
-        name if around.facets.source(name).is_some() || parts.contains(name) => {
-            facets(reader, node, std::slice::from_ref(node), around.facets, parts);
-            return None;
-        }
+        "permitted" => Share::Permitted,
+        name if is_facet(name, around.who, parts) => facets(reader, node, std::slice::from_ref(node), around, parts)?,
         _ => {
             let words = ["public", "anonymous", "principal", "permitted"];
             let hint = nearest(text, words).map_or(forms.to_owned(), |name| format!("did you mean `{name}`?"));
@@ -53,44 +49,197 @@ pub(super) fn share<'n>(
             return None;
         }
     };
-    let identity = around.identity;
-    let nobody = !identity.authorization && identity.cookies.is_empty() && identity.headers.is_empty();
-    if value == Share::Principal && nobody && around.identity_is_sound {
+    if value == Share::Principal && around.who.nobody() && around.identity_is_sound {
         let message = "`share: principal` needs to know who is asking, but `identity.principal` is empty";
-        let hint =
-            "write identity: {principal: [authorization, cookie.sessionid]}, with what your application signs in by";
-        reader.error(Kind::Contradiction, node, message, hint);
+        reader.error(Kind::Contradiction, node, message, SIGNED_IN_BY);
         return None;
     }
     Some(Written { value, node })
 }
 
-/// Facets are not available yet; one that any client can claim is told so at once.
-fn facets(reader: &mut Reader, node: &Node, items: &[Node], facets: &Facets, parts: &HashSet<String>) {
-    let mut claimed = None;
-    let mut proven = false;
+const SIGNED_IN_BY: &str =
+    "write identity: {principal: [authorization, cookie.sessionid]}, with what your application signs in by";
+
+fn is_facet(name: &str, who: &Who, parts: &HashSet<String>) -> bool {
+    who.facet(name).is_some() || who.broken.contains(name) || parts.contains(name) || source(name).is_some()
+}
+
+fn facets(
+    reader: &mut Reader,
+    node: &Node,
+    items: &[Node],
+    around: &Surroundings<'_>,
+    parts: &HashSet<String>,
+) -> Option<Share> {
+    if items.is_empty() {
+        reader.error(Kind::Missing, node, "there are no facets to share by", "write share: [tenant, role]");
+        return None;
+    }
+    let mut found: Vec<(&Node, Facet)> = Vec::new();
+    let mut unnamed = None;
     for item in items {
-        let Some(name) = reader.text(item) else { return };
-        match facets.source(name) {
-            Some(FacetSource::Proven) => proven = true,
-            Some(FacetSource::Claimed) => claimed = claimed.or(Some((item, name))),
-            None if parts.contains(name) => claimed = claimed.or(Some((item, name))),
-            None => {}
+        let name = reader.text(item)?;
+        let named = around.who.facet(name).map(|facet| facet.source.clone());
+        let facet_source = match named.or_else(|| parts.contains(name).then(|| FacetSource::Part(name.to_owned()))) {
+            Some(source) => source,
+            // Where it stands it was said what is wrong with it.
+            None if around.who.broken.contains(name) => return None,
+            None => {
+                unnamed = unnamed.or(Some((item, name)));
+                match source(name) {
+                    Some(source) => source,
+                    None if around.identity_is_sound => continue,
+                    None => return None,
+                }
+            }
+        };
+        if found.iter().any(|(_, other)| other.name == name) {
+            reader.error(Kind::Duplicate, item, format!("`{name}` is listed twice"), "keep one of the two");
+            return None;
         }
+        found.push((item, Facet { name: name.to_owned(), source: facet_source }));
     }
-    if let Some((item, name)) = claimed.filter(|_| !proven) {
+    let proven = found.iter().any(|(_, facet)| facet.source.worth() == Worth::Proven);
+    if let Some((item, facet)) = found.first().filter(|_| !proven) {
         let message = format!(
-            "`{name}` is only what a client says of itself: any client can simply claim it and get another's answers"
+            "`{}` is only what a client says of itself: any client can simply claim it and get another's answers",
+            facet.name
         );
-        reader.error(
-            Kind::Unsafe,
-            item,
-            message,
-            "write share: principal, which rests on the credentials that the origin checks",
-        );
-        return;
+        let hint =
+            "share by something proven besides, like a claim of a token (jwt.tenant_id), or write share: principal";
+        reader.error(Kind::Unsafe, item, message, hint);
+        return None;
     }
-    reader.not_yet(node, "share: [facets]");
+    if let Some((item, name)) = unnamed {
+        if !around.identity_is_sound {
+            return None;
+        }
+        let facets = &around.who.identity.facets;
+        let hint = match nearest(name, facets.iter().map(|facet| facet.name.as_str())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if source(name).is_some() => {
+                format!("write identity: {{facets: {{NAME: {name}}}}}, and its name here")
+            }
+            None => format!("write identity: {{facets: {{{name}: jwt.{name}}}}}"),
+        };
+        reader.error(Kind::UnknownName, item, format!("there is no facet `{name}`"), hint);
+        return None;
+    }
+    Some(Share::Facets(found.into_iter().map(|(_, facet)| facet).collect()))
+}
+
+/// `token`, or `{ask: /authz/<id>, for: 60s}`.
+pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, Access>> {
+    let forms = "write token, or {ask: /authz/<id>, for: 60s}";
+    if let NodeKind::Scalar(scalar) = &node.kind
+        && !node.is_empty()
+    {
+        if scalar.text == "token" {
+            return Some(Written { value: Access::Token, node });
+        }
+        reader.error(Kind::Value, node, format!("`{}` is not a value of `access`", scalar.text), forms);
+        return None;
+    }
+    let table = reader.table(node, &["ask", "for"], &[])?;
+    let keep = table.get("for").map(|node| reader.duration(node));
+    let Some(ask) = table.get("ask") else {
+        reader.missing(node, "ask", "`access` does not say what the origin is asked for", forms);
+        return None;
+    };
+    let about = match reader.text(ask)? {
+        "self" => Ask::Same,
+        _ => Ask::Path(reader.parsed(ask, "a path to ask for", "/authz/<id>", ask_path)?),
+    };
+    let keep = match keep {
+        Some(keep) => keep?.value,
+        None => Duration::ZERO,
+    };
+    Some(Written { value: Access::Ask { about, keep }, node })
+}
+
+fn ask_path(text: &str) -> Result<AskPath, templates::Refusal> {
+    let template = templates::path(text)?;
+    if template.rest {
+        let hint = "write a path with parts of the route: /authz/<id>";
+        return Err((format!("`{text}` is not one path"), hint.to_owned()));
+    }
+    let slash = if text.ends_with('/') { Slash::Trailing } else { Slash::None };
+    Ok(AskPath { segments: template.segments, slash })
+}
+
+/// Whether share and access fit together, and what they need is there. Only what `local` had a part in is reported.
+pub(super) fn check(
+    reader: &mut Reader,
+    share: Option<&Written<'_, Share>>,
+    access: Option<&Written<'_, Access>>,
+    around: &Surroundings<'_>,
+) {
+    let Some(share) = share else { return };
+    match access {
+        None if share.value == Share::Permitted => {
+            let message = "`share: permitted` does not say how it is found out who may have an answer";
+            reader.error(
+                Kind::Missing,
+                share.node,
+                message,
+                "write access: {ask: /authz/<id>, for: 60s}, or access: token",
+            );
+        }
+        Some(access) if !share.value.is_sensitive() => {
+            let message = format!("`access` means nothing with `share: {}`: nobody is asked who they are", share.value);
+            reader.error(Kind::Contradiction, access.node, message, "remove it, or write share: permitted");
+        }
+        Some(access)
+            if access.value == Access::Token && around.who.identity.token.is_none() && around.identity_is_sound =>
+        {
+            let message = "`access: token` needs keys to verify tokens with";
+            reader.error(
+                Kind::Missing,
+                access.node,
+                message,
+                "write identity: {jwt: {from: authorization, keys: {file: jwks.json}}}",
+            );
+        }
+        Some(access) if access.value != Access::Token && around.who.nobody() && around.identity_is_sound => {
+            let message = "the origin is asked with the caller's credentials, but `identity.principal` is empty";
+            reader.error(Kind::Contradiction, access.node, message, SIGNED_IN_BY);
+        }
+        _ => {}
+    }
+    let asks = matches!(access, Some(Written { value: Access::Ask { about: Ask::Path(_), .. }, .. }));
+    let said = share.value.facets().iter().find(|facet| matches!(facet.source, FacetSource::Access(_)));
+    if let Some(facet) = said.filter(|_| !asks) {
+        let message = format!("`{}` is what the origin says when it is asked, but it is asked for nothing", facet.name);
+        reader.error(Kind::Missing, share.node, message, "write access: {ask: /authz/<id>, for: 60s}");
+    }
+}
+
+/// Whether a route has the parts that its policy shares or asks by.
+pub(super) fn check_parts(reader: &mut Reader, table: Table<'_>, route: &Route, parts: &[String]) {
+    let Caching::Named(policy) = &route.caching else { return };
+    let shared = policy.share.facets().iter().filter_map(|facet| match &facet.source {
+        FacetSource::Part(name) => Some(name),
+        _ => None,
+    });
+    let segments = match &policy.access {
+        Some(Access::Ask { about: Ask::Path(path), .. }) => path.segments.as_slice(),
+        _ => &[],
+    };
+    let asked = segments.iter().filter_map(|segment| match segment {
+        Segment::Part(_, name) => Some(name),
+        Segment::Literal(_) => None,
+    });
+    if let Some(name) = shared.chain(asked).find(|name| !parts.contains(name)) {
+        let node = ["access", "share", "policy"].into_iter().find_map(|key| table.get(key)).unwrap_or(table.node);
+        let message =
+            format!("the policy needs `<{name}>`, which this route does not have: its requests are all passed");
+        reader.warn(
+            Kind::Contradiction,
+            node,
+            message,
+            format!("write <{name}> in its path, or give it another policy"),
+        );
+    }
 }
 
 /// The names of the parts in the paths and hosts of the routes with this policy.

@@ -1,17 +1,18 @@
 //! `tags:` and `purges:` of a route.
 
-use super::identity::Facets;
+use super::identity::Who;
 use super::templates::Refusal;
 use crate::config::nearest::nearest;
 use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
+use crate::facet::FacetSource;
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
 /// More tags on one answer are a mistake in the data or in the template.
 const MOST_TAGS: usize = 32;
 
-pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], facets: &Facets) -> Vec<TagTemplate> {
+pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], who: &Who) -> Vec<TagTemplate> {
     let items = reader.one_or_list(node).unwrap_or_default();
     too_many(reader, node, items.len());
     let mut tags: Vec<TagTemplate> = Vec::new();
@@ -23,7 +24,7 @@ pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], facets: &
             reader.error(Kind::Contradiction, item, message, "write it in `purges`, or remove it");
             continue;
         }
-        if let Some(tag) = tag(reader, item, text, parts, facets, false) {
+        if let Some(tag) = tag(reader, item, text, parts, who, false) {
             if tags.contains(&tag) {
                 reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
             }
@@ -33,7 +34,7 @@ pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], facets: &
     tags
 }
 
-pub(super) fn purges(reader: &mut Reader, node: &Node, parts: &[String], facets: &Facets) -> Vec<PurgeTemplate> {
+pub(super) fn purges(reader: &mut Reader, node: &Node, parts: &[String], who: &Who) -> Vec<PurgeTemplate> {
     let items = reader.one_or_list(node).unwrap_or_default();
     too_many(reader, node, items.len());
     let mut purges: Vec<PurgeTemplate> = Vec::new();
@@ -41,7 +42,7 @@ pub(super) fn purges(reader: &mut Reader, node: &Node, parts: &[String], facets:
         let Some(text) = reader.text(item) else { continue };
         let purge = match text {
             "principal" => Some(PurgeTemplate::Principal),
-            _ => tag(reader, item, text, parts, facets, true).map(PurgeTemplate::Tag),
+            _ => tag(reader, item, text, parts, who, true).map(PurgeTemplate::Tag),
         };
         let Some(purge) = purge else { continue };
         if purges.contains(&purge) {
@@ -59,24 +60,18 @@ fn too_many(reader: &mut Reader, node: &Node, count: usize) {
     }
 }
 
-fn tag(
-    reader: &mut Reader,
-    node: &Node,
-    text: &str,
-    parts: &[String],
-    facets: &Facets,
-    star: bool,
-) -> Option<TagTemplate> {
-    // A facet in a hole needs `identity.facets`, and that was reported where it stands.
-    let holes = text.split('<').skip(1).filter_map(|hole| hole.split_once('>'));
-    if holes.into_iter().any(|(hole, _)| facets.has(hole) && !parts.iter().any(|part| part == hole)) {
+fn tag(reader: &mut Reader, node: &Node, text: &str, parts: &[String], who: &Who, star: bool) -> Option<TagTemplate> {
+    let own = |hole: &str| parts.iter().any(|part| part == hole);
+    let mut holes = text.split('<').skip(1).filter_map(|hole| hole.split_once('>'));
+    // What is wrong with the facet was said where it stands.
+    if holes.any(|(hole, _)| who.broken.contains(hole) && !own(hole)) {
         return None;
     }
-    reader.parsed(node, "a tag", "patient:<id>", |text| template(text, parts, star))
+    reader.parsed(node, "a tag", "patient:<id>", |text| template(text, parts, who, star))
 }
 
 /// A tag; `parts` are the names that its holes may have. A `*` may end a tag that is purged, not one that an answer carries.
-fn template(text: &str, parts: &[String], star_may_end: bool) -> Result<TagTemplate, Refusal> {
+fn template(text: &str, parts: &[String], who: &Who, star_may_end: bool) -> Result<TagTemplate, Refusal> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('<') {
@@ -97,7 +92,7 @@ fn template(text: &str, parts: &[String], star_may_end: bool) -> Result<TagTempl
         let Some((hole, after)) = after.split_once('>') else {
             return Err((format!("a `<` in `{text}` is never closed"), "write patient:<id>".to_owned()));
         };
-        pieces.push(TagPiece::Value(source(hole, parts)?));
+        pieces.push(TagPiece::Value(source(hole, parts, who)?));
         rest = after;
     }
     let last = if star_may_end { rest.strip_suffix(":*").unwrap_or(rest) } else { rest };
@@ -133,7 +128,7 @@ fn literal(piece: &str, whole: &str) -> Result<(), Refusal> {
     }
 }
 
-fn source(hole: &str, parts: &[String]) -> Result<TagSource, Refusal> {
+fn source(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal> {
     let fields = |fields: &str| fields.split('.').map(str::to_owned).collect::<Vec<String>>();
     let empty = |text: &str| text.split('.').any(str::is_empty);
     let no_name = || {
@@ -152,6 +147,21 @@ fn source(hole: &str, parts: &[String]) -> Result<TagSource, Refusal> {
     }
     if parts.iter().any(|part| part == hole) {
         return Ok(TagSource::Part(hole.to_owned()));
+    }
+    if let Some(facet) = who.facet(hole) {
+        return match &facet.source {
+            FacetSource::Part(part) if parts.contains(part) => Ok(TagSource::Part(part.clone())),
+            FacetSource::Header(_) => Err((
+                format!("`<{hole}>` is only what a client says of itself: its answers could not be purged by it"),
+                "use what is proven, like a claim of a token: jwt.tenant_id".to_owned(),
+            )),
+            FacetSource::Part(part) => {
+                Err((format!("`<{part}>` is not a part of this route's path or host"), format!("write <{part}> there")))
+            }
+            FacetSource::Jwt(_) | FacetSource::Access(_) | FacetSource::Trusted(_) => {
+                Ok(TagSource::Facet(facet.clone()))
+            }
+        };
     }
     if let Some((_, name)) = hole.split_once(':').filter(|(_, name)| parts.iter().any(|part| part == name)) {
         return Err((format!("a part has its kind in the path only: `<{hole}>`"), format!("write <{name}>")));

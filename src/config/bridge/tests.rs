@@ -8,12 +8,16 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::selftest::{Ask, Credential, Expect, Expected, Outcome, SelfTest};
-use crate::policy::Share;
+use crate::identity::TokenSource;
 
 /// Names that a test may expect.
 pub(super) struct Names<'a> {
     pub routes: Vec<&'a str>,
     pub policies: Vec<&'a str>,
+    /// Headers that only trusted proxies may set.
+    pub trusted: Vec<HeaderName>,
+    /// Where a token stands.
+    pub token: Option<TokenSource>,
 }
 
 pub(super) fn read(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<SelfTest> {
@@ -23,7 +27,7 @@ pub(super) fn read(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<S
 
 fn test(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<SelfTest> {
     let table = reader.table(node, &["ask", "as", "expect"], &[])?;
-    let credentials = table.get("as").map(|node| credentials(reader, node)).unwrap_or_default();
+    let credentials = table.get("as").map(|node| credentials(reader, node, names)).unwrap_or_default();
     let expect = match table.get("expect") {
         Some(node) => expect(reader, node, names),
         None => {
@@ -63,8 +67,8 @@ fn request(text: &str) -> Result<(Method, Option<String>, String), (String, Stri
     Ok((method, host, target.to_owned()))
 }
 
-fn credentials(reader: &mut Reader, node: &Node) -> Vec<Credential> {
-    let hint = "write nobody, or {authorization: a}, {cookie.sessionid: a}, {header.x-user: a}";
+fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Credential> {
+    let hint = "write nobody, or {authorization: a}, {cookie.sessionid: a}, {header.x-user: a}, {trusted.x-tenant: a}, {jwt: {sub: a}}";
     match &node.kind {
         NodeKind::Scalar(scalar) if scalar.text == "nobody" => return Vec::new(),
         NodeKind::Scalar(_) if !node.is_empty() => {
@@ -75,13 +79,30 @@ fn credentials(reader: &mut Reader, node: &Node) -> Vec<Credential> {
     }
     let mut credentials = Vec::new();
     for (key, value) in reader.map(node).unwrap_or_default() {
-        if key.text == "jwt" || key.text.starts_with("jwt.") || key.text == "cert" {
+        if key.text == "cert" || key.text.starts_with("cert.") {
             reader.not_yet(value, &format!("as: {}", key.text));
             continue;
         }
         let credential = match key.text.split_once('.') {
             None if key.text == "authorization" => {
                 reader.text(value).map(|text| Credential::Authorization(text.to_owned()))
+            }
+            None if key.text == "jwt" => match &names.token {
+                Some(source) => object(reader, value).map(|claims| Credential::Token(source.clone(), claims)),
+                None => {
+                    reader.error(Kind::Contradiction, value, "there is no `identity.jwt` to verify a token with", hint);
+                    None
+                }
+            },
+            None if key.text == "access" => object(reader, value).map(Credential::Access),
+            Some(("trusted", name)) if names.trusted.iter().any(|trusted| trusted.as_str() == name) => {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok();
+                reader.text(value).zip(name).map(|(text, name)| Credential::Header(name, text.to_owned()))
+            }
+            Some(("header", name)) if names.trusted.iter().any(|trusted| trusted.as_str() == name) => {
+                let message = format!("`{name}` is dropped unless a trusted proxy sets it");
+                reader.error(Kind::Contradiction, value, message, format!("write {{trusted.{name}: a}}"));
+                None
             }
             Some(("cookie", name)) if is_cookie_name(name) => {
                 reader.text(value).map(|text| Credential::Cookie(name.to_owned(), text.to_owned()))
@@ -104,14 +125,16 @@ fn credentials(reader: &mut Reader, node: &Node) -> Vec<Credential> {
 fn expect(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<Expect> {
     let known = ["route", "policy", "share", "outcome", "tags", "purges", "ttl", "query"];
     let table = reader.table(node, &known, &[])?;
-    let shares = [("public", Share::Public), ("anonymous", Share::Anonymous), ("principal", Share::Principal)];
     let outcomes = [("pass", Outcome::Pass), ("lookup", Outcome::Lookup), ("refuse", Outcome::Refuse)];
     let share = table.get("share").and_then(|node| match &node.kind {
-        NodeKind::List(_) => {
-            reader.not_yet(node, "share: [facets]");
-            None
+        NodeKind::List(items) => {
+            let names: Option<Vec<&str>> = items.iter().map(|item| reader.text(item)).collect();
+            names.map(|names| at(node, format!("[{}]", names.join(", "))))
         }
-        _ => reader.choice_so_far(node, &shares, &["permitted"]).map(|share| at(node, share)),
+        _ => {
+            let words = ["public", "anonymous", "principal", "permitted"].map(|word| (word, word));
+            reader.choice(node, &words).map(|word| at(node, word.to_owned()))
+        }
     });
     Some(Expect {
         route: known_name(reader, table, "route", &names.routes),
@@ -129,6 +152,24 @@ fn expect(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<Expect>
             Some(at(node, pairs))
         }),
     })
+}
+
+/// A map as JSON, for claims and the like.
+fn object(reader: &mut Reader, node: &Node) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let entries = reader.map(node)?;
+    Some(entries.iter().map(|(key, value)| (key.text.clone(), json(value))).collect())
+}
+
+fn json(node: &Node) -> serde_json::Value {
+    match &node.kind {
+        NodeKind::Map(entries) => entries.iter().map(|(key, value)| (key.text.clone(), json(value))).collect(),
+        NodeKind::List(items) => items.iter().map(json).collect(),
+        NodeKind::Scalar(scalar) => {
+            let plain = scalar.plain.then(|| serde_json::from_str(&scalar.text).ok()).flatten();
+            plain.unwrap_or_else(|| serde_json::Value::String(scalar.text.clone()))
+        }
+        NodeKind::Broken => serde_json::Value::Null,
+    }
 }
 
 fn at<T>(node: &Node, value: T) -> Expected<T> {

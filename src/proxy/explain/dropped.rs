@@ -4,9 +4,9 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::super::{Exchange, Proxy};
 use super::{cookie_name, query_names};
-use crate::edge::incoming::{Trust, X_REQUEST_ID, is_forwarding, is_override};
+use crate::edge::incoming::{Trust, X_REQUEST_ID, is_forwarding, is_override, is_spelling};
 use crate::explanation::Dropped;
-use crate::identity::{CookieRole, cookies};
+use crate::identity::{CookieRole, Identity, cookies};
 use crate::policy::plan::Lookup;
 
 impl Proxy {
@@ -49,11 +49,17 @@ impl Proxy {
 }
 
 /// What the edge took off.
-pub(super) fn dropped_at_the_edge(written: &HeaderMap, trust: Trust, exchange: &Exchange<'_>) -> Vec<Dropped> {
+pub(super) fn dropped_at_the_edge(
+    written: &HeaderMap,
+    trust: Trust,
+    exchange: &Exchange<'_>,
+    identity: &Identity,
+) -> Vec<Dropped> {
     let gone = written.keys().filter(|name| *name != header::HOST && !exchange.headers.contains_key(*name));
     let why = |name: &HeaderName| match (is_forwarding(name.as_str()) || *name == X_REQUEST_ID, trust) {
         (true, Trust::Stranger) => "only a trusted proxy may say it",
         (true, Trust::Proxy) => "believed, and told on in Stent's own",
+        (false, _) if identity.trusted_headers().any(|own| is_spelling(name, own)) => "only a trusted proxy may say it",
         (false, _) if is_override(name.as_str()) => "makes some origins see another target or method",
         (false, _) => "belongs to this hop",
     };

@@ -8,7 +8,7 @@ use crate::explanation::{KeyPart, PartitionTold};
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
 use crate::policy::plan::{BodyPresence, Credentialed, Lookup};
-use crate::policy::sharing::Sharing;
+use crate::policy::sharing::{self, Sharing};
 use crate::policy::{Caching, NamedPolicy};
 use crate::route::Route;
 
@@ -17,7 +17,7 @@ impl Proxy {
         let (among, proof) = match (&route.caching, credentialed) {
             (Caching::Named(policy), _) => {
                 let Sharing { among, proof, .. } = Sharing::of(&policy.share, &self.identity);
-                (among, proof)
+                (among, [proof].into_iter().chain(sharing::access(policy)).collect::<Vec<_>>().join("; "))
             }
             (Caching::Pass | Caching::Http(_), Credentialed::No) => {
                 ("everybody".to_owned(), "no proof is asked for; this request shows no credentials".to_owned())

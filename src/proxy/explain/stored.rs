@@ -3,9 +3,9 @@
 use http::HeaderName;
 
 use super::super::{Exchange, Proxy};
-use super::place;
 use crate::entry::{Entry, Lifetime, Slot};
 use crate::explanation::{AnswerTold, Found, StoredTold};
+use crate::facet::Worth;
 use crate::policy::plan::Lookup;
 use crate::policy::reuse::{Freshness, Reuse, reuse};
 use crate::tag::TagSet;
@@ -39,7 +39,8 @@ impl Proxy {
         };
         let life = &head.lifetime;
         let Freshness { age, ttl } = Freshness::of(head.age(now.instant), life.fresh_for);
-        let own = place(exchange, &lookup.query).known_tags(exchange.route).into_iter();
+        let place = self.place_told(exchange, &lookup.query, Worth::Claimed);
+        let own = place.known_tags(exchange.route).into_iter();
         let carried = own.filter(|tag| {
             let mut set = TagSet::default();
             set.name(tag);

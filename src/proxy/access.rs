@@ -1,0 +1,188 @@
+//! What must be found out about whoever asks before anything stored is used for them: whether their token holds, and what
+//! the origin says when it is asked with their own credentials.
+//!
+//! A success is a yes. Whatever else the origin answers is its refusal, and handed to the client as it is; no answer at all
+//! is a failure. In neither case is anything served that is stored.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Map, Value};
+
+use super::{Answer, Exchange, Proxy, ToOrigin, target};
+use crate::body::Body;
+use crate::clock::Now;
+use crate::facet::{FacetSource, Known, Proven, Worth};
+use crate::failure::{Failure, FailureKind};
+use crate::fetch::tags::{Place, facets, principal_parts};
+use crate::outcome::Outcome;
+use crate::policy::admit::media_type;
+use crate::policy::plan::{PassReason, Permission, Question};
+use crate::policy::{Caching, NamedPolicy};
+use crate::store::permission;
+use crate::store::purge::{Birth, Stamp};
+use crate::tag::TagSource;
+use crate::upstream::Outgoing;
+use crate::upstream::exchange::Exchanged;
+
+/// A question that is still open: under which digest a yes is kept, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub digest: [u8; 32],
+    until: Option<Instant>,
+}
+
+/// The longest answer that is read for what it says.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+impl Proxy {
+    /// What is known of whoever asks, where the route's policy wants to know it.
+    pub(super) fn proven(&self, exchange: &Exchange<'_>) -> Proven {
+        match &exchange.route.caching {
+            Caching::Named(policy) if policy.relies_on_token() => self.token(exchange),
+            _ => Proven::default(),
+        }
+    }
+
+    /// The token of a request, if it has one that holds.
+    pub(super) fn token(&self, exchange: &Exchange<'_>) -> Proven {
+        let Some(tokens) = &self.tokens else { return Proven::default() };
+        let token = self.identity.token(&exchange.headers);
+        let token = token.and_then(|token| tokens.claims(token, self.cache.clock.now().wall));
+        Proven { token, access: None }
+    }
+
+    /// The facets that the route's tags use, for one exchange.
+    pub(super) fn tag_facets(&self, exchange: &Exchange<'_>, worth: Worth) -> Vec<(String, Vec<String>)> {
+        let (route, proven) = (exchange.route, &exchange.proven);
+        let by_claim =
+            |source: &TagSource| matches!(source, TagSource::Facet(f) if matches!(f.source, FacetSource::Jwt(_)));
+        // A policy that does not rely on the token has not looked at it.
+        let looked = match proven.token.is_none() && route.uses_in_tags(by_claim) {
+            true => Proven { access: proven.access.clone(), ..self.token(exchange) },
+            false => proven.clone(),
+        };
+        let part = |name: &str| route.part(name, exchange.arrival.host_name(), &exchange.path.text);
+        facets(route, &Known { headers: &exchange.headers, proven: &looked, part: &part }, worth)
+    }
+
+    /// The origin's yes to a question and what it says besides, kept or new. `Err`: its refusal, or that it did not answer.
+    pub(super) fn ask<'a>(
+        &'a self,
+        exchange: &'a Exchange<'_>,
+        question: &'a Question,
+    ) -> ToOrigin<'a, Result<Arc<Map<String, Value>>, Answer>> {
+        Box::pin(async move {
+            let now = self.cache.clock.now();
+            if let Some(facts) = self.kept(question) {
+                return Ok(facts);
+            }
+            let born = self.cache.log.stamp();
+            let Some(outgoing) = self.question(exchange, question) else {
+                return Err(exchange.failure(Failure::before(FailureKind::Internal)));
+            };
+            let upstream = &self.upstreams[exchange.route.upstream];
+            let exchanged = match upstream.send(exchange.client.worker, outgoing).await {
+                Ok(exchanged) if exchanged.head.status.is_success() => exchanged,
+                Ok(refusal) => return Err(self.refusal(exchange, refusal)),
+                Err(failure) => return Err(exchange.failure(failure)),
+            };
+            let facts = Arc::new(facts(exchanged, upstream.settings.deadline).await);
+            let asking = Asking::new(question.digest, question.keep, now);
+            self.permit(exchange, &question.path, asking, born, facts.clone());
+            Ok(facts)
+        })
+    }
+
+    /// A yes to a question that is kept.
+    pub(super) fn kept(&self, question: &Question) -> Option<Arc<Map<String, Value>>> {
+        self.permissions.get(&question.digest, self.cache.clock.now().instant, &self.cache.log)
+    }
+
+    /// Whether a request's own answer is still to say if the client may have it.
+    pub(super) fn asking(&self, permission: &Permission, now: Now) -> Option<Asking> {
+        let Permission::ByOwnAnswer { digest, keep } = permission else { return None };
+        let kept = self.permissions.get(digest, now.instant, &self.cache.log);
+        kept.is_none().then(|| Asking::new(*digest, *keep, now))
+    }
+
+    /// Keeps a yes about `path`, if the policy lets it be kept. `born`: where the log stood before the question left.
+    pub(super) fn permit(
+        &self,
+        exchange: &Exchange<'_>,
+        path: &str,
+        asking: Asking,
+        born: Stamp,
+        facts: Arc<Map<String, Value>>,
+    ) {
+        let Some(until) = asking.until else { return };
+        let route = exchange.route;
+        let place = |path: &str| Place {
+            authority: exchange.arrival.authority.clone(),
+            forwarded_host: exchange.arrival.other_host_named(),
+            path: path.to_owned(),
+            query: String::new(),
+            principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
+            facets: Vec::new(),
+        };
+        let mut tags = place(path).carried(route);
+        // Those that cannot be told without the answer are not told.
+        place(&exchange.path.text).known_tags(route).iter().for_each(|tag| tags.carry(tag));
+        let permission = permission::Permission { facts, until, birth: Birth::new(born, born), tags };
+        self.permissions.keep(asking.digest, permission);
+    }
+
+    /// What the origin is asked, and with what.
+    pub(super) fn question_headers(&self, exchange: &Exchange<'_>, policy: &NamedPolicy) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        self.copy_caller(&exchange.headers, policy, &mut headers);
+        headers.extend(HeaderValue::from_str(&exchange.arrival.authority).ok().map(|host| (header::HOST, host)));
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        headers
+    }
+
+    fn question(&self, exchange: &Exchange<'_>, question: &Question) -> Option<Outgoing> {
+        let Caching::Named(policy) = &exchange.route.caching else { return None };
+        let headers = self.question_headers(exchange, policy);
+        let target = target(&question.path, None)?;
+        Some(Outgoing {
+            upgrades: false,
+            method: Method::GET,
+            target,
+            headers,
+            body: Body::Empty,
+            interim: None,
+            upload: None,
+        })
+    }
+
+    fn refusal(&self, exchange: &Exchange<'_>, refusal: Exchanged) -> Answer {
+        let mut response = self.hand_on(exchange.route, refusal);
+        if exchange.method == Method::HEAD {
+            *response.body_mut() = Body::Empty;
+        }
+        (response, Outcome::Passed(PassReason::Denied))
+    }
+}
+
+impl Asking {
+    fn new(digest: [u8; 32], keep: Duration, now: Now) -> Asking {
+        // From before the question leaves: the yes is no younger than that.
+        let until = if keep.is_zero() { None } else { now.instant.checked_add(keep) };
+        Asking { digest, until }
+    }
+}
+
+/// What the origin says besides its yes: the fields of a JSON object, if that is what it answers with.
+async fn facts(exchanged: Exchanged, deadline: Duration) -> Map<String, Value> {
+    let is_json = media_type(&exchanged.head.headers).ends_with("json");
+    // Read to its end in any case, so that the connection can be used again.
+    let read = Limited::new(exchanged.body, MAX_ANSWER_BYTES).collect();
+    match tokio::time::timeout(deadline, read).await {
+        Ok(Ok(body)) if is_json => serde_json::from_slice(&body.to_bytes()).unwrap_or_default(),
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Permissions: the origin's yes to somebody's request, kept for as long as the policy allows.
+//!
+//! A permission is purged like an answer: it notes where the log stood before the question left, and carries the tags of
+//! what was asked for and the principal's. A no is never kept: whoever is let in later is let in at once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use super::found::Found;
+use super::purge::{Birth, PurgeLog, Standing};
+use crate::tag::TagSet;
+
+/// A yes.
+#[derive(Debug)]
+pub struct Permission {
+    /// What the origin said besides.
+    pub facts: Arc<Map<String, Value>>,
+    /// Until when it holds.
+    pub until: Instant,
+    /// Where the log stood before the question left.
+    pub birth: Birth,
+    /// What ends it.
+    pub tags: TagSet,
+}
+
+/// Room for permissions.
+const KEPT_BYTES: u64 = 16 << 20;
+
+/// Those that are kept, by digests of who asked for what.
+#[derive(Debug)]
+pub struct Permissions(Found<Arc<Permission>>);
+
+impl Default for Permissions {
+    fn default() -> Permissions {
+        Permissions(Found::new(KEPT_BYTES))
+    }
+}
+
+impl Permissions {
+    /// What the origin said, if that still holds.
+    pub fn get(&self, digest: &[u8; 32], now: Instant, log: &PurgeLog) -> Option<Arc<Map<String, Value>>> {
+        let permission = self.0.get(digest)?;
+        let holds = now < permission.until && log.check(&permission.birth, &permission.tags) == Standing::Good;
+        holds.then(|| permission.facts.clone())
+    }
+
+    /// Keeps a yes, unless it has more tags than a purge could find it by.
+    pub fn keep(&self, digest: [u8; 32], permission: Permission) {
+        if permission.tags.overflowed() {
+            return;
+        }
+        let fact = |(name, value): (&String, &Value)| name.len() + value.to_string().len();
+        let facts: usize = permission.facts.iter().map(fact).sum();
+        let bytes = size_of::<Permission>() + permission.tags.spilled_bytes() + 2 * facts;
+        self.0.put(digest, Arc::new(permission), bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::purge::Strength;
+    use std::time::Duration;
+
+    #[test]
+    fn a_permission_ends_with_its_time_and_with_a_purge() {
+        let (permissions, log, now) = (Permissions::default(), PurgeLog::default(), Instant::now());
+        let mut tags = TagSet::default();
+        tags.name("patient:7");
+        let keep = |digest, tags: &TagSet| {
+            let birth = Birth::new(log.stamp(), log.stamp());
+            let until = now + Duration::from_secs(60);
+            permissions.keep(digest, Permission { facts: Arc::default(), until, birth, tags: tags.clone() });
+        };
+        let holds = |digest, seconds| permissions.get(&digest, now + Duration::from_secs(seconds), &log).is_some();
+        keep([1; 32], &tags);
+        keep([2; 32], &TagSet::default());
+        assert!(holds([1; 32], 59) && holds([2; 32], 59));
+        assert!(!holds([1; 32], 60), "its time is over");
+        assert!(!holds([3; 32], 0), "another's");
+        log.apply(&tags, Strength::Hard);
+        assert!(!holds([1; 32], 0) && holds([2; 32], 0), "purged");
+        keep([1; 32], &tags);
+        assert!(holds([1; 32], 0), "asked again");
+    }
+}
