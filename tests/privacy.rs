@@ -257,8 +257,8 @@ impl World {
                 add("cookie", session);
             }
             Shown::TwoTokens => {
-                add("authorization", bearer(2));
                 add("authorization", bearer(0));
+                add("authorization", bearer(2));
             }
             Shown::Stray => add("cookie", format!("lang=de; sessionid={}", ask.person)),
         }
