@@ -108,6 +108,23 @@ async fn an_expired_token_is_refused_from_the_next_request_on() {
     }
 }
 
+#[tokio::test]
+async fn a_key_that_a_reload_takes_away_proves_nothing_any_more() {
+    let ann = token("a", "doctor", "ann");
+    let origin = guarded(&Arc::new(Mutex::new(HashSet::from([ann.clone()])))).await;
+    let stent = Stent::start(origin.address, TEAM);
+    let client = stent.client();
+    client.get("/stats/1").bearer(&ann).send().await;
+    assert!(client.get("/stats/1").bearer(&ann).send().await.is_hit());
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("jwks.json");
+    let key = r#"{"keys": [{"kty": "oct", "alg": "HS256", "k": "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA"}]}"#;
+    std::fs::write(&other, key).unwrap();
+    assert!(stent.reload(origin.address, &TEAM.replace("tests/it/jwks.json", other.to_str().unwrap())).is_empty());
+    let late = client.get("/stats/1").bearer(&ann).send().await;
+    assert_eq!(late.cache(), "stent; fwd=bypass; detail=no-valid-token");
+}
+
 /// A forgery: the same claims in other hands, other claims under the same signature, no signature, and so on.
 fn forged(number: usize, good: &str) -> String {
     let claims = json!({"exp": in_seconds(600), "tenant": "a", "role": "doctor", "sub": format!("eve{number}")});
