@@ -4,9 +4,12 @@
 //! a shared secret with HS. A key that names its algorithm is for that one alone. Keys that encrypt, or of types that are
 //! not known, are left out: issuers publish those beside the others.
 
+use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
+
+/// How a token is signed.
+pub use jsonwebtoken::Algorithm;
 
 /// A key, and what it may verify.
 #[derive(Clone)]

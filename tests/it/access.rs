@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::scenario::{Counter, Gate, Origin, Seen, Stent, answer};
+use crate::scenario::{Counter, Gate, Origin, Seen, Stent, answer, eventually};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const OTHER: &[u8] = b"fedcba9876543210fedcba9876543210";
@@ -426,6 +426,7 @@ async fn one_members_refusal_is_not_the_teams() {
     let leader = tokio::spawn(client.get("/stats/1").bearer(&eve).send());
     gate.arrived(1).await;
     let follower = tokio::spawn(other.get("/stats/1").bearer(&ann).send());
+    eventually(|| stent.cache().flights.waiting() == 2).await;
     gate.open(100);
     assert_eq!(leader.await.unwrap().status, 403);
     assert_eq!(follower.await.unwrap().text(), "stats");

@@ -10,7 +10,7 @@ use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
 use crate::identity::{Identity, TokenSource};
 use crate::token::TokenSettings;
-use crate::token::keys::{self, ALGORITHMS};
+use crate::token::keys::{self, ALGORITHMS, Algorithm};
 
 /// Clocks that differ by more are set wrongly.
 const MOST_LEEWAY_SECONDS: u64 = 300;
@@ -76,7 +76,7 @@ fn texts(reader: &mut Reader, table: Table<'_>, key: &str) -> Vec<String> {
 fn keys(
     reader: &mut Reader,
     table: Table<'_>,
-    algorithms: &[jsonwebtoken::Algorithm],
+    algorithms: &[Algorithm],
     folder: &Path,
 ) -> Option<Vec<keys::VerifyingKey>> {
     let hint = "write keys: {file: jwks.json}";
