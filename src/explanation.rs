@@ -76,6 +76,8 @@ pub enum Way {
     Ask,
     /// To the origin, without the cache.
     Pass,
+    /// It is a purge that is carried out here, for those who may.
+    Purge,
     /// Answered with an error.
     Refuse,
 }

@@ -50,7 +50,10 @@ fn page(title: &str, told: &Audit, paint: Paint) -> Page {
     page.line("listens on", told.admin.listen.as_deref().unwrap_or("nothing"));
     page.line("may read", or_none(&told.admin.may_read, ", "));
     page.line("may purge", or_none(&told.admin.may_purge, ", "));
+    page.line("", format!("by the method PURGE: {}", or_none(&told.purge_method, "; ")));
     page.line("", "and every write that passes through purges what it touched");
+    page.line("may reload", or_none(&told.admin.may_reload, ", "));
+    page.line("may bypass", or_none(&told.admin.may_bypass, ", "));
     page.heading("Logs");
     page.lines("hold", told.logs.clone());
     page.heading("To look at");

@@ -9,7 +9,7 @@ use http::Method;
 
 use super::http::call;
 use super::page::{Page, time};
-use super::terminal::{GREEN, Paint, RED, YELLOW};
+use super::terminal::{GREEN, MAGENTA, Paint, RED, YELLOW};
 use super::{ConfigArgs, fail, load, terminal};
 use crate::explanation::{AnswerTold, Explanation, Found, LifetimeTold, StoredTold, Told, Way};
 use crate::proxy::explain::{Question, Store};
@@ -160,6 +160,7 @@ fn decision(told: &Explanation, paint: Paint) -> Vec<String> {
         Way::Lookup => paint.with(GREEN, "looked up"),
         Way::Ask => paint.with(GREEN, "looked up once the origin says yes"),
         Way::Pass => paint.with(YELLOW, "passed"),
+        Way::Purge => paint.with(MAGENTA, "purged"),
         Way::Refuse => paint.with(RED, "refused"),
     };
     let reason = decision.reason.iter().map(|reason| format!(" ({reason})"));

@@ -84,6 +84,7 @@ impl Proxy {
         let told = match planned {
             Ok(Plan::Ask(question)) => self.asks_first(request, &exchange, &question),
             Err(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
+            Ok(Plan::Pass(_)) if Self::is_purge(&exchange) => purged(request, route),
             Ok(Plan::Pass(reason)) => self.passed(request, &exchange, body, reason),
             Ok(Plan::Lookup(lookup)) => self.looked_up(request, &exchange, &lookup, store),
         };
@@ -342,6 +343,13 @@ fn refused(request: String, taken: Option<&Arc<Route>>, code: &'static str, deta
         cache_status: Some(spelled(&Outcome::Refused(code))),
     };
     Explanation { route: taken.map(|taken| route(taken)), decision, ..nothing(request) }
+}
+
+fn purged(request: String, taken: &Arc<Route>) -> Explanation {
+    let from: Vec<String> = taken.purge_from.iter().map(ToString::to_string).collect();
+    let because = format!("this URL is purged for who asks from {}, and refused to others", from.join(", "));
+    let decision = Decision { way: Way::Purge, because: Some(because), ..lookup_decision(None) };
+    Explanation { route: Some(route(taken)), decision, ..nothing(request) }
 }
 
 fn lookup_decision(cache_status: Option<String>) -> Decision {

@@ -30,6 +30,8 @@ pub struct Audit {
     pub kept: Vec<KeptRoute>,
     /// Routes that keep nothing, in order.
     pub passed: Vec<String>,
+    /// Who may purge a URL by the method `PURGE`, by route.
+    pub purge_method: Vec<String>,
     /// Who may call the admin, and for what.
     pub admin: AdminTold,
     /// What logs and metrics hold.
@@ -64,7 +66,7 @@ pub struct KeptRoute {
 }
 
 /// The admin listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AdminTold {
     /// Where it listens, if there is one.
     pub listen: Option<String>,
@@ -72,6 +74,10 @@ pub struct AdminTold {
     pub may_read: Vec<String>,
     /// Who may purge.
     pub may_purge: Vec<String>,
+    /// Who may let it read its configuration again.
+    pub may_reload: Vec<String>,
+    /// Who may switch a route to pass.
+    pub may_bypass: Vec<String>,
 }
 
 /// Describes a configuration.
@@ -94,6 +100,7 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         stored_in: "the memory of this process, which ends with it".to_owned(),
         kept: kept.into_iter().map(|route| describe(route, &settings.identity)).collect(),
         passed: passed.into_iter().map(|route| format!("{} ({})", route.name, route.path.text)).collect(),
+        purge_method: settings.routes.iter().filter(|route| !route.purge_from.is_empty()).map(purgers).collect(),
         admin: admin(settings.admin.as_ref()),
         logs: LOGS.map(str::to_owned).to_vec(),
         warnings: warned.chain(observations(settings)).collect(),
@@ -143,9 +150,14 @@ fn describe(route: &Route, identity: &Identity) -> KeptRoute {
     }
 }
 
+fn purgers(route: &Route) -> String {
+    let from: Vec<String> = route.purge_from.iter().map(ToString::to_string).collect();
+    format!("{} from {}", route.name, from.join(", "))
+}
+
 fn admin(admin: Option<&AdminSettings>) -> AdminTold {
     let Some(admin) = admin else {
-        return AdminTold { listen: None, may_read: Vec::new(), may_purge: Vec::new() };
+        return AdminTold::default();
     };
     let holders = |scope: Scope| -> Vec<String> {
         if admin.tokens.is_empty() {
@@ -158,6 +170,8 @@ fn admin(admin: Option<&AdminSettings>) -> AdminTold {
         listen: Some(admin.listen.to_string()),
         may_read: holders(Scope::Read),
         may_purge: holders(Scope::Purge),
+        may_reload: holders(Scope::Reload),
+        may_bypass: holders(Scope::Bypass),
     }
 }
 

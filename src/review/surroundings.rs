@@ -116,8 +116,8 @@ fn server(old: &Settings, new: &Settings) -> Vec<Change> {
     for address in old.listen.iter().filter(|address| !new.listen.contains(address)) {
         changes.push(Change::plain(format!("`listen` no longer has {address}")));
     }
-    if old.limits != new.limits || old.workers != new.workers {
-        changes.push(Change::plain("`limits` or `workers` differ"));
+    if old.limits != new.limits || old.workers != new.workers || old.drain != new.drain {
+        changes.push(Change::plain("`limits`, `workers` or `drain` differ"));
     }
     changes
 }

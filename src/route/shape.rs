@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use http::{HeaderName, Method};
 
-use super::{HostTemplate, PartKind, PathTemplate, Route, Segment};
+use super::{HostTemplate, PURGE, PartKind, PathTemplate, Route, Segment};
 
 /// The requests that a route would take if it were the only one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Shape {
     pub fn of(route: &Route) -> Shape {
         Shape {
             host: Host::of(route.host.as_ref()),
-            methods: methods(&route.methods),
+            methods: methods(route),
             headers: route.headers.iter().map(header).collect(),
             ..Shape::of_path(&route.path)
         }
@@ -145,10 +145,13 @@ fn narrower(one: PartKind, two: PartKind) -> Option<PartKind> {
     }
 }
 
-/// Who lists GET means HEAD too.
-fn methods(listed: &[Method]) -> Option<BTreeSet<String>> {
-    let head = listed.contains(&Method::GET).then(|| "HEAD".to_owned());
-    (!listed.is_empty()).then(|| listed.iter().map(ToString::to_string).chain(head).collect())
+/// Who lists GET means HEAD too, and the purging of what GET gets.
+fn methods(route: &Route) -> Option<BTreeSet<String>> {
+    let listed = route.methods.iter().map(ToString::to_string);
+    let gets = route.methods.contains(&Method::GET);
+    let head = gets.then(|| "HEAD".to_owned());
+    let purge = (gets && !route.purge_from.is_empty()).then(|| PURGE.to_owned());
+    (!route.methods.is_empty()).then(|| listed.chain(head).chain(purge).collect())
 }
 
 fn header((name, value): &(HeaderName, Option<String>)) -> (String, Option<String>) {

@@ -213,6 +213,23 @@ async fn asking_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_purge_and_an_operators_wish_are_told() {
+    let origin = origin().await;
+    let purge = "  - {name: a, path: /a, policy: static, purge: {from: [10.0.0.0/8]}}\n";
+    let stent = Stent::start(origin.address, &CONFIG.replace("routes:\n", &format!("routes:\n{purge}")));
+    let stage = Stage { origin, stent };
+    let told = stage.explain(("PURGE", "/a", &[])).await;
+    assert_eq!((&told["decision"]["way"], &told["origin"]), (&json!("purge"), &Value::Null), "{told:#}");
+    assert_eq!(stage.send(("PURGE", "/a", &[])).await.status, 403);
+    stage.check(("GET", "/a", &[])).await;
+    let admin = Client { address: stage.stent.admin };
+    let call = json!({"route": "a", "for": "1h"});
+    assert_eq!(admin.ask("POST", "/api/v1/bypass").body(call.to_string()).send().await.status, 200);
+    assert_eq!(stage.explain(("GET", "/a", &[])).await["decision"]["reason"], "operator-bypass");
+    stage.check(("GET", "/a", &[])).await;
+}
+
+#[tokio::test]
 async fn another_scheme_and_host_is_another_key() {
     let stage = stage().await;
     stage.send(("GET", "/pages/a", &[])).await;
