@@ -102,6 +102,22 @@ impl Outcome {
         }
     }
 
+    /// Why, where there is something to say: the reason that sent it to the origin, or that it was passed, refused or
+    /// failed for.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Hit(_) | Outcome::Purged => None,
+            Outcome::Stale(_, StaleBecause::Revalidating) => Some("stale-while-revalidate"),
+            Outcome::Stale(_, StaleBecause::Rescued(failure)) | Outcome::Failed(failure) => Some(failure.as_str()),
+            Outcome::Fetched { forward: Forward::VaryMiss, .. } => Some("vary-miss"),
+            Outcome::Fetched { forward, .. } => forward.detail(),
+            Outcome::Revalidated(why, _) => Some(why.as_str()),
+            Outcome::Passed(why) => Some(why.as_str()),
+            Outcome::OnlyIfCached => Some("only-if-cached"),
+            Outcome::Refused(why) => Some(why),
+        }
+    }
+
     /// The field's value, our member only.
     pub fn cache_status(&self) -> HeaderValue {
         let text = match self {

@@ -19,7 +19,7 @@ fn read(name: &str) -> String {
 
 fn stent(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
-    for name in ["STENT_LISTEN", "STENT_ADMIN", "STENT_MODE", "STENT_UPSTREAM"] {
+    for name in ["STENT_LISTEN", "STENT_ADMIN", "STENT_MODE", "STENT_UPSTREAM", "STENT_LOG"] {
         command.env_remove(name);
     }
     command.args(arguments).output().expect("it runs")
@@ -160,6 +160,12 @@ fn every_metric_is_in_the_readme() {
     for label in stent::outcome::LABELS {
         assert!(readme.contains(&format!("`{label}`")), "the outcome `{label}`");
     }
+}
+
+#[test]
+fn every_field_of_the_log_is_in_the_readme() {
+    let told: BTreeSet<String> = first_cells(&read("README.md"), "### The access log");
+    assert_eq!(told, set(stent::telemetry::line::FIELDS));
 }
 
 /// The texts that the `as_str` functions of a source file answer.

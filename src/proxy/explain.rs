@@ -33,6 +33,7 @@ use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
 use crate::tag::PurgeTemplate;
+use crate::telemetry::event::Spending;
 use crate::upstream::exchange::Interim;
 
 /// Whether the store is asked too.
@@ -68,7 +69,9 @@ impl Proxy {
         let body = body(&written);
         let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
         let (method, uri, headers, arrived) = (head.method, &head.uri, head.headers, self.cache.log.stamp());
-        let exchange = Exchange { client: &client, arrival, method, uri, path: &path, headers, route, index, arrived };
+        let spending = Spending::default();
+        let (client, path) = (&client, &path);
+        let exchange = Exchange { client, arrival, method, uri, path, headers, route, index, arrived, spending };
         let told = match self.plan(&exchange, body) {
             Err(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
             Ok(Plan::Pass(reason)) => self.passed(request, &exchange, body, reason),

@@ -206,6 +206,7 @@ impl Proxy {
         let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else {
             return Waited::Pass(PassReason::AmbiguousPath);
         };
+        let joined_at = self.cache.clock.instant();
         let key = flight_key(&spot, lookup);
         let joined = match failed.filter(|flight| *flight.key == *key) {
             Some(flight) => self.cache.flights.succeed(flight, demand, || self.cache.log.stamp()),
@@ -227,6 +228,10 @@ impl Proxy {
             Ok(landed) => landed.clone(),
             Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
         };
+        let passed = self.cache.clock.instant().saturating_duration_since(joined_at);
+        // Whoever follows waited for another's fetch, however long that was at the origin.
+        let origin = if collapsed == Collapsed::No { flight.origin_delay() } else { None };
+        exchange.spending.add(passed, origin);
         let why = |forward| match forward {
             Forward::Stale(why) => why,
             _ => RevalidateReason::Stale,

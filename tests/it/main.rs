@@ -12,4 +12,5 @@ mod purging;
 mod refreshes;
 mod reloading;
 mod scenario;
+mod seeing;
 mod upgrades;

@@ -16,6 +16,7 @@ mod admin;
 mod covers;
 mod headers;
 mod identity;
+mod log;
 mod patient;
 mod policies;
 mod query;
@@ -27,8 +28,8 @@ mod templates;
 mod tests;
 mod upstreams;
 
-const KNOWN: [&str; 8] = ["server", "admin", "cache", "identity", "upstreams", "policies", "routes", "tests"];
-const NOT_YET: [&str; 3] = ["include", "limits", "log"];
+const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstreams", "policies", "routes", "tests"];
+const NOT_YET: [&str; 2] = ["include", "limits"];
 
 /// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to `folder`.
 pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
@@ -37,6 +38,7 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     let server = server::server(&mut reader, table.get("server"));
     let admin = admin::admin(&mut reader, table.get("admin"), folder);
     admin::check_listeners(&mut reader, root, &server, admin.as_ref());
+    let log = log::log(&mut reader, table.get("log"), folder);
     let cache = server::cache(&mut reader, table.get("cache"));
     let before = reader.errors();
     let (identity, facets) = identity::identity(&mut reader, table.get("identity"));
@@ -52,5 +54,5 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     };
     let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
     let upstreams = upstreams.settings;
-    (Some((Settings { server, admin, cache, identity, upstreams, routes }, tests)), reader.into_problems())
+    (Some((Settings { server, admin, log, cache, identity, upstreams, routes }, tests)), reader.into_problems())
 }
