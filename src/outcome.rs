@@ -1,5 +1,7 @@
 //! What became of a request: the one value from which `Cache-Status` (RFC 9211), metrics and logs are made.
 
+pub mod meaning;
+
 use http::HeaderValue;
 
 use crate::failure::Failure;

@@ -195,6 +195,31 @@ fn every_reason_is_in_the_readme() {
     assert_eq!(first_cells(&read("README.md"), "### Reasons"), spelled);
 }
 
+/// The rows of the tables in a section: the words in backquotes of the first cell, each with the text of the last.
+fn rows(document: &str, heading: &str) -> BTreeSet<(String, String)> {
+    let section = document.lines().skip_while(|line| *line != heading).skip(1);
+    let lines = section.take_while(|line| !line.starts_with("###")).filter_map(|line| line.strip_prefix("| "));
+    let pairs = lines.flat_map(|line| {
+        let cells: Vec<&str> = line.trim_end_matches(" |").split(" | ").collect();
+        let when = cells.last().copied().unwrap_or_default().to_owned();
+        let words: Vec<String> = cells[0].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        words.into_iter().map(move |word| (word, when.clone())).collect::<Vec<_>>()
+    });
+    pairs.collect()
+}
+
+#[test]
+fn every_reason_means_what_the_readme_says() {
+    use stent::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
+    let pairs = |tables: &[&[Meaning]]| -> BTreeSet<(String, String)> {
+        let all = tables.iter().copied().flatten();
+        all.map(|meaning| (meaning.reason.to_owned(), meaning.when.to_owned())).collect()
+    };
+    let readme = read("README.md");
+    assert_eq!(rows(&readme, "### Reasons"), pairs(&[&PASSED, &NOT_USED, &NOT_KEPT, &FAILED, &PATHS]));
+    assert_eq!(rows(&readme, "### Errors of its own"), pairs(&[&REFUSED]));
+}
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());

@@ -14,3 +14,4 @@ mod reloading;
 mod scenario;
 mod seeing;
 mod upgrades;
+mod why;
