@@ -7,6 +7,7 @@ mod explaining;
 mod fills;
 mod flights;
 mod partition;
+mod planted;
 mod proxying;
 mod purging;
 mod refreshes;
