@@ -30,7 +30,7 @@ use http_body::Body as _;
 use ipnet::IpNet;
 
 use self::current::Current;
-use self::ending::Begun;
+use self::ending::{Begun, Unanswered};
 use crate::body::Body;
 use crate::edge::connection::Client;
 use crate::edge::deliver;
@@ -48,6 +48,7 @@ use crate::store::purge::Stamp;
 use crate::store::settings::CacheMode;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Spending;
+use crate::telemetry::line;
 use crate::upstream::{Upstream, WorkerId};
 
 /// How often a request may look again for what it waited for in vain.
@@ -137,8 +138,17 @@ impl Proxy {
         let spending = Spending::default();
         let path = &path;
         let mut exchange = Exchange { client, arrival, method, uri, path, headers, route, index, arrived, spending };
+        let begun = Begun {
+            at: began,
+            route: index,
+            worker: client.worker,
+            id: exchange.arrival.request_id.clone(),
+            method: line::method_name(&exchange.method),
+            version: head.version,
+        };
+        let unanswered = Unanswered::new(self, begun);
         let answer = self.answer(&mut exchange, incoming).await;
-        self.end(&exchange, answer, Begun { at: began, version: head.version, route: index })
+        self.end(&exchange, unanswered, answer)
     }
 
     /// The first question, and where its answer leads.

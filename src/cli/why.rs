@@ -180,8 +180,11 @@ fn headline(line: &Value) -> String {
     if line["route"].is_string() {
         text.push_str(&format!(": {} {} (route {})", word("method"), word("path"), word("route")));
     }
-    text.push_str(&format!(", answered {} with {} bytes", line["status"], line["bytes"]));
+    if line["status"].is_number() {
+        text.push_str(&format!(", answered {} with {} bytes", line["status"], line["bytes"]));
+    }
     match word("cut") {
+        "client" if line["status"].is_null() => text.push_str(", never answered"),
         "client" => text.push_str(", of which the client did not take all"),
         "origin" => text.push_str(", and then the origin broke off"),
         _ => {}
@@ -204,6 +207,8 @@ fn what(outcome: &str, reason: &str, line: &Value) -> &'static str {
         ("pass", _) => "pass: it went to the origin as it came; nothing was looked up and nothing is kept",
         ("refused", _) if line["route"].is_string() => "refused: its route does not let it pass",
         ("refused", _) => "refused: before any route could take it",
+        ("purged", _) => "purged: it was a PURGE, and it was carried out",
+        ("abandoned", _) => "abandoned: the client's connection broke before there was an answer",
         ("failed", _) => "failed: the origin gave no answer, and nothing stored could stand in",
         _ => "what became of it is not known to this version",
     }

@@ -195,7 +195,7 @@ pub const PATHS: [Meaning; 7] = [
 const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
 
 /// Errors of the proxy's own, besides the failures.
-pub const REFUSED: [Meaning; 11] = [
+pub const REFUSED: [Meaning; 13] = [
     is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
     is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
     is("only-if-cached", "the client wants it from the store only", ""),
@@ -214,6 +214,12 @@ pub const REFUSED: [Meaning; 11] = [
     is("transfer-coding", "a coding other than `chunked`", "let the client send a length or chunks"),
     is("expectation", "other than `100-continue`", ""),
     is("target", "CONNECT, or no path on this host", "it was meant for a forward proxy"),
+    is(
+        "head-too-long",
+        "a head of more than `header_bytes` or `headers`",
+        "raise `server.limits`, if such heads are meant",
+    ),
+    is("version", "a protocol that is neither HTTP/1.1 nor 1.0", ""),
     is("loop", "it has come by several times", "look at `servers`: an upstream leads back here"),
 ];
 

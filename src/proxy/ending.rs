@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue, Response, Version};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
@@ -14,41 +14,83 @@ use crate::telemetry::line;
 use crate::telemetry::settings::Included;
 use crate::upstream::WorkerId;
 
-/// What is known of an exchange from its beginning.
-#[derive(Clone, Copy)]
+/// An exchange under way, as it is told of even if it never comes to an answer.
 pub(super) struct Begun {
     pub at: Instant,
-    pub version: Version,
     /// The index of its route.
     pub route: usize,
+    pub worker: WorkerId,
+    pub id: HeaderValue,
+    pub method: &'static str,
+    pub version: Version,
+}
+
+/// Waits for an answer. Dropped before: the client's connection broke.
+pub(super) struct Unanswered<'p> {
+    proxy: &'p Proxy,
+    begun: Option<Begun>,
+}
+
+impl<'p> Unanswered<'p> {
+    pub(super) fn new(proxy: &'p Proxy, begun: Begun) -> Unanswered<'p> {
+        Unanswered { proxy, begun: Some(begun) }
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(begun) = self.begun.take() else { return };
+        let head = self.proxy.cache.clock.instant().saturating_duration_since(begun.at);
+        let event = begun.event(None, Outcome::Abandoned, head, Spent::default(), None);
+        self.proxy.telemetry.note(&event);
+    }
+}
+
+impl Begun {
+    fn event(
+        self,
+        status: Option<StatusCode>,
+        outcome: Outcome,
+        head: Duration,
+        spent: Spent,
+        included: Option<Box<[u8]>>,
+    ) -> Event {
+        Event {
+            began: self.at,
+            route: Some(self.route),
+            worker: self.worker,
+            id: self.id,
+            method: Some(self.method),
+            version: Some(self.version),
+            status,
+            outcome,
+            head,
+            spent,
+            included,
+        }
+    }
 }
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const X_PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
 
 impl Proxy {
-    pub(super) fn end(&self, exchange: &Exchange<'_>, answer: Answer, begun: Begun) -> Response<Body> {
-        let (mut response, outcome) = answer;
-        let id = exchange.arrival.request_id.clone();
-        deliver::finish(response.headers_mut(), &outcome, id.clone());
+    /// The end of one with an answer.
+    pub(super) fn end(
+        &self,
+        exchange: &Exchange<'_>,
+        mut unanswered: Unanswered<'_>,
+        (mut response, outcome): Answer,
+    ) -> Response<Body> {
+        let Some(begun) = unanswered.begun.take() else { return response };
+        deliver::finish(response.headers_mut(), &outcome, begun.id.clone());
         let head = self.cache.clock.instant().saturating_duration_since(begun.at);
         let spent = exchange.spending.sum();
         if self.timing == Timing::Told {
             tell(&mut response, &outcome, head, spent);
         }
-        let event = Event {
-            began: begun.at,
-            route: Some(begun.route),
-            worker: exchange.client.worker,
-            id,
-            method: Some(line::method_name(&exchange.method)),
-            version: Some(begun.version),
-            status: response.status(),
-            outcome,
-            head,
-            spent,
-            included: self.included(exchange),
-        };
+        let included = self.included(exchange);
+        let event = begun.event(Some(response.status()), outcome, head, spent, included);
         self.telemetry.watch(event, response)
     }
 
@@ -60,7 +102,6 @@ impl Proxy {
         response: Response<Body>,
         outcome: Outcome,
     ) -> Response<Body> {
-        self.telemetry.meters.count_refused();
         let event = Event {
             began: self.cache.clock.instant(),
             route: None,
@@ -68,7 +109,7 @@ impl Proxy {
             id,
             method: None,
             version: None,
-            status: response.status(),
+            status: Some(response.status()),
             outcome,
             head: Duration::ZERO,
             spent: Spent::default(),

@@ -23,8 +23,8 @@ pub struct Event {
     pub method: Option<&'static str>,
     /// Its protocol, if the head could be trusted.
     pub version: Option<Version>,
-    /// The answer's status.
-    pub status: StatusCode,
+    /// The answer's status, if there was one.
+    pub status: Option<StatusCode>,
     /// What became of it.
     pub outcome: Outcome,
     /// From its beginning until the answer was in hand.

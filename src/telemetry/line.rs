@@ -89,7 +89,9 @@ pub fn write(out: &mut Vec<u8>, stamp: &mut Stamp, level: Level, event: &Event, 
     if let Some(RouteText(text)) = route {
         out.extend_from_slice(text);
     }
-    number_field(out, "status", event.status.as_u16());
+    if let Some(status) = event.status {
+        number_field(out, "status", status.as_u16());
+    }
     word_field(out, "outcome", event.outcome.label());
     if let Some(reason) = event.outcome.reason() {
         word_field(out, "reason", reason);
@@ -299,7 +301,7 @@ mod tests {
             id: HeaderValue::from_static("abc"),
             method: Some("GET"),
             version: Some(Version::HTTP_11),
-            status: StatusCode::OK,
+            status: Some(StatusCode::OK),
             outcome,
             head: Duration::from_micros(1_234_567),
             spent: Spent::default(),

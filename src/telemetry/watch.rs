@@ -72,10 +72,10 @@ impl Telemetry {
 
     /// Takes an answer on its way out; the event is told when it is over.
     pub fn watch(self: &Arc<Self>, event: Event, response: Response<Body>) -> Response<Body> {
-        if let Some(route) = event.route {
-            self.meters.count(route, &event.outcome);
-        }
+        self.count(&event);
         let bytes = match response.body() {
+            // A body stays behind.
+            _ if event.method == Some("HEAD") => 0,
             // What goes through a tunnel is no answer of ours.
             Body::Empty | Body::Tunnel(_) => 0,
             Body::Full(bytes) => bytes.len() as u64,
@@ -94,6 +94,20 @@ impl Telemetry {
         };
         self.over(&event, &End { at: event.began + event.head, bytes, stalled: Duration::ZERO, cut: None });
         response
+    }
+
+    /// Takes an event that will have no answer.
+    pub fn note(&self, event: &Event) {
+        self.count(event);
+        let (at, cut) = (event.began + event.head, Some(Cut::Client));
+        self.over(event, &End { at, bytes: 0, stalled: Duration::ZERO, cut });
+    }
+
+    fn count(&self, event: &Event) {
+        match event.route {
+            Some(route) => self.meters.count(route, &event.outcome),
+            None => self.meters.count_refused(),
+        }
     }
 
     fn over(&self, event: &Event, end: &End) {

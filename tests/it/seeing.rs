@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::scenario::{Client, Gate, LIMIT, Origin, Stent, answer, eventually, streaming};
 
@@ -203,6 +204,45 @@ async fn who_goes_away_is_told_apart() {
     let line = &stage.lines(1).await[0];
     // Events that do not come are no slowness.
     assert_eq!((&line["cut"], &line["level"], &line["bytes"]), (&"client".into(), &"info".into(), &9.into()), "{line}");
+}
+
+#[tokio::test]
+async fn who_does_not_wait_is_told_of_too() {
+    let gate = Gate::default();
+    let origin = {
+        let gate = gate.clone();
+        Origin::start(move |_| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                answer(200, &[], "late")
+            }
+        })
+        .await
+    };
+    let stage = Stage::start(&origin, "", ROUTES);
+    for (number, target) in ["/all/a", "/patients/7"].into_iter().enumerate() {
+        let mut asking = tokio::net::TcpStream::connect(stage.stent.address).await.unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: clinic.example\r\nAuthorization: Bearer hers\r\n\r\n");
+        asking.write_all(head.as_bytes()).await.unwrap();
+        gate.arrived(number + 1).await;
+        stage.stent.clock.advance(Duration::from_secs(3));
+        // A reset: one that only closes its side may still want its answer.
+        socket2::SockRef::from(&asking).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(asking);
+        let line = &stage.lines(number + 1).await[number];
+        assert_eq!(
+            (&line["outcome"], &line["cut"], &line["level"]),
+            (&"abandoned".into(), &"client".into(), &"warn".into())
+        );
+        assert_eq!(
+            (line.get("status"), &line["total_ms"], &line["bytes"]),
+            (None, &3000.0.into(), &0.into()),
+            "{line}"
+        );
+    }
+    gate.open(2);
+    assert_eq!(metric(&stage.stent, "stent_requests_total{route=\"rest\",outcome=\"abandoned\"}").await, 1.0);
 }
 
 #[tokio::test]
