@@ -114,7 +114,7 @@ pub const NOT_USED: [Meaning; 6] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 16] = [
+pub const NOT_KEPT: [Meaning; 17] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -151,6 +151,11 @@ pub const NOT_KEPT: [Meaning; 16] = [
         "let the origin send a `Content-Length` or chunks",
     ),
     is("trailers", "it ends in trailers", ""),
+    is(
+        "fill-memory",
+        "other answers on their way held all the memory that they may take; the next one may be kept",
+        "raise `cache.memory`, if that happens often",
+    ),
 ];
 
 /// What failed at the origin.

@@ -9,6 +9,7 @@ pub mod line;
 pub mod log;
 mod meters;
 pub mod settings;
+pub mod stamp;
 mod watch;
 
 use std::collections::BTreeMap;
