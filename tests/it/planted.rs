@@ -261,3 +261,18 @@ async fn what_is_planted_would_be_found() {
     let [log, _] = program.stop().await;
     assert!(has_planted(&log), "{log}");
 }
+
+#[tokio::test]
+async fn what_is_slow_is_told_even_without_an_access_log() {
+    let (origin, garbage) = (origin().await, garbage().await);
+    let text = yaml(origin.address, garbage, garbage, "").replace("access: stdout, ", "");
+    let program = Program::start(&text).await;
+    let client = Client { address: program.address };
+    assert_eq!(planted(client, "GET", "/api/planted").send().await.status, 200);
+    assert_eq!(planted(client, "GET", "/api/late").send().await.status, 504);
+    let [log, messages] = program.stop().await;
+    assert_eq!(log, "");
+    let late = messages.lines().find(|line| line.contains("\"status\":504")).expect("a line");
+    assert!(late.contains("\"level\":\"warn\"") && late.contains("\"reason\":\"timeout\""), "{late}");
+    assert!(!has_planted(&messages), "{messages}");
+}
