@@ -44,9 +44,14 @@ const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> M
 }
 
 /// Why a request is passed.
-pub const PASSED: [Meaning; 20] = [
+pub const PASSED: [Meaning; 21] = [
     is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
     is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
+    is(
+        "operator-bypass",
+        "an operator switched the route to pass for a while: `stent bypass`",
+        "end it with `stent bypass --off`",
+    ),
     is("method", "it is neither GET nor HEAD; said as `fwd=method`", ""),
     is("request-body", "a GET brings a body", "let the client send a GET without a body"),
     is("upgrade", "it asks for another protocol", ""),
@@ -200,9 +205,14 @@ pub const PATHS: [Meaning; 7] = [
 const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
 
 /// Errors of the proxy's own, besides the failures.
-pub const REFUSED: [Meaning; 13] = [
+pub const REFUSED: [Meaning; 14] = [
     is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
     is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
+    is(
+        "purge-not-allowed",
+        "`PURGE`, on a route that takes it from elsewhere",
+        "list it in the route's `purge: {from: […]}`, if it may",
+    ),
     is("only-if-cached", "the client wants it from the store only", ""),
     is("host", HOST, "the client or a proxy in front sends a broken head"),
     is("host-mismatch", HOST, "the client or a proxy in front sends a broken head"),
