@@ -279,3 +279,17 @@ async fn failures_are_counted_by_their_kind() {
     let failures = "stent_upstream_failures_total{upstream=\"origin\",reason=\"connect-failed\"}";
     assert_eq!(metric(&stent, failures).await, 1.0);
 }
+
+#[tokio::test]
+async fn whoever_moves_the_file_away_gets_a_new_one_with_a_reload() {
+    let origin = Origin::start(|_| async { answer(200, &[], "") }).await;
+    let stage = Stage::start(&origin, "", ROUTES);
+    stage.stent.client().get("/all/a").send().await;
+    stage.lines(1).await;
+    std::fs::rename(&stage.file, stage.file.with_extension("log.1")).unwrap();
+    // There is no file to read the configuration from: nothing else is changed by it.
+    assert!(stage.stent.app.as_ref().unwrap().configuration.reload().is_err());
+    eventually(|| stage.file.exists()).await;
+    stage.stent.client().get("/all/b").send().await;
+    stage.lines(1).await;
+}
