@@ -137,6 +137,7 @@ impl App {
         }
         last.send_replace(Stage::Ending);
         wait(&self.others, Instant::now() + LINGER);
+        self.proxy().telemetry.log.stop();
     }
 }
 

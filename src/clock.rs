@@ -34,6 +34,14 @@ impl Clock {
             Clock::Manual(manual) => manual.now(),
         }
     }
+
+    /// The present moment on the monotonic clock alone: half of what both cost.
+    pub fn instant(&self) -> Instant {
+        match self {
+            Clock::System => Instant::now(),
+            Clock::Manual(manual) => manual.now().instant,
+        }
+    }
 }
 
 /// A clock that moves only when it is told to.

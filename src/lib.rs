@@ -6,7 +6,8 @@
 //!
 //! [`edge`] accepts the connection and takes off what belongs to this hop; [`proxy`] is the line from arrival to delivery;
 //! [`policy`] answers the four questions on that line; [`store`] keeps answers and knows what purges say of them; [`fetch`]
-//! brings one answer for all who wait for it; [`upstream`] holds the connections to the origin.
+//! brings one answer for all who wait for it; [`upstream`] holds the connections to the origin; [`telemetry`] tells of each
+//! exchange once it is over.
 //!
 //! # Ideas
 //!

@@ -1,5 +1,7 @@
 //! What became of a request: the one value from which `Cache-Status` (RFC 9211), metrics and logs are made.
 
+pub mod meaning;
+
 use http::HeaderValue;
 
 use crate::failure::Failure;
@@ -37,6 +39,8 @@ pub enum Outcome {
     Refused(&'static str),
     /// The origin did not answer.
     Failed(Failure),
+    /// The client's connection broke before there was an answer.
+    Abandoned,
 }
 
 /// Why a stale answer was served.
@@ -99,6 +103,23 @@ impl Outcome {
             Outcome::OnlyIfCached | Outcome::Refused(_) => 6,
             Outcome::Failed(_) => 7,
             Outcome::Purged => 8,
+            Outcome::Abandoned => 9,
+        }
+    }
+
+    /// Why, where there is something to say: the reason that sent it to the origin, or that it was passed, refused or
+    /// failed for.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Hit(_) | Outcome::Purged | Outcome::Abandoned => None,
+            Outcome::Stale(_, StaleBecause::Revalidating) => Some("stale-while-revalidate"),
+            Outcome::Stale(_, StaleBecause::Rescued(failure)) | Outcome::Failed(failure) => Some(failure.as_str()),
+            Outcome::Fetched { forward: Forward::VaryMiss, .. } => Some("vary-miss"),
+            Outcome::Fetched { forward, .. } => forward.detail(),
+            Outcome::Revalidated(why, _) => Some(why.as_str()),
+            Outcome::Passed(why) => Some(why.as_str()),
+            Outcome::OnlyIfCached => Some("only-if-cached"),
+            Outcome::Refused(why) => Some(why),
         }
     }
 
@@ -144,6 +165,8 @@ impl Outcome {
             Outcome::Passed(reason) => format!("stent; fwd=bypass; detail={}", reason.as_str()),
             Outcome::OnlyIfCached => return HeaderValue::from_static("stent; detail=only-if-cached"),
             Outcome::Purged => return HeaderValue::from_static("stent; detail=purged"),
+            // Nobody is left to read it.
+            Outcome::Abandoned => return HeaderValue::from_static("stent"),
             Outcome::Refused(why) => format!("stent; detail={why}"),
             Outcome::Failed(failure) => format!("stent; fwd=miss; detail={}", failure.as_str()),
         };
@@ -153,8 +176,8 @@ impl Outcome {
 }
 
 /// The labels of [`Outcome::label`].
-pub const LABELS: [&str; 9] =
-    ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed", "purged"];
+pub const LABELS: [&str; 10] =
+    ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed", "purged", "abandoned"];
 
 impl Forward {
     /// The value of `fwd`.

@@ -16,6 +16,7 @@
 
 mod access;
 pub mod current;
+mod ending;
 pub mod explain;
 mod forward;
 mod lookup;
@@ -31,12 +32,13 @@ use http_body::Body as _;
 use ipnet::IpNet;
 
 use self::current::Current;
+use self::ending::{Begun, Unanswered};
 use crate::body::Body;
 use crate::edge::connection::Client;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Arrival, Trust, Upgrade, drop_untrusted};
-use crate::edge::settings::ServerLimits;
+use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::failure::Failure;
 use crate::fetch::fill::Cache;
@@ -48,7 +50,9 @@ use crate::route::{AmbiguousPath, Route, Router, Target};
 use crate::store::permission::Permissions;
 use crate::store::purge::Stamp;
 use crate::store::settings::CacheMode;
-use crate::telemetry::Meters;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::Spending;
+use crate::telemetry::line;
 use crate::token::Tokens;
 use crate::upstream::{Upstream, WorkerId};
 
@@ -80,8 +84,10 @@ pub struct Proxy {
     pub secret: PrincipalKey,
     /// Store, purge log and flights.
     pub cache: Arc<Cache>,
-    /// Counters by route.
-    pub meters: Meters,
+    /// Whether answers say how long they took.
+    pub timing: Timing,
+    /// What is counted and written down.
+    pub telemetry: Arc<Telemetry>,
     /// Request ids, by worker.
     pub ids: Arc<RequestIds>,
     /// Routes that pass by an operator's wish, by their index.
@@ -111,6 +117,8 @@ struct Exchange<'a> {
     proven: Proven,
     /// Where the purge log stood when the request was complete.
     arrived: Stamp,
+    /// Where its time goes.
+    spending: Spending,
 }
 
 /// An answer and what became of the request.
@@ -124,6 +132,7 @@ impl Proxy {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Body>) -> Response<Body> {
         let arrived = self.cache.log.stamp();
+        let began = self.cache.clock.instant();
         let (mut head, incoming) = request.into_parts();
         let trust = Trust::of(client.peer.ip, &self.trusted_proxies);
         let arrival = match Arrival::read(&mut head, &client.peer, trust, || self.ids.next(client.worker)) {
@@ -138,14 +147,21 @@ impl Proxy {
             return self.refuse(NO_ROUTE, &head.headers, client);
         };
         let (method, uri, headers) = (head.method, &head.uri, head.headers);
-        let proven = Proven::default();
+        let (proven, spending) = (Proven::default(), Spending::default());
+        let path = &path;
         let mut exchange =
-            Exchange { client, arrival, method, uri, path: &path, headers, route, index, proven, arrived };
-        let id = exchange.arrival.request_id.clone();
-        let (mut response, outcome) = self.answer(&mut exchange, incoming).await;
-        deliver::finish(response.headers_mut(), &outcome, id);
-        self.meters.count(index, &outcome);
-        response
+            Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
+        let begun = Begun {
+            at: began,
+            route: index,
+            worker: client.worker,
+            id: exchange.arrival.request_id.clone(),
+            method: line::method_name(&exchange.method),
+            version: head.version,
+        };
+        let unanswered = Unanswered::new(self, begun);
+        let answer = self.answer(&mut exchange, incoming).await;
+        self.end(&exchange, unanswered, answer)
     }
 
     /// The first question, and where its answer leads.
@@ -197,9 +213,8 @@ impl Proxy {
         let id = self.ids.next(client.worker);
         let outcome = Outcome::Refused(problem.code);
         let mut response = problem.response(headers, &id);
-        deliver::finish(response.headers_mut(), &outcome, id);
-        self.meters.count_refused();
-        response
+        deliver::finish(response.headers_mut(), &outcome, id.clone());
+        self.end_refused(client.worker, id, response, outcome)
     }
 }
 

@@ -24,7 +24,8 @@ use crate::proxy::{Proxy, RequestIds};
 use crate::route::Router;
 use crate::store::memory::Memory;
 use crate::store::permission::Permissions;
-use crate::telemetry::{Meters, Registry};
+use crate::telemetry::log::Log;
+use crate::telemetry::{Meters, Registry, Telemetry, UpstreamMeters};
 use crate::token::Tokens;
 use crate::upstream::Upstream;
 
@@ -92,10 +93,13 @@ impl Configuration {
             backoff: Backoff::new(seed, clock.now().instant),
             clock,
         };
+        let dropped = registry.counter("stent_log_dropped_total", &[]);
+        let log = Log::start(&settings.log.access, workers, &cache.clock, dropped)?;
         let lasting = Lasting {
             secret: PrincipalKey(secret),
             cache: Arc::new(cache),
             ids: Arc::new(RequestIds::new(seed, workers)),
+            log: Arc::new(log),
         };
         let current = Current::new(|current| proxy(&settings, lasting, &[], workers, &registry, current));
         Ok(Configuration {
@@ -109,8 +113,10 @@ impl Configuration {
         })
     }
 
-    /// Reads the file again and puts it in force. With any mistake in it, nothing changes.
+    /// Reads the file again and puts it in force. With any mistake in it, nothing changes, but that the access log is opened
+    /// anew: whoever moved it away asks for no more.
     pub fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        self.current.load().telemetry.log.reopen();
         let source = self.source.as_ref().ok_or(NotReloaded::NoSource)?;
         let loaded = source().map_err(NotReloaded::Mistakes)?;
         Ok(Reloaded { warnings: loaded.warnings, ..self.replace(loaded.settings) })
@@ -121,7 +127,8 @@ impl Configuration {
         let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, restart_needed) = applicable(&settings, next);
         let old = self.current.load_full();
-        let lasting = Lasting { secret: old.secret.clone(), cache: old.cache.clone(), ids: old.ids.clone() };
+        let log = old.telemetry.log.clone();
+        let lasting = Lasting { secret: old.secret.clone(), cache: old.cache.clone(), ids: old.ids.clone(), log };
         let proxy = proxy(&next, lasting, &old.upstreams, self.workers, &self.registry, Arc::downgrade(&self.current));
         self.current.replace(proxy);
         self.server.store(Arc::new(next.server.clone()));
@@ -138,6 +145,7 @@ fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str
     keep("server.workers", &old.server.workers, &mut next.server.workers, &mut needed);
     let connections = &mut next.server.limits.connections;
     keep("server.limits.connections", &old.server.limits.connections, connections, &mut needed);
+    keep("log.access", &old.log.access, &mut next.log.access, &mut needed);
     keep("cache.memory", &old.cache.memory, &mut next.cache.memory, &mut needed);
     next.cache.max_object = next.cache.max_object.min(next.cache.memory);
     // Its tokens wait with its address: those of a listener on loopback may be none, and this one may not be there.
@@ -160,6 +168,7 @@ struct Lasting {
     secret: PrincipalKey,
     cache: Arc<Cache>,
     ids: Arc<RequestIds>,
+    log: Arc<Log>,
 }
 
 /// The line by these settings. Services that are as they were keep their connections; routes go on counting where one of
@@ -174,10 +183,14 @@ fn proxy(
 ) -> Proxy {
     let upstreams = settings.upstreams.iter().map(|each| {
         let same = before.iter().find(|upstream| upstream.settings == *each).cloned();
-        same.unwrap_or_else(|| Arc::new(Upstream::new(each.clone(), workers)))
+        let meters = || UpstreamMeters::new(registry, &each.name);
+        same.unwrap_or_else(|| Arc::new(Upstream::new(each.clone(), workers, meters())))
     });
     // What was verified by other keys, or allowed by other rules, is found out anew.
     let tokens = settings.tokens.clone().map(|tokens| Tokens::new(tokens, lasting.secret.clone()));
+    let meters = Meters::new(registry, settings.routes.iter().map(|route| route.name.as_str()));
+    let clock = lasting.cache.clock.clone();
+    let telemetry = Telemetry::new(&settings.log, settings.routes.iter(), meters, lasting.log, clock);
     Proxy {
         tokens,
         permissions: Permissions::default(),
@@ -190,7 +203,8 @@ fn proxy(
         max_object: settings.cache.max_object,
         secret: lasting.secret,
         cache: lasting.cache,
-        meters: Meters::new(registry, settings.routes.iter().map(|route| route.name.as_str())),
+        timing: settings.server.timing,
+        telemetry: Arc::new(telemetry),
         ids: lasting.ids,
         bypassed: settings.routes.iter().map(|_| AtomicBool::new(false)).collect(),
         current,

@@ -56,6 +56,8 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// What happens to a path that can be read in two ways.
     pub ambiguous_path: AmbiguousPath,
+    /// Whether its exchanges are written to the access log.
+    pub access_log: AccessLog,
     /// Changes when anything does that decides keys, tags or partitions; part of every key, so that an entry
     /// which was made under other rules is a miss (purge rule 15).
     pub fingerprint: u64,
@@ -82,6 +84,16 @@ pub enum AmbiguousPath {
     Refuse,
     /// Forward it as it came, uncached.
     Pass,
+}
+
+/// Whether a route's exchanges are written to the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// They are, if there is one.
+    #[default]
+    Written,
+    /// They are not, not even the slow ones.
+    Silent,
 }
 
 /// `clinic.example`, `*.clinic.example` or `<tenant>.clinic.example`.
@@ -414,6 +426,7 @@ pub(crate) mod tests {
             upgrades: Upgrades::Never,
             body_limit: None,
             ambiguous_path: AmbiguousPath::Refuse,
+            access_log: AccessLog::Written,
             fingerprint: 0,
         }
     }

@@ -19,7 +19,7 @@ fn read(name: &str) -> String {
 
 fn stent(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
-    for name in ["STENT_LISTEN", "STENT_ADMIN", "STENT_MODE", "STENT_UPSTREAM"] {
+    for name in ["STENT_LISTEN", "STENT_ADMIN", "STENT_MODE", "STENT_UPSTREAM", "STENT_LOG"] {
         command.env_remove(name);
     }
     command.args(arguments).output().expect("it runs")
@@ -164,6 +164,12 @@ fn every_metric_is_in_the_readme() {
     }
 }
 
+#[test]
+fn every_field_of_the_log_is_in_the_readme() {
+    let told: BTreeSet<String> = first_cells(&read("README.md"), "### The access log");
+    assert_eq!(told, set(stent::telemetry::line::FIELDS));
+}
+
 /// The texts that the `as_str` functions of a source file answer.
 fn spellings(file: &str) -> BTreeSet<String> {
     let source = read(file);
@@ -189,6 +195,36 @@ fn every_reason_is_in_the_readme() {
     assert!(spelled.contains(stent::policy::plan::PassReason::Cookie.as_str()));
     assert!(spelled.contains(stent::policy::admit::NotStored::Trailers.as_str()));
     assert_eq!(first_cells(&read("README.md"), "### Reasons"), spelled);
+}
+
+/// The rows of the tables in a section: the words in backquotes of the first cell, each with the text of the last.
+fn rows(document: &str, heading: &str) -> BTreeSet<(String, String)> {
+    let section = document.lines().skip_while(|line| *line != heading).skip(1);
+    let lines = section.take_while(|line| !line.starts_with("###")).filter_map(|line| line.strip_prefix("| "));
+    let pairs = lines.flat_map(|line| {
+        let cells: Vec<&str> = line.trim_end_matches(" |").split(" | ").collect();
+        let when = cells.last().copied().unwrap_or_default().to_owned();
+        let words: Vec<String> = cells[0].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        words.into_iter().map(move |word| (word, when.clone())).collect::<Vec<_>>()
+    });
+    pairs.collect()
+}
+
+#[test]
+fn every_reason_means_what_the_readme_says() {
+    use stent::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
+    let pairs = |tables: &[&[Meaning]]| -> BTreeSet<(String, String)> {
+        let all = tables.iter().copied().flatten();
+        all.map(|meaning| (meaning.reason.to_owned(), meaning.when.to_owned())).collect()
+    };
+    let readme = read("README.md");
+    let check = |heading: &str, tables: &[&[Meaning]]| {
+        let (written, known) = (rows(&readme, heading), pairs(tables));
+        assert!(written.len() > 10, "{heading} has no table");
+        assert_eq!(written.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+    };
+    check("### Reasons", &[&PASSED, &NOT_USED, &NOT_KEPT, &FAILED, &PATHS]);
+    check("### Errors of its own", &[&REFUSED]);
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

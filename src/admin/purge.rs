@@ -97,7 +97,7 @@ impl Purge {
         let mut epoch = proxy.cache.log.stamp();
         for record in &records {
             epoch = proxy.cache.log.apply(record, strength);
-            proxy.meters.count_purge();
+            proxy.telemetry.meters.count_purge();
         }
         Ok(epoch)
     }

@@ -14,6 +14,7 @@ mod reload;
 mod run;
 pub(crate) mod stop;
 pub mod terminal;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,8 @@ enum Command {
     Bypass(bypass::BypassArgs),
     /// A sample clinic with Stent in front, and a walk through MISS, HIT and purge
     Demo(crate::demo::DemoArgs),
+    /// What happened to one request and why, from the access log
+    Why(why::WhyArgs),
     /// Write a safe proxy.yaml to begin with
     Init(init::InitArgs),
     /// Ask a running process whether it is ready; exits with 0 or 1
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::reload(&args),
         Command::Bypass(args) => bypass::bypass(&args),
         Command::Demo(args) => crate::demo::demo(&args),
+        Command::Why(args) => why::why(&args),
         Command::Init(args) => init::init(&args),
         Command::Healthcheck(args) => healthcheck::healthcheck(&args),
         Command::Version { json } => version(json),

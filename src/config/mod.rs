@@ -19,6 +19,7 @@ use crate::edge::settings::ServerSettings;
 use crate::identity::Identity;
 use crate::route::Route;
 use crate::store::settings::CacheSettings;
+use crate::telemetry::settings::LogSettings;
 use crate::token::TokenSettings;
 use crate::upstream::settings::UpstreamSettings;
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// The admin listener, if there is one.
     pub admin: Option<AdminSettings>,
+    /// What is written down about exchanges.
+    pub log: LogSettings,
     /// The store.
     pub cache: CacheSettings,
     /// Who is asking.

@@ -18,6 +18,8 @@ pub struct ServerSettings {
     pub limits: ServerLimits,
     /// How a stop goes.
     pub drain: Drain,
+    /// Whether answers say how long they took.
+    pub timing: Timing,
 }
 
 /// How a stop goes.
@@ -33,6 +35,16 @@ impl Default for Drain {
     fn default() -> Self {
         Drain { notice: Duration::ZERO, limit: Duration::from_secs(30) }
     }
+}
+
+/// Whether answers carry `Server-Timing` and `X-Process-Time`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Timing {
+    /// They do: whoever asks learns how long it took here and at the origin.
+    Told,
+    /// They do not.
+    #[default]
+    Untold,
 }
 
 /// Bounds on clients; the defaults suit a clinic.

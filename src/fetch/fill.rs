@@ -139,7 +139,11 @@ async fn bring(cache: &Arc<Cache>, takeoff: &Takeoff, errand: Errand) -> Ended {
         };
         // Where the log stands before this very request leaves: what a confirmation is worth.
         let asked = cache.log.stamp();
-        match errand.upstream.send_by(takeoff.flight.deadline, errand.worker, outgoing).await {
+        let sent = errand.upstream.send_by(takeoff.flight.deadline, errand.worker, outgoing).await;
+        if let Ok(exchanged) = &sent {
+            takeoff.flight.add_origin_delay(exchanged.delay);
+        }
+        match sent {
             Err(failure) => return land_failure(cache, takeoff, &errand, failure),
             Ok(exchanged) if exchanged.head.status != StatusCode::NOT_MODIFIED => break exchanged,
             Ok(exchanged) => match base.take() {

@@ -9,8 +9,9 @@
 //! nor a crowd that asks again becomes everybody's trouble.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -80,6 +81,7 @@ pub struct Flight {
     landing: watch::Sender<Landing>,
     /// The flight that its followers elected when it failed.
     successor: Mutex<Option<Arc<Flight>>>,
+    origin_nanos: AtomicU64,
 }
 
 /// What a flight notes when it leaves.
@@ -92,6 +94,18 @@ pub struct Departure {
 }
 
 impl Flight {
+    /// Notes how long the origin took for a head; over all that were sent.
+    pub fn add_origin_delay(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.origin_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// How long the origin took, if it has answered.
+    pub fn origin_delay(&self) -> Option<Duration> {
+        let nanos = self.origin_nanos.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
     /// To wait for what it brings.
     pub fn subscribe(&self) -> watch::Receiver<Landing> {
         self.landing.subscribe()
@@ -166,7 +180,7 @@ type Under = HashMap<Key, Arc<Flight>, foldhash::fast::RandomState>;
 pub struct Flights {
     shards: [Mutex<Under>; SHARDS],
     hasher: foldhash::fast::RandomState,
-    serial: std::sync::atomic::AtomicU64,
+    serial: AtomicU64,
 }
 
 impl Default for Flights {
@@ -174,7 +188,7 @@ impl Default for Flights {
         Flights {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: foldhash::fast::RandomState::default(),
-            serial: std::sync::atomic::AtomicU64::new(1),
+            serial: AtomicU64::new(1),
         }
     }
 }
@@ -198,6 +212,7 @@ impl Flights {
             serial: self.draw(),
             landing: watch::channel(Landing::Waiting).0,
             successor: Mutex::default(),
+            origin_nanos: AtomicU64::new(0),
         });
         // One that does not suffice goes on for its own followers.
         shard.insert(key, flight.clone());
@@ -234,7 +249,7 @@ impl Flights {
 
     /// The next serial number.
     pub fn draw(&self) -> u64 {
-        self.serial.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        self.serial.fetch_add(1, Ordering::Relaxed)
     }
 
     /// No further request may join this flight.

@@ -32,8 +32,9 @@ pub(super) fn build(
         Downstream::AsOrigin => {}
         Downstream::Private => deliver::make_private(&mut headers),
         Downstream::Public { .. } => {
-            let value = terms.downstream.cache_control().and_then(|text| HeaderValue::from_str(&text).ok());
-            headers.extend(value.map(|value| (header::CACHE_CONTROL, value)));
+            if let Some(Ok(value)) = terms.downstream.cache_control().map(|text| HeaderValue::from_str(&text)) {
+                headers.insert(header::CACHE_CONTROL, value);
+            }
             headers.remove(header::EXPIRES);
         }
     }

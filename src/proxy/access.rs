@@ -139,7 +139,9 @@ impl Proxy {
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         self.copy_caller(&exchange.headers, policy, &mut headers);
-        headers.extend(HeaderValue::from_str(&exchange.arrival.authority).ok().map(|host| (header::HOST, host)));
+        if let Ok(host) = HeaderValue::from_str(&exchange.arrival.authority) {
+            headers.insert(header::HOST, host);
+        }
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
     }

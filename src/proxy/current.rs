@@ -111,7 +111,7 @@ impl Proxy {
     /// Applies a purge that this proxy's rules named, and what other rules that came into force meanwhile would name.
     pub(super) fn purge(&self, tags: &TagSet, strength: Strength) -> Stamp {
         let epoch = self.cache.log.apply(tags, strength);
-        self.meters.count_purge();
+        self.telemetry.meters.count_purge();
         if let Some(current) = self.current.upgrade() {
             let now = current.load();
             if !std::ptr::eq(&raw const **now, self) {

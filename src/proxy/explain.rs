@@ -34,6 +34,7 @@ use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
 use crate::tag::PurgeTemplate;
+use crate::telemetry::event::Spending;
 use crate::upstream::exchange::Interim;
 
 /// Whether the store is asked too.
@@ -70,9 +71,20 @@ impl Proxy {
         let body = body(&written);
         let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
         let (method, uri, headers, arrived) = (head.method, &head.uri, head.headers, self.cache.log.stamp());
-        let proven = Proven::default();
-        let mut exchange =
-            Exchange { client: &client, arrival, method, uri, path: &path, headers, route, index, proven, arrived };
+        let (proven, spending) = (Proven::default(), Spending::default());
+        let mut exchange = Exchange {
+            client: &client,
+            arrival,
+            method,
+            uri,
+            path: &path,
+            headers,
+            route,
+            index,
+            proven,
+            arrived,
+            spending,
+        };
         exchange.proven = self.proven(&exchange);
         let mut planned = self.plan(&exchange, body);
         if let Ok(Plan::Ask(question)) = &planned

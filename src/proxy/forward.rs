@@ -1,6 +1,7 @@
 //! A pass: the request as it came, less this hop's fields; the answer as it comes. Nothing is stored.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body::Body as _;
@@ -42,7 +43,10 @@ impl Proxy {
             Err(failure) => return exchange.failure(failure),
         };
         let upstream = &self.upstreams[exchange.route.upstream];
-        match upstream.send(exchange.client.worker, outgoing).await {
+        let sent_at = self.cache.clock.instant();
+        let sent = upstream.send(exchange.client.worker, outgoing).await;
+        self.spent_since(sent_at, exchange, &sent);
+        match sent {
             Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
             Err(failure) => exchange.failure(failure),
         }
@@ -84,6 +88,12 @@ impl Proxy {
         let interim = interim(&exchange.client.interim, upload.clone());
         let method = exchange.method.clone();
         Ok(Outgoing { method, target, headers, body, interim: Some(interim), upgrades, upload })
+    }
+
+    /// Notes where the time went on the way to the origin and back.
+    pub(super) fn spent_since(&self, sent_at: Instant, exchange: &Exchange<'_>, sent: &Result<Exchanged, Failure>) {
+        let passed = self.cache.clock.instant().saturating_duration_since(sent_at);
+        exchange.spending.add(passed, sent.as_ref().ok().map(|exchanged| exchanged.delay));
     }
 
     /// An origin's answer on its way out, uncached.

@@ -222,6 +222,7 @@ impl Proxy {
         let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else {
             return Waited::Pass(PassReason::AmbiguousPath);
         };
+        let joined_at = self.cache.clock.instant();
         let mut key = flight_key(&spot, lookup);
         if let Some(asking) = &asking {
             // What the origin lets one see says nothing about another: nobody follows but the same principal.
@@ -251,6 +252,10 @@ impl Proxy {
             Ok(landed) => landed.clone(),
             Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
         };
+        let passed = self.cache.clock.instant().saturating_duration_since(joined_at);
+        // Whoever follows waited for another's fetch, however long that was at the origin.
+        let origin = if collapsed == Collapsed::No { flight.origin_delay() } else { None };
+        exchange.spending.add(passed, origin);
         if let Some(asking) = asking.filter(|_| collapsed == Collapsed::No && is_yes(&landed)) {
             self.permit(exchange, &exchange.path.text, asking, flight.born, Arc::default());
         }
@@ -447,7 +452,9 @@ impl Proxy {
                 headers
             }
         };
-        headers.extend(HeaderValue::from_str(&exchange.arrival.authority).ok().map(|host| (header::HOST, host)));
+        if let Ok(host) = HeaderValue::from_str(&exchange.arrival.authority) {
+            headers.insert(header::HOST, host);
+        }
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
     }

@@ -58,7 +58,7 @@ impl Proxy {
 
     /// Who asks: the peer, or whom the trusted proxies speak for. A proxy that hands on what strangers send must not lend them
     /// its address. `None` where that cannot be told.
-    fn speaks_for(&self, exchange: &Exchange<'_>) -> Option<IpAddr> {
+    pub(super) fn speaks_for(&self, exchange: &Exchange<'_>) -> Option<IpAddr> {
         let peer = exchange.client.peer.ip;
         let is_trusted = |ip: IpAddr| Trust::of(ip, &self.trusted_proxies) == Trust::Proxy;
         let forwarded = &exchange.arrival.forwarded;

@@ -53,11 +53,13 @@ impl Proxy {
         touched.upload = outgoing.upload.clone();
         let (proxy, worker) = (self.clone(), exchange.client.worker);
         let upstream = self.upstreams[exchange.route.upstream].clone();
+        let sent_at = self.cache.clock.instant();
         let task = tokio::spawn(async move {
             let sent = upstream.send(worker, outgoing).await;
             proxy.after(touched, sent).await
         });
         let exchanged = task.await.unwrap_or(Err(Failure::sent(FailureKind::Internal)));
+        self.spent_since(sent_at, exchange, &exchanged);
         match exchanged {
             Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
             Err(failure) => exchange.failure(failure),

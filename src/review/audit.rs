@@ -8,8 +8,9 @@ use crate::config::{Problem, Settings};
 use crate::identity::Identity;
 use crate::policy::sharing::{self, Sharing, parts};
 use crate::policy::{Caching, Credentials};
-use crate::route::Route;
+use crate::route::{AccessLog, Route};
 use crate::store::settings::CacheMode;
+use crate::telemetry::settings::Access;
 
 /// A configuration, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,13 +103,35 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         passed: passed.into_iter().map(|route| format!("{} ({})", route.name, route.path.text)).collect(),
         purge_method: settings.routes.iter().filter(|route| !route.purge_from.is_empty()).map(purgers).collect(),
         admin: admin(settings.admin.as_ref()),
-        logs: LOGS.map(str::to_owned).to_vec(),
+        logs: logs(settings),
         warnings: warned.chain(observations(settings)).collect(),
     }
 }
 
-const LOGS: [&str; 3] = [
-    "no access log is written",
+fn logs(settings: &Settings) -> Vec<String> {
+    let access = match &settings.log.access {
+        Access::Off => "no access log is written; slow requests go to standard error".to_owned(),
+        Access::Stdout => "the access log goes to standard output".to_owned(),
+        Access::Stderr => "the access log goes to standard error".to_owned(),
+        Access::File(path) => format!("the access log goes to {}", path.display()),
+    };
+    let told = "its lines: names and path templates of routes, what became of requests and why, times, ids of requests";
+    let included: Vec<&str> = settings.log.include.iter().map(|included| included.as_str()).collect();
+    let besides = match included.as_slice() {
+        [] => "; nothing that a request says of itself".to_owned(),
+        names => format!("; and of each request: {}", names.join(", ")),
+    };
+    let silent = settings.routes.iter().filter(|route| route.access_log == AccessLog::Silent);
+    let silent: Vec<&str> = silent.map(|route| route.name.as_str()).collect();
+    let mut logs = vec![access, format!("{told}{besides}")];
+    if !silent.is_empty() {
+        logs.push(format!("they tell nothing of the routes {}", silent.join(", ")));
+    }
+    logs.extend(OTHERS.map(str::to_owned));
+    logs
+}
+
+const OTHERS: [&str; 2] = [
     "standard error: addresses that are listened on, and who purged at which epoch; never a tag, a URL or a token",
     "metrics: the names of routes and upstreams from the configuration, never a path, a parameter or a person",
 ];

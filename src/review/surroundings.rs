@@ -8,15 +8,17 @@ use crate::config::Settings;
 use crate::identity::{Identity, glob};
 use crate::policy::sharing::parts;
 use crate::store::settings::CacheMode;
+use crate::telemetry::settings::LogSettings;
 use crate::token::TokenSettings;
 
 pub(super) fn compare(old: &Settings, new: &Settings) -> Vec<Change> {
     // All of them by name: a new section is compared here.
-    let Settings { server: _, admin: _, cache: _, identity: _, tokens: _, upstreams: _, routes: _ } = old;
+    let Settings { server: _, admin: _, cache: _, identity: _, tokens: _, upstreams: _, routes: _, log: _ } = old;
     let mut changes = section("identity", identity(&old.identity, &new.identity));
     changes.extend(section("identity", tokens(old.tokens.as_ref(), new.tokens.as_ref())));
     changes.extend(section("server", server(old, new)));
     changes.extend(section("admin", admin(old.admin.as_ref(), new.admin.as_ref())));
+    changes.extend(section("log", log(&old.log, &new.log)));
     changes.extend(section("cache", cache(old, new)));
     changes.extend(section("upstreams", upstreams(old, new)));
     changes
@@ -116,8 +118,27 @@ fn server(old: &Settings, new: &Settings) -> Vec<Change> {
     for address in old.listen.iter().filter(|address| !new.listen.contains(address)) {
         changes.push(Change::plain(format!("`listen` no longer has {address}")));
     }
+    if old.timing != new.timing {
+        changes.push(Change::plain("`timing` differs"));
+    }
     if old.limits != new.limits || old.workers != new.workers || old.drain != new.drain {
         changes.push(Change::plain("`limits`, `workers` or `drain` differ"));
+    }
+    changes
+}
+
+fn log(old: &LogSettings, new: &LogSettings) -> Vec<Change> {
+    let LogSettings { access: _, slow: _, include: _ } = old;
+    let mut changes = Vec::new();
+    for included in new.include.iter().filter(|included| !old.include.contains(included)) {
+        let change = format!("`include` has {} now", included.as_str());
+        changes.push(Change::widens(change, "whoever reads the log reads that"));
+    }
+    for included in old.include.iter().filter(|included| !new.include.contains(included)) {
+        changes.push(Change::plain(format!("`include` no longer has {}", included.as_str())));
+    }
+    if old.access != new.access || old.slow != new.slow {
+        changes.push(Change::plain("`access` or `slow` differ"));
     }
     changes
 }

@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::policy::sharing::{Sharing, is_access_within, is_within};
 use crate::policy::{Access, Caching, Credentials, NamedPolicy};
 use crate::query::QueryRule;
-use crate::route::{AmbiguousPath, Route, Upgrades};
+use crate::route::{AccessLog, AmbiguousPath, Route, Upgrades};
 use crate::tag::PurgeTemplate;
 
 /// A route among the settings that it belongs to.
@@ -48,6 +48,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         purge_from: _,
         body_limit: _,
         ambiguous_path: _,
+        access_log: _,
         fingerprint: _,
     } = old.route;
     let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);
@@ -65,6 +66,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         ("websocket", websocket(old.route), websocket(new.route)),
         ("body", limit(old.route), limit(new.route)),
         ("ambiguous_path", ambiguous(old.route), ambiguous(new.route)),
+        ("log", logged(old.route), logged(new.route)),
     ];
     let different = plain.into_iter().filter(|(_, old, new)| old != new);
     changes.extend(different.map(|(key, old, new)| Change::plain(format!("`{key}` {old} → {new}"))));
@@ -74,6 +76,10 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
 /// Who may purge by asking the route itself; more of them see nothing more by it.
 fn purgers(route: &Route) -> String {
     list(route.purge_from.iter())
+}
+
+fn logged(route: &Route) -> String {
+    (route.access_log == AccessLog::Written).to_string()
 }
 
 /// Whether requests that no route took may be forwarded now.

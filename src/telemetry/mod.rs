@@ -1,14 +1,34 @@
-//! Names and counters. Handles are made when the configuration is loaded and incremented by reference after that.
+//! What can be seen from outside: counters and histograms, the access log, and times in headers.
+//!
+//! Every exchange ends in one [`event::Event`], which [`Telemetry`] counts and writes down. Handles are made when the
+//! configuration is loaded and incremented by reference after that; nothing here makes a worker wait.
+
+pub mod event;
+pub mod histogram;
+pub mod line;
+pub mod log;
+mod meters;
+pub mod settings;
+pub mod stamp;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::outcome::{LABELS, Outcome};
+pub use self::meters::{Meters, UpstreamMeters};
+pub use self::watch::Telemetry;
+
+use self::histogram::Histogram;
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 13] = [
+pub const METRICS: [(&str, &str); 18] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
+    ("stent_request_seconds", "From a request to the end of its answer, by route and by where the answer came from"),
+    ("stent_slow_requests_total", "Requests that took longer than log.slow, by route"),
     ("stent_purges_total", "Purges applied, those that follow writes included"),
     ("stent_entries", "Entries in the memory store"),
     ("stent_bytes", "Bytes in the memory store, heads and keys included"),
@@ -20,13 +40,20 @@ pub const METRICS: [(&str, &str); 13] = [
     ("stent_accept_failures_total", "Failures to accept a connection for want of descriptors or memory"),
     ("stent_upstream_connections", "Connections to an upstream, by state"),
     ("stent_upstream_in_flight", "Requests in flight at an upstream"),
+    ("stent_upstream_seconds", "From sending a request to the head of the answer, by upstream"),
+    ("stent_upstream_failures_total", "Attempts that brought no answer, by upstream and reason"),
+    ("stent_log_dropped_total", "Lines that the access log could not take in time"),
 ];
 
 /// Where metrics are kept and rendered.
 pub struct Registry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    /// The exporter's own cost a lock and memory for each value until somebody looks.
+    histograms: Mutex<BTreeMap<(&'static str, Labels), Arc<Histogram>>>,
 }
+
+type Labels = Vec<(&'static str, String)>;
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,7 +68,7 @@ impl Default for Registry {
         for (name, text) in METRICS {
             recorder.describe_counter(KeyName::from_const_str(name), None, text.into());
         }
-        Registry { recorder, handle }
+        Registry { recorder, handle, histograms: Mutex::default() }
     }
 }
 
@@ -58,52 +85,30 @@ impl Registry {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
 
+    /// A histogram's handle.
+    pub fn histogram(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Arc<Histogram> {
+        let labels = labels.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        let mut histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
+        histograms.entry((name, labels)).or_default().clone()
+    }
+
     /// Everything, in Prometheus's text format.
     pub fn render(&self) -> String {
-        self.handle.render()
+        let mut text = self.handle.render();
+        let histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut described = None;
+        for ((name, labels), histogram) in histograms.iter() {
+            if described.replace(name) != Some(name) {
+                let tells = METRICS.iter().find(|(metric, _)| metric == name).map_or("", |(_, tells)| tells);
+                text.push_str(&format!("# HELP {name} {tells}\n# TYPE {name} histogram\n"));
+            }
+            histogram.render(name, labels, &mut text);
+        }
+        text
     }
 }
 
 fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
     let labels: Vec<Label> = labels.iter().map(|(key, value)| Label::new(*key, (*value).to_owned())).collect();
     Key::from_parts(name, labels)
-}
-
-/// The counters that requests increment.
-#[derive(Debug)]
-pub struct Meters {
-    routes: Vec<[Counter; LABELS.len()]>,
-    refused: Counter,
-    purges: Counter,
-}
-
-impl Meters {
-    /// For these routes, in order.
-    pub fn new<'a>(registry: &Registry, routes: impl Iterator<Item = &'a str>) -> Meters {
-        let of_route = |route: &'a str| {
-            LABELS.map(|outcome| registry.counter("stent_requests_total", &[("route", route), ("outcome", outcome)]))
-        };
-        Meters {
-            routes: routes.map(of_route).collect(),
-            refused: registry.counter("stent_refused_total", &[]),
-            purges: registry.counter("stent_purges_total", &[]),
-        }
-    }
-
-    /// Counts a request of the route with this index.
-    pub fn count(&self, route: usize, outcome: &Outcome) {
-        if let Some(counters) = self.routes.get(route) {
-            counters[outcome.index()].increment(1);
-        }
-    }
-
-    /// Counts a request that no route took.
-    pub fn count_refused(&self) {
-        self.refused.increment(1);
-    }
-
-    /// Counts an applied purge.
-    pub fn count_purge(&self) {
-        self.purges.increment(1);
-    }
 }

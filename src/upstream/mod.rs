@@ -18,6 +18,7 @@ use self::pool::{Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
 use crate::body::Body;
 use crate::failure::{Failure, FailureKind, Phase};
+use crate::telemetry::UpstreamMeters;
 use crate::upload::UploadState;
 
 /// The index of a worker; each keeps its own idle connections.
@@ -30,6 +31,7 @@ pub struct Upstream {
     pub settings: UpstreamSettings,
     pool: Pool,
     next: AtomicUsize,
+    meters: UpstreamMeters,
 }
 
 /// A request on its way to an origin.
@@ -61,9 +63,9 @@ impl Outgoing {
 
 impl Upstream {
     /// For this many workers.
-    pub fn new(settings: UpstreamSettings, workers: usize) -> Upstream {
+    pub fn new(settings: UpstreamSettings, workers: usize, meters: UpstreamMeters) -> Upstream {
         let pool = Pool::new(&settings, workers);
-        Upstream { settings, pool, next: AtomicUsize::new(0) }
+        Upstream { settings, pool, next: AtomicUsize::new(0), meters }
     }
 
     /// Sends a request and answers the response's head with its body still streaming.
@@ -90,7 +92,10 @@ impl Upstream {
                 Ok(lease) => {
                     let reused = lease.reused;
                     match exchange::attempt(lease, &mut request, self.limit(deadline)).await {
-                        Ok(exchanged) => return Ok(Exchanged { sending, ..exchanged }),
+                        Ok(exchanged) => {
+                            self.meters.answered(worker, exchanged.delay);
+                            return Ok(Exchanged { sending, ..exchanged });
+                        }
                         Err(failure) => (reused, failure),
                     }
                 }
@@ -105,10 +110,13 @@ impl Upstream {
                 Sending::Again => Failure { phase: Phase::Sent, ..failure },
             };
             let can_repeat = failure.phase == Phase::Before || repeatable;
-            let died_idle = reused == Reused::Yes && failure.kind == FailureKind::Reset;
+            let died_idle = can_repeat && reused == Reused::Yes && failure.kind == FailureKind::Reset;
+            if !died_idle {
+                self.meters.failed(failure);
+            }
             let may_retry =
                 can_repeat && matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout);
-            if died_idle && can_repeat && fresh_only == Freshness::AnyConnection {
+            if died_idle && fresh_only == Freshness::AnyConnection {
                 // Other idle connections of that server are likely dead as well.
                 fresh_only = Freshness::FreshConnection;
             } else if may_retry && retries > 0 {

@@ -17,6 +17,7 @@ mod covers;
 mod headers;
 mod identity;
 mod jwt;
+mod log;
 mod patient;
 mod policies;
 mod query;
@@ -28,8 +29,8 @@ mod templates;
 mod tests;
 mod upstreams;
 
-const KNOWN: [&str; 8] = ["server", "admin", "cache", "identity", "upstreams", "policies", "routes", "tests"];
-const NOT_YET: [&str; 3] = ["include", "limits", "log"];
+const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstreams", "policies", "routes", "tests"];
+const NOT_YET: [&str; 2] = ["include", "limits"];
 
 /// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to `folder`.
 pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
@@ -38,6 +39,7 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     let server = server::server(&mut reader, table.get("server"));
     let admin = admin::admin(&mut reader, table.get("admin"), folder);
     admin::check_listeners(&mut reader, root, &server, admin.as_ref());
+    let log = log::log(&mut reader, table.get("log"), folder);
     let cache = server::cache(&mut reader, table.get("cache"));
     let before = reader.errors();
     let who = identity::identity(&mut reader, table.get("identity"), &server, folder);
@@ -56,6 +58,6 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
     let upstreams = upstreams.settings;
     let identity::Who { identity, tokens, .. } = who;
-    let settings = Settings { server, admin, cache, identity, tokens, upstreams, routes };
+    let settings = Settings { server, admin, log, cache, identity, tokens, upstreams, routes };
     (Some((settings, tests)), reader.into_problems())
 }

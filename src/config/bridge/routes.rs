@@ -19,9 +19,9 @@ use crate::config::reader::{Reader, Table, is_name};
 use crate::config::source::Place;
 use crate::policy::{Caching, Credentials};
 use crate::query::QueryRules;
-use crate::route::{AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
+use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "name",
     "path",
     "host",
@@ -37,8 +37,9 @@ const KNOWN: [&str; 15] = [
     "read_only",
     "body",
     "websocket",
+    "log",
 ];
-const NOT_YET: [&str; 7] = ["project", "limits", "preflight", "slo", "images", "warm", "log"];
+const NOT_YET: [&str; 6] = ["project", "limits", "preflight", "slo", "images", "warm"];
 
 /// What routes are read against.
 pub(super) struct Scope<'a, 'n> {
@@ -151,6 +152,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         upgrades: Upgrades::Never,
         body_limit: None,
         ambiguous_path: AmbiguousPath::default(),
+        access_log: AccessLog::default(),
         fingerprint: 0,
     }
 }
@@ -217,6 +219,9 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     let words = [("refuse", AmbiguousPath::Refuse), ("pass", AmbiguousPath::Pass)];
     if let Some(choice) = table.get("ambiguous_path").and_then(|node| reader.choice(node, &words)) {
         route.ambiguous_path = choice;
+    }
+    if let Some(written) = table.get("log").and_then(|node| reader.boolean(node)) {
+        route.access_log = if written { AccessLog::Written } else { AccessLog::Silent };
     }
     let parts = part_names(route.host.as_ref(), &route.path);
     if sound {

@@ -9,7 +9,7 @@ use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
-use crate::edge::settings::{Drain, ServerLimits, ServerSettings};
+use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
 use crate::store::settings::{CacheMode, CacheSettings};
 
 /// Room for the head of any sane request.
@@ -26,8 +26,9 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
         trusted_proxies: Vec::new(),
         limits: ServerLimits::default(),
         drain: Drain::default(),
+        timing: Timing::default(),
     };
-    let known = ["listen", "workers", "trusted_proxies", "limits", "drain"];
+    let known = ["listen", "workers", "trusted_proxies", "limits", "drain", "timing"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure", "tls"])) else { return settings };
     if let Some(listen) = table.get("listen").and_then(|node| addresses(reader, node)) {
         settings.listen = listen;
@@ -51,6 +52,9 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
             }
             *target = time.value;
         }
+    }
+    if table.get("timing").and_then(|node| reader.boolean(node)) == Some(true) {
+        settings.timing = Timing::Told;
     }
     settings
 }

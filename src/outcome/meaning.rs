@@ -1,0 +1,262 @@
+//! What each reason means, and what can be done about it: for those who ask why. README's tables say the same, and a test
+//! compares them.
+
+/// A reason in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    /// Its one spelling.
+    pub reason: &'static str,
+    /// When it is given.
+    pub when: &'static str,
+    /// What to do if that is not wanted; empty where nothing is to be done.
+    pub advice: &'static str,
+}
+
+/// What a reason is given for. The same word may be given for several things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A request was passed.
+    Passed,
+    /// What is stored was not used as it is.
+    NotUsed,
+    /// An answer was not kept.
+    NotKept,
+    /// The origin gave no answer.
+    Failed,
+    /// A request was refused, by its path or otherwise.
+    Refused,
+}
+
+/// What a reason means.
+pub fn meaning(about: About, reason: &str) -> Option<Meaning> {
+    let tables: &[&[Meaning]] = match about {
+        About::Passed => &[&PASSED],
+        About::NotUsed => &[&NOT_USED],
+        About::NotKept => &[&NOT_KEPT],
+        About::Failed => &[&FAILED],
+        About::Refused => &[&PATHS, &REFUSED],
+    };
+    tables.iter().copied().flatten().find(|meaning| meaning.reason == reason).copied()
+}
+
+const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> Meaning {
+    Meaning { reason, when, advice }
+}
+
+/// Why a request is passed.
+pub const PASSED: [Meaning; 25] = [
+    is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
+    is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
+    is(
+        "operator-bypass",
+        "an operator switched the route to pass for a while: `stent bypass`",
+        "end it with `stent bypass --off`",
+    ),
+    is("method", "it is neither GET nor HEAD; said as `fwd=method`", ""),
+    is("request-body", "a GET brings a body", "let the client send a GET without a body"),
+    is("upgrade", "it asks for another protocol", ""),
+    is("request-no-store", "the client says `no-store`", "the client decides; browsers say so in private windows"),
+    is("precondition", "`If-Match` or `If-Unmodified-Since`: the origin's to judge", ""),
+    is("range", "a part of something that is not stored", "once the whole was asked for, parts come from the store"),
+    is(
+        "unknown-cookie",
+        "a cookie that is neither part of the principal nor ignored",
+        "list the cookie in `identity.principal` if it says who asks, in `identity.ignore_cookies` if no answer depends on it",
+    ),
+    is(
+        "unkeyed-authorization",
+        "`Authorization` that is no part of the principal",
+        "add `authorization` to `identity.principal`",
+    ),
+    is(
+        "signed-in",
+        "credentials, on a route for those who have none",
+        "use `share: principal`, if answers for those who are signed in may be kept for each of them",
+    ),
+    is(
+        "no-principal",
+        "none of the principal's credentials, on a route that keeps answers by them",
+        "use `share: anonymous` on a route of its own for what nobody has to sign in for",
+    ),
+    is(
+        "ambiguous-path",
+        "the path can be read in two ways, and the route says `ambiguous_path: pass`",
+        "let the client send the path in its plain form",
+    ),
+    is(
+        "no-valid-token",
+        "no token, or one that is forged, has expired or was signed by a key that is not known, on a route that relies on one",
+        "let the client show a token that holds; see `identity.jwt`",
+    ),
+    is(
+        "credentials-beside-token",
+        "other credentials of the principal beside the token: the origin might believe those",
+        "let the client show its token alone",
+    ),
+    is(
+        "facet-without-value",
+        "something that answers are shared by is not proven, or there twice",
+        "see the policy's `share` and `identity.facets`",
+    ),
+    is("access-denied", "the origin was asked and did not say yes; what it said is the answer", ""),
+    is(
+        "unlisted-query-parameter",
+        "a parameter that `query` does not list, or lists as `pass`",
+        "list it in the route's `query`: `any` if answers depend on it, `drop` if not",
+    ),
+    is("query-not-a-number", "a listed number that is none, or is there twice", "let the client send one number"),
+    is("too-many-query-parameters", "more than 128", "let the client send fewer"),
+    is(
+        "remembered-uncacheable",
+        "an answer here could not be kept; for two minutes nobody waits for another one",
+        "look for the request that met it first: its `not_stored` says why",
+    ),
+    is(
+        "credentials",
+        "under `origin`: credentials, and the origin did not open what is stored",
+        "use a policy with `share: principal`, or let the origin say `public`",
+    ),
+    is("head-not-stored", "HEAD, and nothing is stored", ""),
+    is(
+        "asked-again-too-often",
+        "what it waited for was not for it, four times",
+        "look for purges in quick succession, or a `Vary` with too many values",
+    ),
+];
+
+/// Why what is stored was not used as it is.
+pub const NOT_USED: [Meaning; 7] = [
+    is("stale", "its lifetime is over", "a longer `ttl`, or `stale_while_revalidate`, lets fewer wait"),
+    is("soft-purged", "purged softly", ""),
+    is("request-no-cache", "the client says `no-cache`", "the client decides; browsers say so on a reload"),
+    is("request-age", "the client wants it younger or fresher", ""),
+    is("ceiling", "older than the policy's `ceiling`", ""),
+    is("purged", "purged since its fetch began", ""),
+    is(
+        "access",
+        "with `access: {ask: self}`: the origin has to be asked whether this client may have it",
+        "a longer `for` lets the origin's yes be kept",
+    ),
+];
+
+/// Why an answer is not kept.
+pub const NOT_KEPT: [Meaning; 17] = [
+    is("no-store", "the origin says so", "the origin decides"),
+    is(
+        "private",
+        "the origin says so, and others would share it",
+        "use `share: principal`, or let the origin say otherwise",
+    ),
+    is("set-cookie", "it sets a cookie", "let the origin set cookies on routes of their own"),
+    is("vary-all", "`Vary: *`, or more than eight headers", "let the origin name the headers that matter"),
+    is(
+        "vary-on-credential",
+        "`Vary` names a credential that is not keyed",
+        "use `share: anonymous` or `share: principal`, which say who shares",
+    ),
+    is(
+        "credentials",
+        "under `origin`: the request had credentials, and the origin did not open the answer",
+        "use a policy with `share: principal`, or let the origin say `public`",
+    ),
+    is("no-lifetime", "no lifetime is given, or none and no validator", "give the policy a `ttl`"),
+    is("status", "a status that needs a lifetime from the origin and has none", ""),
+    is("unlisted-type", "`types` does not list it", "list its media type in the policy's `types`"),
+    is("partial", "it is a part", ""),
+    is("event-stream", "it is an endless stream of events", ""),
+    is("too-large", "longer than `max_object`", "raise `cache.max_object`"),
+    is("too-many-tags", "more than 256, those of its URL included", "let the origin name fewer tags"),
+    is(
+        "tag-unknown",
+        "a tag's value is not in the answer",
+        "look at the route's `tags`: the answer must be uncompressed JSON with that field",
+    ),
+    is(
+        "incomplete",
+        "neither a length nor chunks: a cut could not be told from the end",
+        "let the origin send a `Content-Length` or chunks",
+    ),
+    is("trailers", "it ends in trailers", ""),
+    is(
+        "fill-memory",
+        "other answers on their way held all the memory that they may take; the next one may be kept",
+        "raise `cache.memory`, if that happens often",
+    ),
+];
+
+/// What failed at the origin.
+pub const FAILED: [Meaning; 8] = [
+    is("connect-failed", "no address, or nobody listens", "look whether the origin runs, and at `servers`"),
+    is(
+        "reset",
+        "the connection ended before an answer",
+        "look into the origin's log; `pool.idle_timeout` must be below its own keep-alive",
+    ),
+    is(
+        "protocol-error",
+        "what came is no HTTP; behind `stale-if-error`, also a status 500, 502, 503 or 504",
+        "look into the origin's log",
+    ),
+    is(
+        "timeout",
+        "`timeout` or `deadline` passed",
+        "look why the origin was slow; raise `timeout` only for what is honestly that slow",
+    ),
+    is(
+        "busy",
+        "no connection became free in time",
+        "raise `pool.max` if the origin can take more at once, or look why it is slow",
+    ),
+    is("client-body", "the client's body ended early or stalled", "the client's network, most likely"),
+    is("body-too-large", "longer than the route's `body`", "raise `body` on the route, if such uploads are meant"),
+    is("internal", "a mistake of ours", "please report it with this line"),
+];
+
+/// Why a path is ambiguous.
+pub const PATHS: [Meaning; 7] = [
+    is("encoded-slash", "`%2F`", PLAIN_PATH),
+    is("backslash", "`\\` or `%5C`", PLAIN_PATH),
+    is("encoded-control-character", "`%00`", PLAIN_PATH),
+    is("empty-segment", "`//`", PLAIN_PATH),
+    is("dot-segment-parameter", "`/..;x/`", PLAIN_PATH),
+    is("broken-percent-encoding", "`%` without two digits", PLAIN_PATH),
+    is("not-ascii", "bytes that a URI may not contain", PLAIN_PATH),
+];
+
+const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
+
+/// Errors of the proxy's own, besides the failures.
+pub const REFUSED: [Meaning; 14] = [
+    is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
+    is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
+    is(
+        "purge-not-allowed",
+        "`PURGE`, on a route that takes it from elsewhere",
+        "list it in the route's `purge: {from: […]}`, if it may",
+    ),
+    is("only-if-cached", "the client wants it from the store only", ""),
+    is("host", HOST, "the client or a proxy in front sends a broken head"),
+    is("host-mismatch", HOST, "the client or a proxy in front sends a broken head"),
+    is(
+        "framing",
+        "a body whose length is not clear: `Content-Length` beside `Transfer-Encoding`, and the like",
+        "an attack, or a broken client",
+    ),
+    is(
+        "syntax",
+        "a line of the head ends in LF alone, goes on in the next, or has whitespace before its colon",
+        "an attack, or a broken client",
+    ),
+    is("transfer-coding", "a coding other than `chunked`", "let the client send a length or chunks"),
+    is("expectation", "other than `100-continue`", ""),
+    is("target", "CONNECT, or no path on this host", "it was meant for a forward proxy"),
+    is(
+        "head-too-long",
+        "a head of more than `header_bytes` or `headers`",
+        "raise `server.limits`, if such heads are meant",
+    ),
+    is("version", "a protocol that is neither HTTP/1.1 nor 1.0", ""),
+    is("loop", "it has come by several times", "look at `servers`: an upstream leads back here"),
+];
+
+const HOST: &str = "not exactly one valid `Host`, or not that of the target";

@@ -1,0 +1,107 @@
+//! What happened to a request, told by the real command from nothing but a log.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn why(arguments: &[&str], input: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input");
+    std::fs::write(&file, input).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+    let input = Stdio::from(std::fs::File::open(file).unwrap());
+    command.arg("why").args(arguments).stdin(input).output().expect("it runs")
+}
+
+/// What it says of a line.
+fn told(line: &str) -> String {
+    let output = why(&["abc", "--log", "-"], &format!("not json abc\n{line}\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Why it cannot say anything.
+fn refused(arguments: &[&str]) -> String {
+    let output = why(arguments, "");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn line(fields: &str) -> String {
+    format!(
+        "{{\"time\":\"2026-11-21T14:15:03.123Z\",\"level\":\"info\",\"id\":\"abc\",\"method\":\"GET\",\"route\":\"patient\",\
+         \"path\":\"/patients/<id>\",\"status\":200,{fields},\"bytes\":7,\"protocol\":\"HTTP/1.1\",\"worker\":0}}"
+    )
+}
+
+#[test]
+fn it_says_what_happened_and_what_to_do() {
+    let check = |fields: &str, wants: &[&str]| {
+        let told = told(&line(fields));
+        wants.iter().for_each(|want| assert!(told.contains(want), "{want}:\n{told}"));
+    };
+    check(
+        "\"outcome\":\"miss\",\"reason\":\"purged\",\"not_stored\":\"set-cookie\",\"total_ms\":80.000,\"head_ms\":75.000,\
+         \"wait_ms\":0.500,\"origin_ms\":70.000,\"stalled_ms\":4.000",
+        &[
+            "request abc at 2026-11-21T14:15:03.123Z: GET /patients/<id> (route patient), answered 200 with 7 bytes",
+            "miss: what is stored could not be used",
+            "reason `purged`: purged since its fetch began",
+            "not kept `set-cookie`: it sets a cookie",
+            "let the origin set cookies on routes of their own",
+            " 0.500 ms waiting for a connection",
+            " 70.000 ms until the origin's head came",
+            " 4.500 ms in the proxy itself",
+            " 4.000 ms of the body, waiting for the origin",
+            " 1.000 ms of the body, sending it to the client",
+            " 80.000 ms in all",
+        ],
+    );
+    check("\"outcome\":\"hit\",\"ttl\":3,\"total_ms\":0.04", &["hit: the store had a fresh answer", "0.040 ms in all"]);
+    check(
+        "\"outcome\":\"pass\",\"reason\":\"unknown-cookie\",\"total_ms\":3,\"cut\":\"client\"",
+        &["neither part of the principal nor ignored", "identity.ignore_cookies", "did not take all"],
+    );
+    check("\"outcome\":\"stale\",\"reason\":\"timeout\",\"total_ms\":3", &["`stale_if_error`", "`deadline` passed"]);
+    check(
+        "\"outcome\":\"collapsed\",\"wait_ms\":2,\"total_ms\":3",
+        &["2.000 ms waiting for the fetch of another request"],
+    );
+    check("\"outcome\":\"refused\",\"reason\":\"encoded-slash\",\"total_ms\":0", &["reason `encoded-slash`: `%2F`"]);
+    check("\"outcome\":\"pass\",\"reason\":\"of-tomorrow\",\"total_ms\":0", &["`of-tomorrow`: see Reasons in README"]);
+}
+
+#[test]
+fn it_is_json_for_programs() {
+    let output =
+        why(&["abc", "--log", "-", "--json"], &line("\"outcome\":\"pass\",\"reason\":\"no-policy\",\"total_ms\":3"));
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(all[0]["line"]["reason"], "no-policy");
+    assert_eq!(all[0]["why"][0], "reason `no-policy`: the route has no policy");
+    assert!(all[0]["advice"][0].as_str().unwrap().contains("`policy`"), "{all}");
+}
+
+#[test]
+fn it_looks_where_the_configuration_says_and_in_the_file_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| std::fs::write(Path::new(&at(name)), text).unwrap();
+    let config = |log: &str| {
+        let rest = "upstreams: {a: {servers: [http://127.0.0.1:1]}}\nroutes: [{name: rest, path: /**}]\n";
+        write("proxy.yaml", &format!("{log}\n{rest}"));
+    };
+    let config_arguments = ["abc", "--config", &at("proxy.yaml")];
+    config("log: {access: {file: access.log}}");
+    assert!(refused(&config_arguments).contains("reading "), "there is no file yet");
+    write("access.log", &line("\"outcome\":\"hit\",\"total_ms\":1").replace("abc", "abcd"));
+    assert!(refused(&config_arguments).contains("no request abc in the log"));
+    write("access.log.1", &line("\"outcome\":\"hit\",\"total_ms\":1"));
+    assert!(why(&config_arguments, "").status.success());
+    config("log: {access: stdout}");
+    assert!(refused(&config_arguments).contains("pipe it into --log -"));
+    config("");
+    assert!(refused(&config_arguments).contains("write log: {access: {file: access.log}}"));
+    assert!(refused(&["abc", "--config", &at("nowhere.yaml")]).contains("say --log FILE"));
+    assert!(why(&["abc", "--log", &at("access.log")], "").status.success());
+}
