@@ -21,13 +21,14 @@ pub mod explain;
 mod forward;
 mod lookup;
 pub(crate) mod purging;
+mod sent;
 mod write;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use ipnet::IpNet;
 
@@ -304,9 +305,4 @@ impl RequestIds {
 /// Whether a method changes nothing (RFC 9110 §9.2.1).
 fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
-}
-
-/// Whether the fetch that was made for a request left out credentials that the client had sent.
-fn withheld(asked: &HeaderMap, sent: &HeaderMap) -> bool {
-    [header::COOKIE, header::AUTHORIZATION].into_iter().any(|name| asked.get(&name) != sent.get(&name))
 }

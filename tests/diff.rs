@@ -11,16 +11,20 @@ const BASE: &str = "\
 server: {listen: 127.0.0.1:8080, trusted_proxies: [10.1.0.0/16]}
 admin: {listen: 127.0.0.1:9090, tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}}
 cache: {mode: serve}
-identity: {principal: [authorization, cookie.sessionid, header.x-api-user], ignore_cookies: [csrftoken, _ga*]}
+identity: {principal: [authorization, cookie.sessionid, header.x-api-user], ignore_cookies: [csrftoken, _ga*], jwt: {keys: {file: tests/it/jwks.json}, issuer: us, leeway: 5s}, facets: {tenant: jwt.tenant, role: jwt.role}}
 upstreams: {app: {servers: [http://127.0.0.1:8000]}, other: {servers: [http://127.0.0.1:8001]}}
 policies:
   record: {share: principal, ttl: 5m, stale_while_revalidate: 30s, stale_if_error: 0s, ceiling: 15m, vary: {headers: [x-client]}}
   page: {share: anonymous, ttl: 10m}
   shop: {share: public, ttl: 1h, stale_while_revalidate: 0s, stale_if_error: 0s}
+  team: {share: [tenant, role], access: token, ttl: 5m}
+  chart: {share: permitted, access: {ask: /authz/<id>, for: 60s}, ttl: 5m}
   static: {share: public, types: {text/css: 1h, image/*: 7d, fingerprinted: 365d}}
 routes:
   - {name: patient, path: /patients/<int:id>, upstream: app, policy: record, tags: [patient:<id>], purges: [patients]}
   - {name: patients, path: /patients, upstream: app, policy: record, query: {page: any, size: {max: 100}, q: pass, utm_*: drop}}
+  - {name: stats, path: /stats, upstream: app, policy: team, tags: ['stats:<tenant>']}
+  - {name: chart, path: /charts/<id>, upstream: app, policy: chart}
   - {name: home, path: /, methods: [GET], upstream: app, policy: page}
   - {name: catalogue, path: /catalogue/**, upstream: app, policy: shop}
   - {name: static, path: /static/**, upstream: app, policy: static}
@@ -70,6 +74,17 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     (", policy: page}", ", policy: origin}", Widens, Widens),
     ("policy: origin}", "policy: rfc9111}", Widens, Not),
     ("policy: origin}", "policy: shop}", Widens, Widens),
+    ("shop: {share: public,", "shop: {share: [tenant],", Widens, Widens),
+    ("[tenant, role]", "[tenant]", Widens, Not),
+    ("share: [tenant, role], access: token", "share: permitted, access: token", Widens, Widens),
+    ("share: [tenant, role], access: token", "share: [tenant, role]", Widens, Not),
+    ("for: 60s", "for: 61s", Widens, Not),
+    ("ask: /authz/<id>", "ask: /may/<id>", Widens, Widens),
+    ("ask: /authz/<id>", "ask: self", Widens, Widens),
+    ("tenant: jwt.tenant", "tenant: jwt.group", Widens, Widens),
+    ("issuer: us", "issuer: [us, them]", Widens, Not),
+    (", issuer: us", "", Widens, Not),
+    ("leeway: 5s", "leeway: 6s", Widens, Not),
     // For how long.
     ("ttl: 5m,", "ttl: 6m,", Widens, Not),
     ("ttl: 5m, stale_while_revalidate: 30s,", "ttl: 4m, stale_while_revalidate: 40s,", Not, Widens),

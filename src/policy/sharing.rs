@@ -102,7 +102,9 @@ pub fn is_within(new: &Share, old: &Share, identity: &Identity) -> bool {
         (Share::Facets(new), Share::Facets(old)) => old.iter().all(|facet| new.contains(facet)),
         _ => false,
     };
-    new == old || finer || Sharing::of(old, identity).breadth == Breadth::Widest
+    // What was everybody's was made without credentials: no one person's answer reached another.
+    let narrower = Sharing::of(old, identity).breadth == Breadth::Widest && !new.is_between_people();
+    new == old || finer || narrower
 }
 
 /// Whether whatever holds under `new` held under `old`.
@@ -131,7 +133,8 @@ mod tests {
         let all = [Share::Public, Share::Anonymous, Share::Principal, Share::Permitted, one.clone(), two.clone()];
         for old in &all {
             for new in &all {
-                let want = new == old || *old == Share::Public || (*new == two && *old == one);
+                let want =
+                    new == old || (*old == Share::Public && !new.is_between_people()) || (*new == two && *old == one);
                 assert_eq!(is_within(new, old, &identity), want, "{old} to {new}");
             }
         }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, Method, StatusCode, Uri, header};
 use tokio::sync::oneshot;
 
 use super::access::Asking;
-use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, target, withheld};
+use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::clock::Now;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::is_override;
 use crate::entry::{Entry, Slot};
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
@@ -20,13 +19,11 @@ use crate::fetch::fill::{Errand, Own, StandingIn, fly};
 use crate::fetch::flight::{Demand, Departure, Filling, Flight, Joined, Landing, TagsKnown, Takeoff};
 use crate::fetch::head::arriving;
 use crate::fetch::tags::{Place, principal_parts};
-use crate::identity::{CookieRole, cookies};
 use crate::key::{self, Key, KeyBuf, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, Lookup, PassReason};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
-use crate::policy::{Caching, NamedPolicy};
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Stamp;
 
@@ -425,69 +422,6 @@ impl Proxy {
             own,
         }
     }
-
-    /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
-    /// less its own conditions and what makes some origins see another target.
-    pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, vary: &[HeaderName]) -> HeaderMap {
-        let asked = &exchange.headers;
-        let mut headers = match &exchange.route.caching {
-            Caching::Named(policy) => {
-                let mut headers = HeaderMap::with_capacity(16);
-                let mut accept = KeyBuf::new();
-                key::write_accept(&mut accept, asked);
-                headers.extend(HeaderValue::from_bytes(&accept).ok().map(|value| (header::ACCEPT, value)));
-                policy.vary.iter().chain(vary).for_each(|name| copy(asked, name, &mut headers));
-                if policy.share.is_sensitive() {
-                    self.copy_caller(asked, policy, &mut headers);
-                }
-                headers
-            }
-            _ => {
-                let mut headers = asked.clone();
-                let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
-                own.iter().for_each(|name| drop(headers.remove(name)));
-                // WSGI takes `Accept_Language` for `Accept-Language`, which is what an answer would be kept by.
-                let doubtful = |name: &&HeaderName| name.as_str().contains('_') || is_override(name.as_str());
-                asked.keys().filter(doubtful).for_each(|name| drop(headers.remove(name)));
-                headers
-            }
-        };
-        if let Ok(host) = HeaderValue::from_str(&exchange.arrival.authority) {
-            headers.insert(header::HOST, host);
-        }
-        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
-        headers
-    }
-
-    /// The caller's own credentials, and the headers by which answers are shared.
-    pub(super) fn copy_caller(&self, asked: &HeaderMap, policy: &NamedPolicy, headers: &mut HeaderMap) {
-        self.copy_principal(asked, headers);
-        let facets = policy.share.facets().iter().filter_map(|facet| facet.source.header());
-        facets.for_each(|name| copy(asked, name, headers));
-    }
-
-    fn copy_principal(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
-        if self.identity.authorization {
-            copy(asked, &header::AUTHORIZATION, headers);
-        }
-        self.identity.headers.iter().for_each(|name| copy(asked, name, headers));
-        let mut kept: Vec<u8> = Vec::new();
-        for field in asked.get_all(header::COOKIE) {
-            for cookie in cookies(field).filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Principal) {
-                if !kept.is_empty() {
-                    kept.extend_from_slice(b"; ");
-                }
-                kept.extend_from_slice(cookie.pair);
-            }
-        }
-        if !kept.is_empty() {
-            headers.extend(HeaderValue::from_bytes(&kept).ok().map(|value| (header::COOKIE, value)));
-        }
-    }
-
-    fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> bool {
-        matches!(exchange.route.caching, Caching::Named(_)) && withheld(&exchange.headers, sent)
-    }
 }
 
 /// Requests with unkeyed credentials never share a flight with those without.
@@ -510,13 +444,6 @@ fn is_yes(landed: &Landing) -> bool {
 
 fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {
     (deliver::entry(entry, freshness, &exchange.method, &exchange.headers), outcome)
-}
-
-fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {
-    to.remove(name);
-    for value in from.get_all(name) {
-        to.append(name.clone(), value.clone());
-    }
 }
 
 /// RFC 9111 §5.2.1.7.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::scenario::{Counter, Gate, Origin, Seen, Stent, answer, eventually};
+use crate::scenario::{Client, Counter, Gate, Origin, Seen, Stent, answer, eventually};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const OTHER: &[u8] = b"fedcba9876543210fedcba9876543210";
@@ -308,6 +308,30 @@ async fn the_origin_is_asked_with_the_callers_own_credentials() {
     stent.clock.advance(Duration::from_secs(61));
     assert_eq!(client.get("/charts/7").bearer("ben").send().await.status, 403);
     assert!(client.get("/charts/7").bearer("ann").send().await.is_hit());
+}
+
+#[tokio::test]
+async fn explain_asks_nobody_and_says_that_the_line_would() {
+    let clinic = Clinic::default();
+    let origin = clinic.open().await;
+    let stent = Stent::start(origin.address, &permitted("{ask: /authz/<id>, for: 60s}"));
+    clinic.allow("ann", "7");
+    let explain = async || {
+        let headers = [("authorization", "Bearer ann")];
+        let question = json!({"method": "GET", "url": "http://clinic.example/charts/7", "headers": headers});
+        let admin = Client { address: stent.admin };
+        let reply = admin.ask("POST", "/api/v1/explain").body(question.to_string()).send().await;
+        assert!(!reply.text().contains("Bearer ann"), "{}", reply.text());
+        serde_json::from_slice::<Value>(&reply.body).unwrap()
+    };
+    let told = explain().await;
+    assert_eq!((&told["decision"]["way"], &told["origin"]["request"]), (&json!("ask"), &json!("GET /authz/7")));
+    assert!(origin.seen().is_empty());
+    stent.client().get("/charts/7").bearer("ann").send().await;
+    let told = explain().await;
+    assert_eq!(told["decision"]["way"], json!("lookup"), "a yes is kept");
+    assert!(told["decision"]["cache_status"].as_str().unwrap().starts_with("stent; hit"), "{told}");
+    assert_eq!(told["tags"], json!(["chart:7"]));
 }
 
 #[tokio::test]

@@ -1,0 +1,84 @@
+//! What a fetch through the cache sends to the origin, and what it leaves out: what is not in the key is not sent.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{Exchange, Proxy};
+use crate::edge::incoming::is_override;
+use crate::identity::{CookieRole, cookies};
+use crate::key::{self, KeyBuf};
+use crate::policy::{Caching, NamedPolicy};
+
+impl Proxy {
+    /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
+    /// less its own conditions and what makes some origins see another target.
+    pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, vary: &[HeaderName]) -> HeaderMap {
+        let asked = &exchange.headers;
+        let mut headers = match &exchange.route.caching {
+            Caching::Named(policy) => {
+                let mut headers = HeaderMap::with_capacity(16);
+                let mut accept = KeyBuf::new();
+                key::write_accept(&mut accept, asked);
+                headers.extend(HeaderValue::from_bytes(&accept).ok().map(|value| (header::ACCEPT, value)));
+                policy.vary.iter().chain(vary).for_each(|name| copy(asked, name, &mut headers));
+                if policy.share.is_sensitive() {
+                    self.copy_caller(asked, policy, &mut headers);
+                }
+                headers
+            }
+            _ => {
+                let mut headers = asked.clone();
+                let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
+                own.iter().for_each(|name| drop(headers.remove(name)));
+                // WSGI takes `Accept_Language` for `Accept-Language`, which is what an answer would be kept by.
+                let doubtful = |name: &&HeaderName| name.as_str().contains('_') || is_override(name.as_str());
+                asked.keys().filter(doubtful).for_each(|name| drop(headers.remove(name)));
+                headers
+            }
+        };
+        if let Ok(host) = HeaderValue::from_str(&exchange.arrival.authority) {
+            headers.insert(header::HOST, host);
+        }
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        headers
+    }
+
+    /// The caller's own credentials, and the headers by which answers are shared.
+    pub(super) fn copy_caller(&self, asked: &HeaderMap, policy: &NamedPolicy, headers: &mut HeaderMap) {
+        self.copy_principal(asked, headers);
+        let facets = policy.share.facets().iter().filter_map(|facet| facet.source.header());
+        facets.for_each(|name| copy(asked, name, headers));
+    }
+
+    fn copy_principal(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
+        if self.identity.authorization {
+            copy(asked, &header::AUTHORIZATION, headers);
+        }
+        self.identity.headers.iter().for_each(|name| copy(asked, name, headers));
+        let mut kept: Vec<u8> = Vec::new();
+        for field in asked.get_all(header::COOKIE) {
+            for cookie in cookies(field).filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Principal) {
+                if !kept.is_empty() {
+                    kept.extend_from_slice(b"; ");
+                }
+                kept.extend_from_slice(cookie.pair);
+            }
+        }
+        if !kept.is_empty() {
+            headers.extend(HeaderValue::from_bytes(&kept).ok().map(|value| (header::COOKIE, value)));
+        }
+    }
+
+    /// Whether the fetch that is made for a request leaves out credentials that the client had sent.
+    pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> bool {
+        let differs = |name: &HeaderName| exchange.headers.get(name) != sent.get(name);
+        matches!(exchange.route.caching, Caching::Named(_))
+            && [header::COOKIE, header::AUTHORIZATION].iter().any(differs)
+    }
+}
+
+fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {
+    to.remove(name);
+    for value in from.get_all(name) {
+        to.append(name.clone(), value.clone());
+    }
+}
