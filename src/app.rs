@@ -14,7 +14,7 @@ use crate::admin::Admin;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::edge::connection::{Client, Service};
+use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, accept, bind};
 use crate::edge::places::Places;
@@ -52,10 +52,9 @@ const ADMIN_PLACES: usize = 64;
 struct Line(Arc<Current>);
 
 impl Service for Line {
-    async fn answer(&self, client: &Client, request: Request<Body>) -> Response<Body> {
+    fn answer<'a>(&'a self, client: &'a Client, request: Request<Body>) -> Reply<'a> {
         // One configuration from here to the end, whatever is put in force meanwhile.
-        let proxy = self.0.load();
-        proxy.handle(client, request).await
+        self.0.load().handle(client, request)
     }
 
     fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::net::TcpStream;
 
+use crate::entry::Entry;
 use crate::upstream::pool::Seat;
 
 /// Why a body broke off. It is shown to nobody; the peer sees the connection close.
@@ -18,10 +19,23 @@ pub enum Body {
     Empty,
     /// All of it.
     Full(Bytes),
+    /// What is stored: its fields go out with those of the answer, and of its body this part.
+    Stored(Entry, Part),
     /// Frames as they come.
     Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>),
     /// None; another protocol begins behind the head (101).
     Tunnel(Box<Tunnel>),
+}
+
+/// A part of a stored body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// These bytes, first and last included.
+    Range(usize, usize),
+    /// None: the answer is to HEAD.
+    Nothing,
 }
 
 /// The origin's end of a granted upgrade.
@@ -41,10 +55,30 @@ impl Body {
         Body::Stream(Box::pin(body))
     }
 
+    /// Its length in bytes, as far as it is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Body::Empty | Body::Tunnel(_) | Body::Stored(_, Part::Nothing) => Some(0),
+            Body::Full(bytes) => Some(bytes.len() as u64),
+            Body::Stored(entry, Part::Whole) => Some(entry.body().len() as u64),
+            Body::Stored(_, Part::Range(first, last)) => Some((last - first) as u64 + 1),
+            Body::Stream(body) => body.size_hint().exact(),
+        }
+    }
+
     /// A buffer; an empty one is no body.
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();
         if bytes.is_empty() { Body::Empty } else { Body::Full(bytes) }
+    }
+}
+
+/// The bytes of a part.
+fn part(entry: &Entry, part: Part) -> Bytes {
+    match part {
+        Part::Whole => entry.body().clone(),
+        Part::Range(first, last) => entry.body().slice(first..=last),
+        Part::Nothing => Bytes::new(),
     }
 }
 
@@ -53,6 +87,7 @@ impl std::fmt::Debug for Body {
         match self {
             Body::Empty => f.write_str("Empty"),
             Body::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Body::Stored(_, part) => write!(f, "Stored({part:?})"),
             Body::Stream(_) => f.write_str("Stream"),
             Body::Tunnel(_) => f.write_str("Tunnel"),
         }
@@ -72,6 +107,11 @@ impl HttpBody for Body {
                 *this = Body::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Body::Stored(entry, which) => {
+                let bytes = part(entry, *which);
+                *this = Body::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
             Body::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -80,15 +120,15 @@ impl HttpBody for Body {
         match self {
             Body::Empty | Body::Tunnel(_) => true,
             Body::Full(_) => false,
+            Body::Stored(..) => self.length() == Some(0),
             Body::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Empty | Body::Tunnel(_) => SizeHint::with_exact(0),
-            Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Stream(body) => body.size_hint(),
+            whole => whole.length().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

@@ -1,25 +1,20 @@
 //! What is stored: answers as they will be delivered, immutable once made.
+//!
+//! An answer in flight has a [`Head`], convenient to work with. An [`Entry`] is the same packed: the fields as the lines that
+//! are sent, the tags as numbers, all in few buffers of exact size. A hit copies lines; what is rarely asked is read out of
+//! them again.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::key::Key;
 use crate::store::purge::Birth;
-use crate::tag::TagSet;
+use crate::tag::{TagHash, TagSet, Tagged};
 
-/// A stored answer.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Everything but the body.
-    pub head: Arc<Head>,
-    /// The whole body, in a buffer of its own: a slice of a connection's read buffer would keep all of it alive.
-    pub body: Bytes,
-}
-
-/// The head of a stored answer, with all that is known about it.
+/// The head of an answer, with all that is known about it.
 #[derive(Debug)]
 pub struct Head {
     /// The status.
@@ -30,18 +25,206 @@ pub struct Head {
     pub replaced: Vec<(HeaderName, HeaderValue)>,
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
     pub validators: Validators,
+    /// How old it is and may become.
+    pub vital: Vital,
+    /// Where the purge log stood when its fetch left.
+    pub birth: Birth,
+    /// What purges it.
+    pub tags: TagSet,
+}
+
+/// What decides whether an answer may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vital {
     /// How long it lives.
     pub lifetime: Lifetime,
     /// When the answer arrived.
     pub received: Instant,
     /// How old it was then (RFC 9111 §4.2.3, `corrected_initial_age`).
     pub initial_age: Duration,
-    /// Where the purge log stood when its fetch left.
-    pub birth: Birth,
-    /// What purges it.
-    pub tags: TagSet,
     /// The origin allowed requests with credentials to share it (RFC 9111 §3.5).
     pub openness: Openness,
+}
+
+impl Vital {
+    /// RFC 9111 §4.2.3, `current_age`.
+    pub fn age(&self, now: Instant) -> Duration {
+        self.initial_age.saturating_add(now.saturating_duration_since(self.received))
+    }
+}
+
+/// A stored answer.
+#[derive(Debug, Clone)]
+pub struct Entry(Arc<Stored>);
+
+/// Small: there are many of them.
+#[derive(Debug)]
+struct Stored {
+    status: StatusCode,
+    openness: Openness,
+    staleness: Staleness,
+    fresh_for: Tenths,
+    stale_while_revalidate: Tenths,
+    stale_if_error: Tenths,
+    ceiling: Tenths,
+    initial_age: Tenths,
+    /// Nanoseconds since [`epoch`].
+    received: u64,
+    birth: Birth,
+    /// Tags, then the fields that are delivered, then those that were replaced.
+    text: Box<[u8]>,
+    /// Where in it the fields begin, and where the replaced ones.
+    fields: u32,
+    replaced: u32,
+    body: Bytes,
+}
+
+/// Tenths of a second, up to thirteen years; then for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Tenths(u32);
+
+impl Tenths {
+    /// The most that is not longer.
+    fn at_most(time: Duration) -> Tenths {
+        Tenths(u32::try_from(time.as_millis() / 100).unwrap_or(u32::MAX))
+    }
+
+    /// The least that is not shorter.
+    fn at_least(time: Duration) -> Tenths {
+        Tenths(u32::try_from(time.as_millis().div_ceil(100)).unwrap_or(u32::MAX))
+    }
+
+    fn duration(self) -> Duration {
+        match self.0 {
+            u32::MAX => Duration::MAX,
+            tenths => Duration::from_millis(u64::from(tenths) * 100),
+        }
+    }
+}
+
+/// A moment before any answer arrived.
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+impl Entry {
+    /// Packs an answer. `Content-Length` is the body's, whatever the head says; `Age`, `X-Request-Id` and the like are each
+    /// delivery's own.
+    pub fn new(head: &Head, body: Bytes) -> Entry {
+        let mut text: Vec<u8> = head.tags.tag_hashes().flat_map(|TagHash(hash)| hash.to_le_bytes()).collect();
+        let fields = text.len() as u32;
+        let kept = head.headers.iter().filter(|(name, _)| !OWN.contains(name));
+        kept.for_each(|(name, value)| write_line(&mut text, name, value));
+        let replaced = text.len() as u32;
+        head.replaced.iter().for_each(|(name, value)| write_line(&mut text, name, value));
+        let Vital { lifetime, received, initial_age, openness } = head.vital;
+        Entry(Arc::new(Stored {
+            status: head.status,
+            openness,
+            staleness: lifetime.staleness,
+            fresh_for: Tenths::at_most(lifetime.fresh_for),
+            stale_while_revalidate: Tenths::at_most(lifetime.stale_while_revalidate),
+            stale_if_error: Tenths::at_most(lifetime.stale_if_error),
+            ceiling: Tenths::at_most(lifetime.ceiling),
+            initial_age: Tenths::at_least(initial_age),
+            received: received.saturating_duration_since(epoch()).as_nanos() as u64,
+            birth: Birth::new(head.birth.born, head.birth.validated),
+            text: text.into_boxed_slice(),
+            fields,
+            replaced,
+            body,
+        }))
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The whole body, in a buffer of its own: a slice of a connection's read buffer would keep all of it alive.
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// The fields as they are delivered, each with its line's end; without a length.
+    pub fn lines(&self) -> &[u8] {
+        &self.0.text[self.0.fields as usize..self.0.replaced as usize]
+    }
+
+    /// The same, as a map.
+    pub fn fields(&self) -> HeaderMap {
+        fields(self.lines()).collect()
+    }
+
+    /// The fields in whose place others are delivered, as the origin said them.
+    pub fn replaced(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        fields(&self.0.text[self.0.replaced as usize..])
+    }
+
+    /// What `If-None-Match` and `If-Modified-Since` are compared with.
+    pub fn validators(&self) -> Validators {
+        let wanted = |(name, _): &(HeaderName, HeaderValue)| *name == header::ETAG || *name == header::LAST_MODIFIED;
+        Validators::of(&fields(self.lines()).filter(wanted).collect())
+    }
+
+    /// How old it is and may become.
+    pub fn vital(&self) -> Vital {
+        let stored = &*self.0;
+        Vital {
+            lifetime: Lifetime {
+                fresh_for: stored.fresh_for.duration(),
+                stale_while_revalidate: stored.stale_while_revalidate.duration(),
+                stale_if_error: stored.stale_if_error.duration(),
+                ceiling: stored.ceiling.duration(),
+                staleness: stored.staleness,
+            },
+            received: epoch() + Duration::from_nanos(stored.received),
+            initial_age: stored.initial_age.duration(),
+            openness: stored.openness,
+        }
+    }
+
+    /// Where the purge log stood when its fetch left.
+    pub fn birth(&self) -> &Birth {
+        &self.0.birth
+    }
+
+    /// What purges it, as a set.
+    pub fn tags(&self) -> TagSet {
+        self.tag_hashes().collect()
+    }
+
+    fn weight(&self) -> usize {
+        size_of::<Stored>() + self.0.text.len() + self.0.body.len()
+    }
+}
+
+impl Tagged for Entry {
+    fn tag_hashes(&self) -> impl Iterator<Item = TagHash> {
+        let (hashes, _) = self.0.text[..self.0.fields as usize].as_chunks();
+        hashes.iter().map(|&hash| TagHash(u32::from_le_bytes(hash)))
+    }
+}
+
+/// What each delivery says itself.
+const OWN: [HeaderName; 3] = [header::AGE, header::CONTENT_LENGTH, HeaderName::from_static("x-request-id")];
+
+fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].iter().for_each(|piece| text.extend_from_slice(piece));
+}
+
+/// Reads such lines.
+fn fields(mut lines: &[u8]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    std::iter::from_fn(move || {
+        // A value has no line's end in it, and a name no colon.
+        let end = lines.windows(2).position(|pair| pair == b"\r\n")?;
+        let (line, rest) = lines.split_at(end);
+        lines = &rest[2..];
+        let colon = line.iter().position(|&b| b == b':')?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        Some((name, HeaderValue::from_bytes(line.get(colon + 2..)?).ok()?))
+    })
 }
 
 /// Whether an answer may be given to requests whose credentials are no part of the key.
@@ -107,22 +290,6 @@ impl Validators {
     }
 }
 
-impl Head {
-    /// RFC 9111 §4.2.3, `current_age`.
-    pub fn age(&self, now: Instant) -> Duration {
-        self.initial_age + now.saturating_duration_since(self.received)
-    }
-
-    /// Bytes in memory, nearly.
-    pub fn weight(&self) -> usize {
-        /// A slot of the map: name, value, hash and links, and its share of the index.
-        const FIELD: usize = 112;
-        let fields = self.headers.capacity() * FIELD;
-        let text: usize = self.headers.values().map(HeaderValue::len).sum();
-        std::mem::size_of::<Head>() + fields + text + self.tags.spilled_bytes()
-    }
-}
-
 /// What a key finds.
 #[derive(Debug, Clone)]
 pub enum Slot {
@@ -140,7 +307,7 @@ impl Slot {
         /// What the map, its two queues and the allocator add to an entry; measured with 100 000 of them.
         const MAP_ENTRY: usize = 700;
         let own = match self {
-            Slot::Entry(entry) => entry.head.weight() + entry.body.len(),
+            Slot::Entry(entry) => entry.weight(),
             Slot::Vary(names) => names.len() * 40,
             Slot::Uncacheable(_) => 0,
         };

@@ -35,7 +35,7 @@ use ipnet::IpNet;
 use self::current::Current;
 use self::ending::{Begun, Unanswered};
 use crate::body::Body;
-use crate::edge::connection::Client;
+use crate::edge::connection::{Client, Reply};
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Arrival, Trust, Upgrade, drop_untrusted};
@@ -46,6 +46,7 @@ use crate::fetch::fill::Cache;
 use crate::identity::Identity;
 use crate::outcome::Outcome;
 use crate::path::{Ambiguity, RequestPath};
+use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
 use crate::route::{AmbiguousPath, Route, Router, Target};
 use crate::store::permission::Permissions;
@@ -130,45 +131,67 @@ type Answer = (Response<Body>, Outcome);
 type ToOrigin<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Proxy {
-    /// Answers one request.
-    pub async fn handle(self: &Arc<Self>, client: &Client, request: Request<Body>) -> Response<Body> {
+    /// Answers one request: at once what is stored, later what takes the origin.
+    pub fn handle<'a>(self: &Arc<Self>, client: &'a Client, request: Request<Body>) -> Reply<'a> {
         let arrived = self.cache.log.stamp();
         let began = self.cache.clock.instant();
         let (mut head, incoming) = request.into_parts();
         let trust = Trust::of(client.peer.ip, &self.trusted_proxies);
         let arrival = match Arrival::read(&mut head, &client.peer, trust, || self.ids.next(client.worker)) {
             Ok(arrival) => arrival,
-            Err(refusal) => return self.refuse(Problem::from(refusal), &head.headers, client),
+            Err(refusal) => return Reply::Now(self.refuse(Problem::from(refusal), &head.headers, client)),
         };
         drop_untrusted(&mut head.headers, self.identity.trusted_headers(), trust);
         let path = RequestPath::new(head.uri.path());
         let target =
             Target { host: arrival.host_name(), path: &path.text, method: &head.method, headers: &head.headers };
         let Some((index, route)) = self.router.find(target) else {
-            return self.refuse(NO_ROUTE, &head.headers, client);
+            return Reply::Now(self.refuse(NO_ROUTE, &head.headers, client));
         };
-        let (method, uri, headers) = (head.method, &head.uri, head.headers);
-        let (proven, spending) = (Proven::default(), Spending::default());
-        let path = &path;
-        let mut exchange =
-            Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
         let begun = Begun {
             at: began,
             route: index,
             worker: client.worker,
-            id: exchange.arrival.request_id.clone(),
-            method: line::method_name(&exchange.method),
+            id: arrival.request_id.clone(),
+            method: line::method_name(&head.method),
             version: head.version,
         };
-        let unanswered = Unanswered::new(self, begun);
-        let answer = self.answer(&mut exchange, incoming).await;
-        self.end(&exchange, unanswered, answer)
+        let (method, headers) = (head.method, head.headers);
+        let (proven, spending) = (Proven::default(), Spending::default());
+        let (uri, path) = (&head.uri, &path);
+        let mut exchange =
+            Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
+        if let Some(answer) = self.at_once(&mut exchange, &incoming) {
+            return Reply::Now(self.end(&exchange, begun, answer));
+        }
+        let Exchange { arrival, method, headers, proven, .. } = exchange;
+        let (proxy, uri) = (self.clone(), head.uri);
+        Reply::Later(Box::pin(async move {
+            let (uri, path, route) = (&uri, &RequestPath::new(uri.path()), &proxy.router.routes()[index]);
+            let spending = Spending::default();
+            let mut exchange =
+                Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
+            let unanswered = Unanswered::new(&proxy, begun);
+            let answer = proxy.answer(&mut exchange, incoming).await;
+            proxy.end(&exchange, unanswered.answered(), answer)
+        }))
+    }
+
+    /// What is stored and may be served as it is. Everything else is looked at again on its way to the origin, which is long.
+    fn at_once(&self, exchange: &mut Exchange<'_>, incoming: &Body) -> Option<Answer> {
+        if exchange.route.caching == Caching::Pass || !matches!(incoming, Body::Empty) {
+            return None;
+        }
+        exchange.proven = self.proven(exchange);
+        match self.plan(exchange, BodyPresence::Absent) {
+            Ok(Plan::Lookup(lookup)) => self.fresh(exchange, &lookup),
+            _ => None,
+        }
     }
 
     /// The first question, and where its answer leads.
     async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Answer {
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        exchange.proven = self.proven(exchange);
         let mut planned = self.plan(exchange, body);
         if let Ok(Plan::Ask(question)) = &planned {
             exchange.proven.access = match self.ask(exchange, question).await {

@@ -53,7 +53,7 @@ use smallvec::SmallVec;
 
 /// The hash of a tag, equal on every node. Two tags with one hash cost a hit, never truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TagHash(pub u64);
+pub struct TagHash(pub u32);
 
 /// The most tags that an answer may have, those of its URL included; one with more is not stored (purge rule 17).
 pub const MAX_TAGS: usize = 256;
@@ -67,6 +67,26 @@ pub struct TagSet {
     hashes: SmallVec<[TagHash; 24]>,
     /// More than [`MAX_TAGS`] were added.
     overflowed: bool,
+}
+
+/// What carries tags.
+pub trait Tagged {
+    /// Their hashes.
+    fn tag_hashes(&self) -> impl Iterator<Item = TagHash>;
+}
+
+impl Tagged for TagSet {
+    fn tag_hashes(&self) -> impl Iterator<Item = TagHash> {
+        self.hashes.iter().copied()
+    }
+}
+
+impl FromIterator<TagHash> for TagSet {
+    fn from_iter<I: IntoIterator<Item = TagHash>>(hashes: I) -> TagSet {
+        let mut set = TagSet::default();
+        hashes.into_iter().for_each(|hash| set.push(hash));
+        set
+    }
 }
 
 /// The kinds of tags; each has its own space of names, so that no header of an origin can imitate a URL.
@@ -188,7 +208,7 @@ impl TagSet {
         let mut whole: SmallVec<[u8; 256]> = SmallVec::new();
         parts.iter().for_each(|part| whole.extend_from_slice(part));
         std::hash::Hasher::write(&mut state, &whole);
-        self.push(TagHash(std::hash::Hasher::finish(&state)));
+        self.push(TagHash(std::hash::Hasher::finish(&state) as u32));
     }
 
     fn push(&mut self, hash: TagHash) {

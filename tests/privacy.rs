@@ -14,15 +14,14 @@ use proptest::prelude::*;
 use serde_json::json;
 use stent::clock::{Clock, Now};
 use stent::config::Settings;
-use stent::entry::{Head, Validators};
+use stent::entry::Vital;
 use stent::facet::Proven;
 use stent::key::{self, Scheme};
-use stent::policy::admit::{Admit, Answered, admit};
+use stent::policy::admit::{Admit, Answered, Terms, admit};
 use stent::policy::directives::RequestDirectives;
 use stent::policy::plan::{Asked, BodyPresence, Credentialed, Lookup, Permission, Plan, PrincipalKey, plan};
 use stent::policy::reuse::{Reuse, reuse};
-use stent::store::purge::{Birth, PurgeLog, Stamp, Standing};
-use stent::tag::TagSet;
+use stent::store::purge::Standing;
 use stent::token::Tokens;
 
 const CONFIG: &str = "
@@ -210,7 +209,6 @@ struct World {
     tokens: Tokens,
     secret: PrincipalKey,
     now: Now,
-    born: Stamp,
     /// Of each person: one that holds, one that has expired, one that another has signed.
     bearers: [[String; 3]; 4],
 }
@@ -231,7 +229,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         [signed(person, seconds + 600, known), signed(person, seconds - 1, known), signed(person, seconds + 600, other)]
     });
     let tokens = Tokens::new(settings.tokens.clone().expect("keys"), secret.clone());
-    World { settings, tokens, secret, now, born: PurgeLog::default().stamp(), bearers }
+    World { settings, tokens, secret, now, bearers }
 });
 
 impl World {
@@ -284,7 +282,7 @@ impl World {
 
 /// What is stored: an answer and whose request brought it, or by what answers differ.
 enum Kept {
-    Answer(Box<Head>, Ask),
+    Answer(Vital, Ask),
     Vary(Vec<HeaderName>),
 }
 
@@ -332,10 +330,10 @@ fn serve(case: &Case, ask: &Ask, store: &mut HashMap<Vec<u8>, Kept>) -> Got {
         plan = planned(&proven);
     }
     let Plan::Lookup(lookup) = plan else { return Got::Own };
-    if let Some(Kept::Answer(head, maker)) = find(&lookup, &headers, store) {
+    if let Some(Kept::Answer(vital, maker)) = find(&lookup, &headers, store) {
         let any = RequestDirectives::default();
         let may = lookup.permission == Permission::Given || permits;
-        if may && matches!(reuse(head, Standing::Good, &any, lookup.credentialed, world.now), Reuse::Fresh(_)) {
+        if may && matches!(reuse(vital, Standing::Good, &any, lookup.credentialed, world.now), Reuse::Fresh(_)) {
             return Got::Stored(*maker);
         }
     }
@@ -366,24 +364,14 @@ fn keep(
     let (arrived, delay, credentialed) = (now.wall, Duration::ZERO, Credentialed::No);
     let answered = Answered { status, headers: &said, path, credentialed, arrived, delay };
     let Admit::Store(terms) = admit(&answered, &route.caching) else { return };
-    let head = Head {
-        status,
-        headers: said,
-        replaced: Vec::new(),
-        validators: Validators::default(),
-        lifetime: terms.lifetime,
-        received: now.instant,
-        initial_age: terms.initial_age,
-        birth: Birth::new(WORLD.born, WORLD.born),
-        tags: TagSet::default(),
-        openness: terms.openness,
-    };
+    let Terms { lifetime, initial_age, openness, vary, .. } = terms;
+    let vital = Vital { lifetime, received: now.instant, initial_age, openness };
     let mut own = lookup.key.to_vec();
-    if !terms.vary.is_empty() {
-        own = key::variant(&lookup.key, &terms.vary, headers).to_vec();
-        store.insert(lookup.key.to_vec(), Kept::Vary(terms.vary));
+    if !vary.is_empty() {
+        own = key::variant(&lookup.key, &vary, headers).to_vec();
+        store.insert(lookup.key.to_vec(), Kept::Vary(vary));
     }
-    store.insert(own, Kept::Answer(Box::new(head), *ask));
+    store.insert(own, Kept::Answer(vital, *ask));
 }
 
 fn check(case: &Case) -> Result<(), TestCaseError> {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use self::purge::{Purge, Receipt};
 use self::settings::{AdminToken, Scope};
 use crate::body::Body;
-use crate::edge::connection::{Client, Service};
+use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Refusal;
 use crate::edge::places::Places;
@@ -43,17 +43,19 @@ pub struct Admin {
 }
 
 impl Service for Admin {
-    async fn answer(&self, client: &Client, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let id = self.proxy().ids.next(client.worker);
-        let answer = self.call(&head, body).await;
-        answer.unwrap_or_else(|problem| {
-            let mut response = problem.response(&HeaderMap::new(), &id);
-            if problem.status == StatusCode::UNAUTHORIZED {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        })
+    fn answer<'a>(&'a self, client: &'a Client, request: Request<Body>) -> Reply<'a> {
+        Reply::Later(Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let id = self.proxy().ids.next(client.worker);
+            let answer = self.call(&head, body).await;
+            answer.unwrap_or_else(|problem| {
+                let mut response = problem.response(&HeaderMap::new(), &id);
+                if problem.status == StatusCode::UNAUTHORIZED {
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                response
+            })
+        }))
     }
 
     fn refuse(&self, client: &Client, _headers: &HeaderMap, refusal: Refusal) -> Response<Body> {

@@ -24,7 +24,7 @@ use super::settings::ServerLimits;
 use super::tunnel;
 use crate::body::{Body, Tunnel};
 use crate::http1::decode::Decoder;
-use crate::http1::encode::{self, Announce};
+use crate::http1::encode::{self, Announce, Fields};
 use crate::http1::head::{self, HeadFault, RequestHead};
 use crate::http1::sink::Sink;
 use crate::http1::source::{NoHead, Source};
@@ -47,10 +47,18 @@ pub struct Client {
 /// What answers requests; the proxy, or the admin's.
 pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one.
-    fn answer(&self, client: &Client, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+    fn answer<'a>(&'a self, client: &'a Client, request: Request<Body>) -> Reply<'a>;
 
     /// Answers one whose head cannot be trusted; `headers` are what could be read of it.
     fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body>;
+}
+
+/// An answer, or the way to it.
+pub enum Reply<'a> {
+    /// Here it is: what is stored needs no way, and nothing on the heap for one.
+    Now(Response<Body>),
+    /// It takes the origin.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>),
 }
 
 /// The most of an unread body that is read for nothing to keep a connection, in bytes.
@@ -198,8 +206,10 @@ impl<S: Service> Connection<'_, S> {
 
     /// Waits for the answer. `None`: the connection broke first.
     async fn during(&self, request: Request<Body>, rest: &Rest) -> Option<Response<Body>> {
-        // On the heap: an idle connection is not to carry the room that answering takes.
-        let mut answer = Box::pin(self.service.answer(&self.client, request));
+        let mut answer = match self.service.answer(&self.client, request) {
+            Reply::Now(response) => return Some(response),
+            Reply::Later(answer) => answer,
+        };
         let mut hangup = Hangup::of(rest);
         poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
@@ -246,15 +256,17 @@ impl<S: Service> Connection<'_, S> {
             Body::Tunnel(_) => Some("upgrade"),
             _ => encode::connection(persistence, asked.version < Version::HTTP_11),
         };
-        encode::response_head(sink.text(), head.status, &head.headers, announce, connection);
+        let lines = if let Body::Stored(entry, _) = &body { entry.lines() } else { b"" };
+        let fields = Fields { lines, headers: &head.headers };
+        encode::response_head(sink.text(), head.status, fields, announce, connection);
         let (body, tunnel) = match (announce, body) {
             (_, Body::Tunnel(tunnel)) => (Body::Empty, Some(tunnel)),
             (Announce::Body(_), body) => (body, None),
-            (Announce::AsSaid | Announce::Nothing, _) => (Body::Empty, None),
+            (Announce::AsSaid | Announce::Head(_) | Announce::Nothing, _) => (Body::Empty, None),
         };
         let framing = match announce {
             Announce::Body(framing) => framing,
-            Announce::AsSaid | Announce::Nothing => Framing::Length(0),
+            Announce::AsSaid | Announce::Head(_) | Announce::Nothing => Framing::Length(0),
         };
         let mut answer = Answer { sink, body, framing, sent: 0, trailers: None, state: Sending::Body };
         let mut hangup = Hangup::of(rest);
@@ -357,15 +369,17 @@ fn announce(asked: Asked, status: StatusCode, body: &Body) -> Announce {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Announce::Nothing;
     }
-    let length = match body {
-        Body::Empty | Body::Tunnel(_) => Some(0),
-        Body::Full(bytes) => Some(bytes.len() as u64),
-        Body::Stream(stream) => stream.size_hint().exact(),
-    };
-    if status == StatusCode::NOT_MODIFIED || (asked.is_head && !matches!(body, Body::Full(_))) {
+    if status == StatusCode::NOT_MODIFIED {
         return Announce::AsSaid;
     }
-    Announce::Body(match length {
+    if asked.is_head {
+        return match body {
+            Body::Full(bytes) => Announce::Head(bytes.len() as u64),
+            Body::Stored(entry, _) => Announce::Head(entry.body().len() as u64),
+            Body::Empty | Body::Stream(_) | Body::Tunnel(_) => Announce::AsSaid,
+        };
+    }
+    Announce::Body(match body.length() {
         Some(length) => Framing::Length(length),
         None if asked.version < Version::HTTP_11 => Framing::Close,
         None => Framing::Chunked,

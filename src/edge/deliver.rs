@@ -1,12 +1,12 @@
 //! How answers leave: stored ones with their age, conditions and ranges; passed ones less the fields of the other hop; and
 //! on each of them what the cache had to do with it (`Cache-Status`, RFC 9211).
 
-use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::incoming::X_REQUEST_ID;
-use crate::body::Body;
+use crate::body::{Body, Part};
 use crate::entry::{Entry as Stored, Head};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
@@ -18,53 +18,68 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Delivers a stored answer.
 pub fn entry(entry: &Stored, freshness: Freshness, method: &Method, request: &HeaderMap) -> Response<Body> {
-    let head = &entry.head;
-    if condition(request, &head.validators) == Condition::NotModified && head.status == StatusCode::OK {
-        return not_modified(head, freshness);
-    }
-    let mut response = start(head, freshness);
-    if method == Method::HEAD {
-        return response;
-    }
-    if head.status == StatusCode::OK
-        && let Some(range) = request.get(header::RANGE)
-        && if_range(request, &head.validators) == Condition::NotModified
-    {
-        match byte_range(range, entry.body.len()) {
+    let mut part = if method == Method::HEAD { Part::Nothing } else { Part::Whole };
+    let mut status = entry.status();
+    let mut headers = HeaderMap::with_capacity(8);
+    if status == StatusCode::OK && is_conditional(request) {
+        let validators = entry.validators();
+        if condition(request, &validators) == Condition::NotModified {
+            return not_modified(&entry.fields(), freshness);
+        }
+        let range = request.get(header::RANGE).filter(|_| part == Part::Whole);
+        let range = range.filter(|_| if_range(request, &validators) == Condition::NotModified);
+        let length = entry.body().len();
+        match range.map_or(Range::Whole, |range| byte_range(range, length)) {
             Range::Whole => {}
             Range::Part { first, last } => {
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                let length = entry.body.len();
-                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
-                set(response.headers_mut(), header::CONTENT_LENGTH, &(last - first + 1).to_string());
-                *response.body_mut() = Body::full(entry.body.slice(first..=last));
-                return response;
+                (status, part) = (StatusCode::PARTIAL_CONTENT, Part::Range(first, last));
+                set(&mut headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
             }
             Range::Unsatisfiable => {
+                let mut response = Response::new(Body::Empty);
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                let length = entry.body.len();
+                *response.headers_mut() = entry.fields();
                 set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{length}"));
-                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+                age(response.headers_mut(), freshness);
                 return response;
             }
         }
     }
-    *response.body_mut() = Body::full(entry.body.clone());
+    age(&mut headers, freshness);
+    let mut response = Response::new(Body::Stored(entry.clone(), part));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
+}
+
+/// Most requests are not, and the validators of what is stored need not be read.
+fn is_conditional(request: &HeaderMap) -> bool {
+    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE].iter().any(|name| request.contains_key(name))
+}
+
+/// Puts the fields of a stored answer among the others, for whoever wants to change them.
+pub fn unpack(response: &mut Response<Body>) {
+    let Body::Stored(entry, part) = response.body() else { return };
+    let (mut headers, length) = (entry.fields(), entry.body().len());
+    let body = match part {
+        Part::Whole => Body::full(entry.body().clone()),
+        Part::Range(first, last) => Body::full(entry.body().slice(*first..=*last)),
+        Part::Nothing => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            Body::Empty
+        }
+    };
+    headers.extend(std::mem::take(response.headers_mut()));
+    *response.headers_mut() = headers;
+    *response.body_mut() = body;
 }
 
 /// Delivers an answer whose body is still being filled.
 pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMap) -> Response<Body> {
     if condition(request, &head.validators) == Condition::NotModified && head.status == StatusCode::OK {
-        return not_modified(head, freshness);
+        return not_modified(&head.headers, freshness);
     }
-    let mut response = start(head, freshness);
-    *response.body_mut() = body;
-    response
-}
-
-fn start(head: &Head, freshness: Freshness) -> Response<Body> {
-    let mut response = Response::new(Body::Empty);
+    let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers.clone();
     age(response.headers_mut(), freshness);
@@ -72,11 +87,11 @@ fn start(head: &Head, freshness: Freshness) -> Response<Body> {
 }
 
 /// RFC 9110 §15.4.5: what would have been sent, less the fields of the body.
-fn not_modified(head: &Head, freshness: Freshness) -> Response<Body> {
+fn not_modified(fields: &HeaderMap, freshness: Freshness) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
-    for (name, value) in &head.headers {
+    for (name, value) in fields {
         let of_body = matches!(
             name.as_str(),
             "content-length" | "content-type" | "content-encoding" | "content-language" | "content-range"
@@ -101,34 +116,10 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// Adds what every answer carries.
+/// Adds what every answer carries; ours after what caches nearer to the origin said (RFC 9211 §2).
 pub fn finish(headers: &mut HeaderMap, outcome: &Outcome, id: HeaderValue) {
-    match headers.entry(CACHE_STATUS) {
-        Entry::Vacant(place) => drop(place.insert(outcome.cache_status())),
-        Entry::Occupied(mut place) if place.get() == PLACE => drop(place.insert(outcome.cache_status())),
-        // After what caches nearer to the origin said (RFC 9211 §2).
-        Entry::Occupied(mut place) => place.append(outcome.cache_status()),
-    }
+    headers.append(CACHE_STATUS, outcome.cache_status());
     headers.insert(X_REQUEST_ID, id);
-}
-
-/// What stands in a stored head where each delivery puts a value of its own.
-const PLACE: &str = "-";
-
-/// Makes places for what every delivery adds: a copy of the map that must grow is made twice.
-pub fn keep_places(headers: &mut HeaderMap) {
-    for name in [header::AGE, CACHE_STATUS, X_REQUEST_ID] {
-        headers.entry(name).or_insert(HeaderValue::from_static(PLACE));
-    }
-}
-
-/// Takes those places off again.
-pub fn drop_places(headers: &mut HeaderMap) {
-    for name in [header::AGE, CACHE_STATUS, X_REQUEST_ID] {
-        if headers.get(&name).is_some_and(|value| value == PLACE) {
-            headers.remove(&name);
-        }
-    }
 }
 
 /// Whether a head names tags; most do not, and need not be searched for them.

@@ -126,7 +126,7 @@ async fn bring(cache: &Arc<Cache>, takeoff: &Takeoff, errand: Errand) -> Ended {
     let exchanged = loop {
         let mut headers = errand.headers.clone();
         if let Some(entry) = &base {
-            validate::add_conditions(&mut headers, &entry.head.validators);
+            validate::add_conditions(&mut headers, &entry.validators());
         }
         let outgoing = Outgoing {
             upgrades: false,
@@ -182,8 +182,8 @@ pub(super) fn land_failure(cache: &Cache, takeoff: &Takeoff, errand: &Errand, fa
 
 fn stand_in(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Landing> {
     let entry = errand.base.as_ref().filter(|_| errand.standing_in == StandingIn::Allowed)?;
-    let standing = cache.log.check(&entry.head.birth, &entry.head.tags);
-    match rescue(&entry.head, standing, cache.clock.now()) {
+    let standing = cache.log.check(entry.birth(), entry);
+    match rescue(&entry.vital(), standing, cache.clock.now()) {
         Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),
         Rescue::Fail => None,
     }
@@ -191,24 +191,24 @@ fn stand_in(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Landing>
 
 /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
 fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, asked: Stamp) -> Option<Landing> {
-    let old = &base.head;
-    let dead = cache.log.check(&old.birth, &old.tags) == Standing::Dead && !is_off(Rule::Base);
-    if !old.validators.any() || dead || !validate::confirms(&confirmed.head.headers, &old.validators) {
+    let validators = base.validators();
+    let dead = cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base);
+    if !validators.any() || dead || !validate::confirms(&confirmed.head.headers, &validators) {
         return None;
     }
     let now = cache.clock.now();
     let mut fields = confirmed.head.headers;
     deliver::leave_hop(&mut fields);
     fields.remove(header::VIA);
-    let mut tags = old.tags.clone();
+    let mut tags = base.tags();
     // A 304 that names no tags drops none: the union.
     deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
-    let mut merged = validate::merge(&as_said(old), &fields);
+    let mut merged = validate::merge(&as_said(base), &fields);
     if !fields.contains_key(header::DATE) {
         merged.insert(header::DATE, http_date(now));
     }
     let answered = Answered {
-        status: old.status,
+        status: base.status(),
         headers: &merged,
         path: &errand.place.path,
         credentialed: errand.credentialed,
@@ -223,10 +223,10 @@ fn confirm(cache: &Cache, errand: &Errand, base: &Entry, confirmed: Exchanged, a
     if !terms.vary.is_empty() && variant.as_slice() != &*errand.spot {
         return None;
     }
-    let born = if is_off(Rule::Base) { cache.log.stamp() } else { old.birth.born };
+    let born = if is_off(Rule::Base) { cache.log.stamp() } else { base.birth().born };
     let birth = Birth::new(born, asked);
-    let head = build(merged, old.status, &terms, now, birth, tags);
-    let entry = Entry { head: Arc::new(head), body: base.body.clone() };
+    let head = build(merged, base.status(), &terms, now, birth, tags);
+    let entry = Entry::new(&head, base.body().clone());
     cache.memory.put(errand.spot.clone(), Slot::Entry(entry.clone()));
     Some(Landing::Revalidated(entry))
 }

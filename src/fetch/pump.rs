@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::header;
 use http_body::Frame;
 use http_body_util::BodyExt;
 
@@ -180,8 +180,7 @@ impl Pump<'_> {
             return Err(why);
         }
         let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
-        let head = with_body_tags(self.errand, &self.filling, &whole)?;
-        let entry = Entry { head, body: whole.clone() };
+        let entry = packed(self.errand, &self.filling, &whole)?;
         self.cache.memory.put(self.filling.variant.clone(), Slot::Entry(entry));
         Ok(whole)
     }
@@ -240,34 +239,23 @@ async fn until_unwanted(flights: Arc<Flights>, flight: Arc<Flight>, spool: Arc<S
     }
 }
 
-/// The head as it is stored: with the body's length, and with the tags that its body gives.
-fn with_body_tags(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Arc<Head>, NotStored> {
+/// The answer as it is stored: with the tags that its body gives.
+fn packed(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Entry, NotStored> {
     let head = &filling.head;
-    let mut tags = head.tags.clone();
-    if filling.tags == TagsKnown::NotBodys {
-        if head.headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(NotStored::TagUnknown);
-        }
-        let json = serde_json::from_slice(body).map_err(|_| NotStored::TagUnknown)?;
-        errand.place.add_templates(&errand.route, Some(&json), &mut tags).map_err(|_| NotStored::TagUnknown)?;
-        if tags.overflowed() {
-            return Err(NotStored::TooManyTags);
-        }
-    } else if head.headers.get(header::CONTENT_LENGTH) == Some(&HeaderValue::from(body.len())) {
-        return Ok(head.clone());
+    if filling.tags == TagsKnown::All {
+        return Ok(Entry::new(head, body.clone()));
     }
-    let mut headers = head.headers.clone();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Ok(Arc::new(Head {
-        status: head.status,
-        headers,
-        replaced: head.replaced.clone(),
-        validators: head.validators.clone(),
-        lifetime: head.lifetime,
-        received: head.received,
-        initial_age: head.initial_age,
-        birth: Birth::new(head.birth.born, head.birth.validated),
-        tags,
-        openness: head.openness,
-    }))
+    if head.headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(NotStored::TagUnknown);
+    }
+    let mut tags = head.tags.clone();
+    let json = serde_json::from_slice(body).map_err(|_| NotStored::TagUnknown)?;
+    errand.place.add_templates(&errand.route, Some(&json), &mut tags).map_err(|_| NotStored::TagUnknown)?;
+    if tags.overflowed() {
+        return Err(NotStored::TooManyTags);
+    }
+    let birth = Birth::new(head.birth.born, head.birth.validated);
+    let (headers, replaced, validators) = (head.headers.clone(), head.replaced.clone(), head.validators.clone());
+    let (status, vital) = (head.status, head.vital);
+    Ok(Entry::new(&Head { status, headers, replaced, validators, vital, birth, tags }, body.clone()))
 }

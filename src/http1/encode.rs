@@ -15,24 +15,38 @@ pub enum Announce {
     Body(Framing),
     /// There is no body, and its length stays as the fields have it: answers to HEAD, 304.
     AsSaid,
+    /// There is no body, and so long would it be: answers to HEAD.
+    Head(u64),
     /// There is no body and cannot be one: 1xx, 204.
     Nothing,
+}
+
+/// The fields of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    /// Those that were stored, as they are sent.
+    pub lines: &'a [u8],
+    /// The others.
+    pub headers: &'a HeaderMap,
 }
 
 /// Writes an answer's head for a client of HTTP/1.1, or of 1.0 where `connection` says so.
 pub fn response_head(
     out: &mut Vec<u8>,
     status: StatusCode,
-    headers: &HeaderMap,
+    fields: Fields<'_>,
     announce: Announce,
     connection: Option<&'static str>,
 ) {
+    let Fields { lines, headers } = fields;
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-    let mut dated = status.is_informational();
+    out.extend_from_slice(lines);
+    // What was stored has its date.
+    let mut dated = status.is_informational() || !lines.is_empty();
     for (name, value) in headers {
         if name == header::CONTENT_LENGTH && announce != Announce::AsSaid || is_of_the_hop(name) {
             continue;
@@ -45,6 +59,7 @@ pub fn response_head(
     }
     match announce {
         Announce::Body(framing) => framing_field(out, framing),
+        Announce::Head(length) => framing_field(out, Framing::Length(length)),
         Announce::AsSaid | Announce::Nothing => {}
     }
     if let Some(connection) = connection {
@@ -81,9 +96,9 @@ pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, headers: &
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes fields without an end.
-pub fn field_lines(out: &mut Vec<u8>, headers: &HeaderMap) {
-    headers.iter().for_each(|(name, value)| field(out, name, value));
+/// Writes fields, each with its line's end.
+pub fn field_lines<'h>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>) {
+    fields.into_iter().for_each(|(name, value)| field(out, name, value));
 }
 
 /// What a client is told of the connection after an answer; 1.1 keeps it open without a word (RFC 9112 §9.3).

@@ -102,7 +102,7 @@ impl Sink {
     pub fn end(&mut self, trailers: Option<&HeaderMap>, framing: Framing) {
         if framing == Framing::Chunked {
             self.text.extend_from_slice(b"0\r\n");
-            trailers.iter().for_each(|trailers| field_lines(&mut self.text, trailers));
+            field_lines(&mut self.text, trailers.into_iter().flatten());
             self.text.extend_from_slice(b"\r\n");
         }
     }

@@ -1,7 +1,7 @@
 //! The fourth question: the origin failed; may the stale entry be served in its place?
 
 use crate::clock::Now;
-use crate::entry::{Head, Staleness};
+use crate::entry::{Staleness, Vital};
 use crate::policy::reuse::Freshness;
 use crate::store::purge::Standing;
 
@@ -15,9 +15,9 @@ pub enum Rescue {
 }
 
 /// Answers the fourth question. A hard-purged entry never rescues.
-pub fn rescue(head: &Head, standing: Standing, now: Now) -> Rescue {
-    let age = head.age(now.instant);
-    let life = &head.lifetime;
+pub fn rescue(vital: &Vital, standing: Standing, now: Now) -> Rescue {
+    let age = vital.age(now.instant);
+    let life = &vital.lifetime;
     let stale_for = age.saturating_sub(life.fresh_for);
     let allowed = standing != Standing::Dead
         && life.staleness == Staleness::Allowed
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::entry::Lifetime;
-    use crate::policy::reuse::tests::{LIFE, head};
+    use crate::policy::reuse::tests::{LIFE, vital};
     use std::time::Duration;
 
     #[test]
@@ -39,7 +39,7 @@ mod tests {
         let now = Clock::System.now();
         let judge = |age, life, standing| {
             let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
-            rescue(&head(life, now), standing, then) != Rescue::Fail
+            rescue(&vital(life, now), standing, then) != Rescue::Fail
         };
         let long = Lifetime { ceiling: Lifetime::NO_CEILING, ..LIFE };
         assert!(judge(299, long, Standing::Good), "RFC 5861 §4");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::directives::RequestDirectives;
 use super::plan::Credentialed;
 use crate::clock::Now;
-use crate::entry::{Head, Openness, Staleness};
+use crate::entry::{Openness, Staleness, Vital};
 use crate::store::purge::Standing;
 
 /// The answer to the second question.
@@ -82,7 +82,7 @@ impl UnusableReason {
 
 /// Answers the second question.
 pub fn reuse(
-    head: &Head,
+    vital: &Vital,
     standing: Standing,
     directives: &RequestDirectives,
     credentialed: Credentialed,
@@ -91,11 +91,11 @@ pub fn reuse(
     if standing == Standing::Dead {
         return Reuse::Unusable(UnusableReason::Purged);
     }
-    if credentialed == Credentialed::Yes && head.openness == Openness::Closed {
+    if credentialed == Credentialed::Yes && vital.openness == Openness::Closed {
         return Reuse::Unusable(UnusableReason::Credentials);
     }
-    let age = head.age(now.instant);
-    let life = &head.lifetime;
+    let age = vital.age(now.instant);
+    let life = &vital.lifetime;
     if directives.no_cache {
         return Reuse::Revalidate(RevalidateReason::RequestNoCache);
     }
@@ -143,24 +143,11 @@ impl Freshness {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::entry::{Lifetime, Validators};
-    use crate::store::purge::{Birth, Stamp};
-    use http::{HeaderMap, StatusCode};
+    use crate::entry::Lifetime;
 
-    /// An entry of this lifetime that arrived now.
-    pub(crate) fn head(lifetime: Lifetime, now: Now) -> Head {
-        Head {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            replaced: Vec::new(),
-            validators: Validators::default(),
-            lifetime,
-            received: now.instant,
-            initial_age: Duration::ZERO,
-            birth: Birth::new(Stamp(1), Stamp(1)),
-            tags: Default::default(),
-            openness: Openness::Open,
-        }
+    /// Of an answer of this lifetime that arrived now.
+    pub(crate) fn vital(lifetime: Lifetime, now: Now) -> Vital {
+        Vital { lifetime, received: now.instant, initial_age: Duration::ZERO, openness: Openness::Open }
     }
 
     /// Fresh for 100 s, then 50 s while revalidating, 200 s when the origin fails; never beyond 180 s.
@@ -174,11 +161,11 @@ pub(crate) mod tests {
 
     fn at(age: u64, life: Lifetime, standing: Standing, control: &'static str) -> &'static str {
         let now = Clock::System.now();
-        let head = head(life, now);
+        let vital = vital(life, now);
         let mut directives = RequestDirectives::default();
         directives.read(&http::HeaderValue::from_static(control));
         let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
-        match reuse(&head, standing, &directives, Credentialed::No, then) {
+        match reuse(&vital, standing, &directives, Credentialed::No, then) {
             Reuse::Fresh(_) => "fresh",
             Reuse::StaleWhileRevalidate(_) => "stale",
             Reuse::Revalidate(why) => why.as_str(),
@@ -221,10 +208,10 @@ pub(crate) mod tests {
     #[test]
     fn the_window_while_revalidating_ends() {
         let now = Clock::System.now();
-        let head = head(LIFE, now);
+        let vital = vital(LIFE, now);
         let judge = |age| {
             let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
-            reuse(&head, Standing::Good, &RequestDirectives::default(), Credentialed::No, then)
+            reuse(&vital, Standing::Good, &RequestDirectives::default(), Credentialed::No, then)
         };
         assert_eq!(judge(149), Reuse::StaleWhileRevalidate(Freshness { age: 149, ttl: -49 }));
         assert_eq!(judge(150), Reuse::Revalidate(RevalidateReason::Stale));
@@ -233,7 +220,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_closed_is_closed_to_credentials() {
         let now = Clock::System.now();
-        let closed = Head { openness: Openness::Closed, ..head(LIFE, now) };
+        let closed = Vital { openness: Openness::Closed, ..vital(LIFE, now) };
         let any = RequestDirectives::default();
         let judge = |credentialed| reuse(&closed, Standing::Good, &any, credentialed, now);
         assert_eq!(judge(Credentialed::Yes), Reuse::Unusable(UnusableReason::Credentials));

@@ -35,6 +35,11 @@ impl<'p> Unanswered<'p> {
     pub(super) fn new(proxy: &'p Proxy, begun: Begun) -> Unanswered<'p> {
         Unanswered { proxy, begun: Some(begun) }
     }
+
+    /// It has come.
+    pub(super) fn answered(mut self) -> Option<Begun> {
+        self.begun.take()
+    }
 }
 
 impl Drop for Unanswered<'_> {
@@ -79,14 +84,15 @@ impl Proxy {
     pub(super) fn end(
         &self,
         exchange: &Exchange<'_>,
-        mut unanswered: Unanswered<'_>,
+        begun: impl Into<Option<Begun>>,
         (mut response, outcome): Answer,
     ) -> Response<Body> {
-        let Some(begun) = unanswered.begun.take() else { return response };
+        let Some(begun) = begun.into() else { return response };
         deliver::finish(response.headers_mut(), &outcome, begun.id.clone());
         let head = self.cache.clock.instant().saturating_duration_since(begun.at);
         let spent = exchange.spending.sum();
         if self.timing == Timing::Told {
+            deliver::unpack(&mut response);
             tell(&mut response, &outcome, head, spent);
         }
         let included = self.included(exchange);

@@ -252,7 +252,7 @@ impl Proxy {
                 Err(Grounded::Pass(reason)) => return Err(reason),
                 Ok(()) => {
                     let why = forward.detail().unwrap_or("nothing is stored");
-                    let condition = base.is_some_and(|base| base.head.validators.any());
+                    let condition = base.is_some_and(|base| base.validators().any());
                     let condition = if condition { "; with a condition, since it is stored" } else { "" };
                     let status = format!("stent; fwd={}", forward.token());
                     (lookup_decision(Some(status)), format!("now: {why}{condition}"))

@@ -105,6 +105,17 @@ enum Waited {
 }
 
 impl Proxy {
+    /// Answers with what is stored and fresh.
+    pub(super) fn fresh(&self, exchange: &Exchange<'_>, lookup: &Lookup) -> Option<Answer> {
+        let (spot, slot) = self.find(exchange, lookup);
+        match self.judge(slot, &spot, lookup, self.cache.clock.now()) {
+            Ok(Found::Usable(entry, freshness, outcome, Refresh::No)) => {
+                Some(serve(exchange, &entry, freshness, outcome))
+            }
+            _ => None,
+        }
+    }
+
     /// Answers from the store or by a flight. `Err`: the request is to be passed, for this reason.
     pub(super) async fn look_up(
         self: &Arc<Self>,
@@ -179,8 +190,8 @@ impl Proxy {
                 return Ok(Found::Ask(None, miss));
             }
         };
-        let standing = self.cache.log.check(&entry.head.birth, &entry.head.tags);
-        Ok(match reuse(&entry.head, standing, &lookup.directives, lookup.credentialed, now) {
+        let standing = self.cache.log.check(entry.birth(), &entry);
+        Ok(match reuse(&entry.vital(), standing, &lookup.directives, lookup.credentialed, now) {
             Reuse::Fresh(_) | Reuse::StaleWhileRevalidate(_) if self.asking(&lookup.permission, now).is_some() => {
                 Found::Ask(Some(entry), Forward::Stale(RevalidateReason::Access))
             }
@@ -334,7 +345,7 @@ impl Proxy {
         // The beginning is gone: it has become too long to be kept.
         let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
         let now = self.cache.clock.now();
-        let freshness = arriving(&filling.head, now.instant);
+        let freshness = arriving(&filling.head.vital, now.instant);
         let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
         let status = filling.head.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored };
@@ -350,14 +361,14 @@ impl Proxy {
         demand: Demand,
         outcome: Outcome,
     ) -> Waited {
-        let standing = self.cache.log.check(&entry.head.birth, &entry.head.tags);
+        let standing = self.cache.log.check(entry.birth(), entry);
         let now = self.cache.clock.now();
         let any = RequestDirectives::default();
-        match reuse(&entry.head, standing, &any, lookup.credentialed, now) {
+        match reuse(&entry.vital(), standing, &any, lookup.credentialed, now) {
             Reuse::Unusable(UnusableReason::Credentials) => Waited::Pass(PassReason::Credentials),
             Reuse::Unusable(UnusableReason::Purged) => Waited::Again(Demand { born: Some(exchange.arrived), ..demand }),
             // It has just been confirmed, or it stands in: its lifetime was judged there.
-            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.head, now.instant), outcome)),
+            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.vital(), now.instant), outcome)),
         }
     }
 

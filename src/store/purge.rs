@@ -33,7 +33,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::tag::{TagHash, TagSet};
+use crate::tag::{TagHash, TagSet, Tagged};
 
 /// A position in this process's log; grows only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -78,7 +78,8 @@ impl Birth {
     }
 }
 
-const SLOTS: usize = 1 << 16;
+/// A record takes a few, an answer has some twenty: so many that a day of writes does not fill them.
+const SLOTS: usize = 1 << 20;
 
 /// The log.
 #[derive(Debug)]
@@ -145,7 +146,7 @@ impl PurgeLog {
     }
 
     /// Rule 6, in its order.
-    pub fn check(&self, birth: &Birth, tags: &TagSet) -> Standing {
+    pub fn check(&self, birth: &Birth, tags: &impl Tagged) -> Standing {
         let now = self.stamp.load(Ordering::Acquire);
         if now == birth.checked.load(Ordering::Relaxed) {
             return Standing::Good;
@@ -174,9 +175,9 @@ impl PurgeLog {
         born >= arrived || self.last_hard.load(Ordering::Acquire) <= born.0
     }
 
-    fn matches(&self, strength: Strength, tags: &TagSet, since: Stamp) -> bool {
+    fn matches(&self, strength: Strength, tags: &impl Tagged, since: Stamp) -> bool {
         let table = self.table(strength);
-        tags.hashes().iter().any(|tag| table[slot(*tag)].load(Ordering::Relaxed) > since.0)
+        tags.tag_hashes().any(|tag| table[slot(tag)].load(Ordering::Relaxed) > since.0)
     }
 
     fn floor_above(&self, born: Stamp) -> bool {

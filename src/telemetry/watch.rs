@@ -77,8 +77,8 @@ impl Telemetry {
             // A body stays behind.
             _ if event.method == Some("HEAD") => 0,
             // What goes through a tunnel is no answer of ours.
-            Body::Empty | Body::Tunnel(_) => 0,
-            Body::Full(bytes) => bytes.len() as u64,
+            Body::Tunnel(_) => 0,
+            whole @ (Body::Empty | Body::Full(_) | Body::Stored(..)) => whole.length().unwrap_or(0),
             Body::Stream(_) => {
                 let pace = match response.headers().get(header::CONTENT_TYPE).map(|media| media.as_bytes()) {
                     Some(media) if media.starts_with(b"text/event-stream") => Pace::Events,

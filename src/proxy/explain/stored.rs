@@ -29,35 +29,35 @@ impl Proxy {
     }
 
     fn answer_told(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry) -> AnswerTold {
-        let (head, now) = (&entry.head, self.cache.clock.now());
-        let standing = self.cache.log.check(&head.birth, &head.tags);
-        let usable = match reuse(head, standing, &lookup.directives, lookup.credentialed, now) {
+        let (vital, tags, now) = (entry.vital(), entry.tags(), self.cache.clock.now());
+        let standing = self.cache.log.check(entry.birth(), entry);
+        let usable = match reuse(&vital, standing, &lookup.directives, lookup.credentialed, now) {
             Reuse::Fresh(_) => "fresh",
             Reuse::StaleWhileRevalidate(_) => "stale-while-revalidate",
             Reuse::Revalidate(why) => why.as_str(),
             Reuse::Unusable(why) => why.as_str(),
         };
-        let life = &head.lifetime;
-        let Freshness { age, ttl } = Freshness::of(head.age(now.instant), life.fresh_for);
+        let life = &vital.lifetime;
+        let Freshness { age, ttl } = Freshness::of(vital.age(now.instant), life.fresh_for);
         let place = self.place_told(exchange, &lookup.query, Worth::Claimed);
         let own = place.known_tags(exchange.route).into_iter();
         let carried = own.filter(|tag| {
             let mut set = TagSet::default();
             set.name(tag);
-            head.tags.contains(&set)
+            tags.contains(&set)
         });
         AnswerTold {
             usable: usable.to_owned(),
-            status: head.status.as_u16(),
-            bytes: entry.body.len(),
+            status: entry.status().as_u16(),
+            bytes: entry.body().len(),
             age,
             ttl,
             stale_while_revalidate: life.stale_while_revalidate.as_secs(),
             stale_if_error: life.stale_if_error.as_secs(),
             ceiling: (life.ceiling != Lifetime::NO_CEILING).then_some(life.ceiling.as_secs()),
-            fetched_at: head.birth.born.0,
-            confirmed_at: head.birth.validated.0,
-            tags: head.tags.hashes().len(),
+            fetched_at: entry.birth().born.0,
+            confirmed_at: entry.birth().validated.0,
+            tags: tags.hashes().len(),
             named: carried.collect(),
         }
     }
