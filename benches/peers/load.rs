@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use crate::args::Kind;
-use crate::children::{self, LOAD_CORE};
+use crate::children::{self, Core};
 use crate::server::Server;
 use crate::{Outcome, Row};
 
-/// Requests under way at once.
+/// Requests under way at once, for each thread of load.
 const CONNECTIONS: u32 = 32;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    pub threads: u32,
+    pub core: Core,
+}
 
 /// What one run of wrk showed.
 #[derive(Debug, Clone, Copy)]
@@ -19,22 +26,24 @@ pub struct Sample {
     pub rate: f64,
 }
 
-pub fn sample(server: &Server, row: Row, seconds: u64) -> Outcome<Sample> {
+pub fn sample(server: &Server, row: Row, load: Load, seconds: u64) -> Outcome<Sample> {
     let before = server.process.cpu_time()?;
-    let written = wrk(server, row, seconds)?;
+    let written = wrk(server, row, load, seconds)?;
     let spent = server.process.cpu_time()? - before;
     let finished =
         finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()))?;
     Ok(Sample { cpu: spent.as_secs_f64() * 1e6 / finished as f64, rate: finished as f64 / seconds as f64 })
 }
 
-fn wrk(server: &Server, row: Row, seconds: u64) -> Outcome<String> {
-    let mut command = children::command(LOAD_CORE, "wrk");
-    command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "10s"]);
+fn wrk(server: &Server, row: Row, load: Load, seconds: u64) -> Outcome<String> {
+    let mut command = children::command(load.core, "wrk");
+    let connections = load.threads * CONNECTIONS;
+    command.arg(format!("-t{}", load.threads)).arg(format!("-c{connections}"));
+    command.args([&format!("-d{seconds}s"), "--timeout", "10s"]);
     let url = format!("http://{}{}", server.address, row.path());
     match row.kind {
         Kind::Miss => command.arg("-s").arg(server.unique_script()).arg(url).args(["--", &server.next_run()]),
-        Kind::Hit | Kind::Pass | Kind::Memory => command.arg(url),
+        Kind::Hit | Kind::Pass => command.arg(url),
     };
     children::output(command, Duration::from_secs(seconds + 15))
 }
