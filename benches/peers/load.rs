@@ -7,15 +7,8 @@ use crate::children::{self, Core};
 use crate::server::Server;
 use crate::{Outcome, Row};
 
-/// Requests under way at once, for each thread of load.
-const CONNECTIONS: u32 = 32;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
-    pub threads: u32,
-    pub core: Core,
-}
+/// Requests under way at once.
+pub const CONNECTIONS: usize = 32;
 
 /// What one run of wrk showed.
 #[derive(Debug, Clone, Copy)]
@@ -26,20 +19,28 @@ pub struct Sample {
     pub rate: f64,
 }
 
-pub fn sample(server: &Server, row: Row, load: Load, seconds: u64) -> Outcome<Sample> {
-    let before = server.process.cpu_time()?;
-    let written = wrk(server, row, load, seconds)?;
-    let spent = server.process.cpu_time()? - before;
-    let finished =
-        finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()))?;
-    Ok(Sample { cpu: spent.as_secs_f64() * 1e6 / finished as f64, rate: finished as f64 / seconds as f64 })
+impl Sample {
+    /// From a number of requests, the CPU time that they cost, and the seconds that they took.
+    pub fn new(requests: u64, cpu: Duration, seconds: u64) -> Sample {
+        Sample { cpu: cpu.as_secs_f64() * 1e6 / requests as f64, rate: requests as f64 / seconds as f64 }
+    }
 }
 
-fn wrk(server: &Server, row: Row, load: Load, seconds: u64) -> Outcome<String> {
-    let mut command = children::command(load.core, "wrk");
-    let connections = load.threads * CONNECTIONS;
-    command.arg(format!("-t{}", load.threads)).arg(format!("-c{connections}"));
-    command.args([&format!("-d{seconds}s"), "--timeout", "10s"]);
+pub fn sample(server: &Server, row: Row, seconds: u64) -> Outcome<Sample> {
+    let before = server.process.cpu_time()?;
+    let requests = ask(server, row, Core::Load, CONNECTIONS, seconds)?;
+    Ok(Sample::new(requests, server.process.cpu_time()? - before, seconds))
+}
+
+/// Asks for some seconds, and answers how often.
+pub fn ask(server: &Server, row: Row, core: Core, connections: usize, seconds: u64) -> Outcome<u64> {
+    let written = wrk(server, row, core, connections, seconds)?;
+    finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()).into())
+}
+
+fn wrk(server: &Server, row: Row, core: Core, connections: usize, seconds: u64) -> Outcome<String> {
+    let mut command = children::command(core, "wrk");
+    command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--timeout", "10s"]);
     let url = format!("http://{}{}", server.address, row.path());
     match row.kind {
         Kind::Miss => command.arg("-s").arg(server.unique_script()).arg(url).args(["--", &server.next_run()]),

@@ -24,8 +24,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use args::{Args, Kind, Options, Part};
-use children::Core;
-use load::{Load, Sample};
+use load::Sample;
 use server::{Place, Server};
 use table::Report;
 
@@ -125,7 +124,6 @@ fn rows(options: &Options) -> Vec<Row> {
 
 /// A round is one sample of each server; `None` where a server has no such row.
 fn measure(row: Row, servers: &[Server], options: &Options) -> Outcome<Vec<Vec<Option<Sample>>>> {
-    const LOAD: Load = Load { threads: 1, core: Core::Load };
     for server in servers.iter().filter(|server| server.takes(row.kind)) {
         server.check(row).map_err(|error| format!("{}, {}: {error}", server.name, row.name()))?;
     }
@@ -133,7 +131,7 @@ fn measure(row: Row, servers: &[Server], options: &Options) -> Outcome<Vec<Vec<O
     for round in 0..options.rounds {
         eprintln!("{}: round {} of {}", row.name(), round + 1, options.rounds);
         let sample = |server: &Server| match server.takes(row.kind) {
-            true => load::sample(server, row, LOAD, options.seconds).map(Some),
+            true => load::sample(server, row, options.seconds).map(Some),
             false => Ok(None),
         };
         rounds.push(servers.iter().map(sample).collect::<Outcome<Vec<_>>>()?);

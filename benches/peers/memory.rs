@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::args::Options;
+use crate::children::Core;
 use crate::client::Connection;
 use crate::server::{Place, Server};
-use crate::start::{self, Workers};
 use crate::table::cells;
-use crate::{Outcome, children};
+use crate::{Outcome, children, start};
 
 const ENTRIES: usize = 100_000;
 const ENTRY_BYTES: usize = 1024;
@@ -39,7 +39,7 @@ pub fn measure(place: &Place, options: &Options) -> Outcome<String> {
 
 /// As the process grows by it, and as the store counts it.
 fn entry(place: &Place) -> Outcome<String> {
-    let (stent, admin) = start::stent(place, Workers::One)?;
+    let (stent, admin) = start::stent(place, "stent alone", 1, Core::Server)?;
     store(&stent, 0..WARM_UP)?;
     let counted_before = wait_for_entries(admin, WARM_UP)?;
     let before = stent.process.resident_bytes()?;

@@ -33,9 +33,9 @@ pub const PEERS: [Peer; 5] = [
 /// Stent first, then other builds of it, those of the named peers that are installed, and what hyper does alone. Says
 /// which are not installed.
 pub fn all(place: &Place, peers: &[String], also: &[PathBuf]) -> Outcome<Vec<Server>> {
-    let mut all = vec![stent(place, Workers::One)?.0];
+    let mut all = vec![stent_of(place, "stent", Path::new(STENT), 1, Core::Server)?.0];
     for (index, binary) in also.iter().enumerate() {
-        all.push(stent_of(place, &format!("stent {}", index + 2), binary, Workers::One)?.0);
+        all.push(stent_of(place, &format!("stent {}", index + 2), binary, 1, Core::Server)?.0);
     }
     for Peer { name, program, start } in PEERS.iter().filter(|peer| peers.iter().any(|name| name == peer.name)) {
         match children::find(program) {
@@ -61,31 +61,17 @@ pub fn origin(place: &Place) -> Outcome<Server> {
     Ok(origin)
 }
 
-/// How many workers a Stent has, each with a core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Workers {
-    One,
-    Two,
-}
-
-/// The Stent that was built with this bench, and where its admin listens.
-pub fn stent(place: &Place, workers: Workers) -> Outcome<(Server, SocketAddr)> {
-    let name = match workers {
-        Workers::One => "stent",
-        Workers::Two => "stent, two workers",
-    };
-    let (mut server, admin) = stent_of(place, name, Path::new(STENT), workers)?;
+/// The Stent that was built with this bench, by itself, and where its admin listens.
+pub fn stent(place: &Place, name: &str, workers: usize, core: Core) -> Outcome<(Server, SocketAddr)> {
+    let (mut server, admin) = stent_of(place, name, Path::new(STENT), workers, core)?;
     server.wait()?;
     Ok((server, admin))
 }
 
-fn stent_of(place: &Place, name: &str, binary: &Path, workers: Workers) -> Outcome<(Server, SocketAddr)> {
+fn stent_of(place: &Place, name: &str, binary: &Path, workers: usize, core: Core) -> Outcome<(Server, SocketAddr)> {
     let (address, admin) = (free_address()?, free_address()?);
-    let (count, core) = match workers {
-        Workers::One => ("1", Core::Server),
-        Workers::Two => ("2", Core::Both),
-    };
-    let values = [("@listen@", &*address.to_string()), ("@admin@", &*admin.to_string()), ("@workers@", count)];
+    let values =
+        [("@listen@", &*address.to_string()), ("@admin@", &*admin.to_string()), ("@workers@", &*workers.to_string())];
     let configuration = place.write(name, "proxy.yaml", include_str!("stent.yaml"), &values)?;
     let mut command = children::command(core, binary);
     command.args(["run", "--config"]).arg(configuration);
