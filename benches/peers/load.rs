@@ -34,6 +34,7 @@ pub fn sample(server: &Server, row: Row, seconds: u64) -> Outcome<Sample> {
 
 /// Asks for some seconds, and answers how often.
 pub fn ask(server: &Server, row: Row, core: Core, connections: usize, seconds: u64) -> Outcome<u64> {
+    server.empty_log()?;
     let written = wrk(server, row, core, connections, seconds)?;
     finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()).into())
 }

@@ -28,7 +28,9 @@ pub struct Server {
     pub address: SocketAddr,
     pub process: Process,
     nature: Nature,
-    log: PathBuf,
+    /// What it wrote to its standard output and error.
+    said: PathBuf,
+    folder: PathBuf,
     script: PathBuf,
     runs: AtomicU64,
 }
@@ -92,10 +94,11 @@ impl Place {
 
     /// Starts it, and does not wait for it.
     pub fn start(&self, name: &str, address: SocketAddr, nature: Nature, command: Command) -> Outcome<Server> {
-        let log = self.folder.join(format!("{}.log", name.replace(' ', "-")));
-        let process = Process::start(command, &log)?;
+        let folder = self.folder_of(name)?;
+        let said = folder.join("said");
+        let process = Process::start(command, &said)?;
         let script = self.folder.join("unique.lua");
-        Ok(Server { name: name.to_owned(), address, process, nature, log, script, runs: AtomicU64::new(0) })
+        Ok(Server { name: name.to_owned(), address, process, nature, said, folder, script, runs: AtomicU64::new(0) })
     }
 }
 
@@ -105,7 +108,7 @@ impl Server {
         let until = Instant::now() + STARTING;
         while TcpStream::connect(self.address).is_err() {
             if !self.process.is_running() || Instant::now() > until {
-                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+                let said = std::fs::read_to_string(&self.said).unwrap_or_default();
                 return Err(format!("{} does not listen on {}:\n{said}", self.name, self.address).into());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -146,6 +149,15 @@ impl Server {
             (true, false) => Err("what has to come from the origin was kept".into()),
             (false, true) => Err("what has to be kept came from the origin again".into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Empties its log of requests, if it has one: the folder may be in memory.
+    pub fn empty_log(&self) -> Outcome<()> {
+        match std::fs::OpenOptions::new().write(true).open(self.folder.join("access.log")) {
+            Ok(file) => Ok(file.set_len(0)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

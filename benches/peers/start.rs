@@ -1,5 +1,5 @@
-//! How each server is started: with one worker on one core, an hour's cache in memory for what is under `/bytes/`, and no
-//! log of requests.
+//! How each server is started: with one worker on one core, and an hour's cache in memory for what is under `/bytes/`. Only
+//! Stent logs requests.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

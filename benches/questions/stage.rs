@@ -99,6 +99,7 @@ impl Stage {
         std::thread::spawn(move || answer_each(&listener));
         let text = format!(
             "server: {{listen: 127.0.0.1:0, workers: 1}}\n\
+             log: {{access: {{file: /dev/null}}}}\n\
              cache: {{memory: 64MiB}}\n\
              upstreams: {{origin: {{servers: [http://{origin}]}}}}\n\
              identity: {{principal: [cookie.sessionid], ignore_cookies: [csrftoken]}}\n\
