@@ -3,32 +3,70 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// Where what is measured runs.
-pub const SERVER_CORE: &str = "0";
-/// Where what measures it runs.
-pub const LOAD_CORE: &str = "1";
+/// Where a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Core {
+    /// Where what is measured runs.
+    Server,
+    /// Where what measures it runs.
+    Load,
+    /// On both of them.
+    Both,
+}
 
 /// How long a process has to end once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Is all there that nothing can be measured without?
+/// Is all there that nothing can be started without?
 pub fn check_tools() -> Outcome<()> {
-    for (tool, package) in
-        [("wrk", "wrk"), ("taskset", "util-linux"), ("setpriv", "util-linux"), ("prlimit", "util-linux")]
-    {
-        if find(tool).is_none() {
-            return Err(format!("`{tool}` is missing: install the package {package} (apt install {package})").into());
-        }
-    }
-    match std::thread::available_parallelism()?.get() {
-        1 => Err("one core for servers and one for load are needed, and there is only one".into()),
+    [("taskset", "util-linux"), ("setpriv", "util-linux"), ("prlimit", "util-linux")].into_iter().try_for_each(need)
+}
+
+/// Is all there that nothing can be measured without?
+pub fn check_load() -> Outcome<()> {
+    need(("wrk", "wrk"))?;
+    match ALLOWED.len() {
+        0 | 1 => Err("one core for servers and one for load are needed, and there is only one".into()),
         _ => Ok(()),
+    }
+}
+
+fn need((tool, package): (&str, &str)) -> Outcome<()> {
+    match find(tool) {
+        Some(_) => Ok(()),
+        None => Err(format!("`{tool}` is missing: install the package {package} (apt install {package})").into()),
+    }
+}
+
+/// The cores that this process may use: `0-1` or `2,5-7`. A container has not always the first ones.
+static ALLOWED: LazyLock<Vec<u32>> = LazyLock::new(|| {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or("0");
+    let ranges = list.trim().split(',').filter_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
+    ranges.flatten().collect()
+});
+
+impl Core {
+    /// As `taskset` takes it. With one core all run there, which does for a look at the answers.
+    fn list(self) -> String {
+        let first = ALLOWED.first().copied().unwrap_or_default();
+        let second = ALLOWED.get(1).copied().unwrap_or(first);
+        match self {
+            Core::Server => first.to_string(),
+            Core::Load => second.to_string(),
+            Core::Both => format!("{first},{second}"),
+        }
     }
 }
 
@@ -40,9 +78,22 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
 }
 
 /// A command that runs `program` on this core, and that the kernel ends when this process ends.
-pub fn command(core: &str, program: impl AsRef<OsStr>) -> Command {
+pub fn command(core: Core, program: impl AsRef<OsStr>) -> Command {
+    run_by(&[], core, program)
+}
+
+/// The same for a program that refuses to be root: then it runs as nobody.
+pub fn command_without_root(core: Core, program: impl AsRef<OsStr>) -> Outcome<Command> {
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    Ok(match fs::metadata("/proc/self")?.uid() {
+        0 => run_by(&nobody, core, program),
+        _ => run_by(&[], core, program),
+    })
+}
+
+fn run_by(user: &[&str], core: Core, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "taskset", "-c", core]).arg(program).stdin(Stdio::null());
+    command.args(user).args(["--pdeathsig", "TERM", "taskset", "-c", &core.list()]).arg(program).stdin(Stdio::null());
     command
 }
 
@@ -72,7 +123,7 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Time on a core so far, by all threads of the process and of those it started.
+    /// Time on a core so far, by all threads of the process and of its family.
     pub fn cpu_time(&self) -> Outcome<Duration> {
         let mut sum = 0;
         for process in family(self.child.id())? {
@@ -85,11 +136,15 @@ impl Process {
         Ok(Duration::from_nanos(sum))
     }
 
-    /// Resident memory of the process itself, in bytes.
+    /// Resident memory of the process and of its family, in bytes. What several of them share counts for each.
     pub fn resident_bytes(&self) -> Outcome<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        let mut sum = 0;
+        for process in family(self.child.id())? {
+            let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+            let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+            sum += line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024;
+        }
+        Ok(sum)
     }
 
     /// Asks it to end, so that it ends what it started itself.
@@ -133,17 +188,21 @@ pub fn output(mut command: Command, limit: Duration) -> Outcome<String> {
     }
 }
 
-/// A process and its children. `/proc/…/children` is not in every kernel.
+/// A process, its children, and theirs. `/proc/…/children` is not in every kernel.
 fn family(first: u32) -> Outcome<Vec<u32>> {
-    let mut all = vec![first];
+    let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Ok(process) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
         // It may have ended since.
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-        if parent == Some(first) {
-            all.push(process);
-        }
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        parents.extend(parent.map(|parent| (process, parent)));
+    }
+    let mut all = vec![first];
+    let mut next = 0;
+    while let Some(&member) = all.get(next) {
+        all.extend(parents.iter().filter(|(_, parent)| *parent == member).map(|(process, _)| process));
+        next += 1;
     }
     Ok(all)
 }

@@ -8,6 +8,7 @@ use crate::Outcome;
 
 pub struct Connection {
     stream: BufReader<TcpStream>,
+    address: SocketAddr,
 }
 
 pub struct Answer {
@@ -21,12 +22,12 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream: BufReader::with_capacity(4096, stream) })
+        Ok(Connection { stream: BufReader::with_capacity(4096, stream), address })
     }
 
-    /// Asks with `X-Check`, which makes peers say what their cache did.
+    /// Asks as wrk does, so that what it gets is what wrk will get.
     pub fn get(&mut self, path: &str) -> Outcome<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench.example\r\nX-Check: yes\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
         self.stream.get_mut().write_all(request.as_bytes())?;
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).ok_or("no status")?.parse()?;

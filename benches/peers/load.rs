@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::args::Kind;
-use crate::children::{self, LOAD_CORE};
+use crate::children::{self, Core};
 use crate::server::Server;
 use crate::{Outcome, Row};
 
 /// Requests under way at once.
-const CONNECTIONS: u32 = 32;
+pub const CONNECTIONS: usize = 32;
 
 /// What one run of wrk showed.
 #[derive(Debug, Clone, Copy)]
@@ -19,22 +19,33 @@ pub struct Sample {
     pub rate: f64,
 }
 
-pub fn sample(server: &Server, row: Row, seconds: u64) -> Outcome<Sample> {
-    let before = server.process.cpu_time()?;
-    let written = wrk(server, row, seconds)?;
-    let spent = server.process.cpu_time()? - before;
-    let finished =
-        finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()))?;
-    Ok(Sample { cpu: spent.as_secs_f64() * 1e6 / finished as f64, rate: finished as f64 / seconds as f64 })
+impl Sample {
+    /// From a number of requests, the CPU time that they cost, and the seconds that they took.
+    pub fn new(requests: u64, cpu: Duration, seconds: u64) -> Sample {
+        Sample { cpu: cpu.as_secs_f64() * 1e6 / requests as f64, rate: requests as f64 / seconds as f64 }
+    }
 }
 
-fn wrk(server: &Server, row: Row, seconds: u64) -> Outcome<String> {
-    let mut command = children::command(LOAD_CORE, "wrk");
-    command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "10s"]);
+pub fn sample(server: &Server, row: Row, seconds: u64) -> Outcome<Sample> {
+    let before = server.process.cpu_time()?;
+    let requests = ask(server, row, Core::Load, CONNECTIONS, seconds)?;
+    Ok(Sample::new(requests, server.process.cpu_time()? - before, seconds))
+}
+
+/// Asks for some seconds, and answers how often.
+pub fn ask(server: &Server, row: Row, core: Core, connections: usize, seconds: u64) -> Outcome<u64> {
+    server.empty_log()?;
+    let written = wrk(server, row, core, connections, seconds)?;
+    finished(&written).map_err(|error| format!("{}, {}: {error}\n{written}", server.name, row.name()).into())
+}
+
+fn wrk(server: &Server, row: Row, core: Core, connections: usize, seconds: u64) -> Outcome<String> {
+    let mut command = children::command(core, "wrk");
+    command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--timeout", "10s"]);
     let url = format!("http://{}{}", server.address, row.path());
     match row.kind {
         Kind::Miss => command.arg("-s").arg(server.unique_script()).arg(url).args(["--", &server.next_run()]),
-        Kind::Hit | Kind::Pass | Kind::Memory => command.arg(url),
+        Kind::Hit | Kind::Pass => command.arg(url),
     };
     children::output(command, Duration::from_secs(seconds + 15))
 }

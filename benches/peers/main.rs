@@ -1,9 +1,9 @@
-//! What a request costs here and elsewhere: Stent, nginx, HAProxy and a bare hyper server under the same load.
+//! What a request costs here and elsewhere: Stent, other proxies where installed, and a bare hyper server under the same
+//! load.
 //!
-//! Every server is a process of its own on core 0; the load and the origin share core 1. What is compared is the CPU time
-//! of a server's processes per answered request: unlike requests per second it hardly moves when something else runs on
-//! the machine. Servers take turns within a round, and ratios are taken within a round too, so that a slow minute hits
-//! all of them.
+//! Every server runs on one core; the load and the origin share another. What is compared is the CPU time of a server's
+//! processes per answered request: unlike requests per second it hardly moves when something else runs on the machine.
+//! Servers take turns within a round, and ratios are taken within a round too, so that a slow minute hits all of them.
 //!
 //! Before anything is measured, every server shows that it answers the right bytes, and from its cache where it should.
 //! Latency is not measured: on two cores it would be the scheduler's.
@@ -15,14 +15,17 @@ mod load;
 mod memory;
 mod server;
 mod servers;
+mod smoke;
+mod start;
 mod table;
+mod workers;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use args::{Args, Kind};
+use args::{Args, Kind, Options, Part};
 use load::Sample;
-use server::Server;
+use server::{Place, Server};
 use table::Report;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -33,6 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let result = match Args::of_process() {
         Ok(Args::Bench(options)) => bench(&options),
+        Ok(Args::Smoke(options)) => smoke(&options),
         Ok(Args::Serve(role)) => servers::run(role),
         Ok(Args::Nothing) => Ok(()),
         Err(error) => Err(error),
@@ -61,7 +65,7 @@ impl Row {
     fn path(self) -> String {
         match self.kind {
             Kind::Pass => format!("/pass/{}", self.bytes()),
-            Kind::Hit | Kind::Miss | Kind::Memory => format!("/bytes/{}", self.bytes()),
+            Kind::Hit | Kind::Miss => format!("/bytes/{}", self.bytes()),
         }
     }
 
@@ -70,14 +74,15 @@ impl Row {
     }
 }
 
-fn bench(options: &args::Options) -> Outcome<()> {
+fn bench(options: &Options) -> Outcome<()> {
     children::check_tools()?;
+    children::check_load()?;
     let folder = server::folder()?;
-    let place = server::Place::new(folder.path())?;
-    let _origin = server::origin(&place)?;
+    let place = Place::new(folder.path())?;
+    let _origin = start::origin(&place)?;
     let rows = rows(options);
     if !rows.is_empty() {
-        let servers = server::all(&place, &options.also)?;
+        let servers = start::all(&place, &options.peers, &options.also)?;
         let mut report = Report::new(options, servers.iter().map(|server| server.name.clone()).collect());
         for row in rows {
             report.add(row, measure(row, &servers, options)?);
@@ -87,19 +92,30 @@ fn bench(options: &args::Options) -> Outcome<()> {
             std::fs::write(file, format!("{:#}\n", report.json()))?;
         }
     }
-    if options.only.contains(&Kind::Memory) {
-        print!("{}", memory::measure(&place)?);
+    if options.only.contains(&Part::Memory) {
+        print!("{}", memory::measure(&place, options)?);
+    }
+    if options.only.contains(&Part::Workers) {
+        print!("{}", workers::measure(&place, options)?);
     }
     Ok(())
 }
 
-fn rows(options: &args::Options) -> Vec<Row> {
+fn smoke(options: &Options) -> Outcome<()> {
+    children::check_tools()?;
+    let folder = server::folder()?;
+    let place = Place::new(folder.path())?;
+    let _origin = start::origin(&place)?;
+    smoke::run(&place, options)
+}
+
+fn rows(options: &Options) -> Vec<Row> {
     let mut rows = Vec::new();
-    for &kind in &options.only {
-        let sizes: &[usize] = match kind {
-            Kind::Hit => &options.sizes,
-            Kind::Pass | Kind::Miss => &[1],
-            Kind::Memory => &[],
+    for part in &options.only {
+        let (kind, sizes) = match part {
+            Part::Load(Kind::Hit) => (Kind::Hit, &*options.sizes),
+            Part::Load(kind) => (*kind, &[1][..]),
+            Part::Memory | Part::Workers => continue,
         };
         rows.extend(sizes.iter().map(|&kib| Row { kind, kib }));
     }
@@ -107,7 +123,7 @@ fn rows(options: &args::Options) -> Vec<Row> {
 }
 
 /// A round is one sample of each server; `None` where a server has no such row.
-fn measure(row: Row, servers: &[Server], options: &args::Options) -> Outcome<Vec<Vec<Option<Sample>>>> {
+fn measure(row: Row, servers: &[Server], options: &Options) -> Outcome<Vec<Vec<Option<Sample>>>> {
     for server in servers.iter().filter(|server| server.takes(row.kind)) {
         server.check(row).map_err(|error| format!("{}, {}: {error}", server.name, row.name()))?;
     }

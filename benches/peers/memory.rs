@@ -1,41 +1,58 @@
-//! What a stored answer and an idle connection take of Stent's memory: the growth of the resident set over their number.
+//! What a stored answer takes of Stent's memory, and an idle connection of everybody's: the growth of the resident set over
+//! their number. What the kernel has for a connection is not in it; it is the same for all.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
-use crate::children;
+use crate::args::Options;
+use crate::children::Core;
 use crate::client::Connection;
-use crate::server::{self, Place, Server};
+use crate::server::{Place, Server};
+use crate::table::cells;
+use crate::{Outcome, children, start};
 
 const ENTRIES: usize = 100_000;
 const ENTRY_BYTES: usize = 1024;
-const CONNECTIONS: usize = 2_000;
+const CONNECTIONS: usize = 4_000;
 
 /// Fetches and connections that happen before the first look: what they bring about happens once.
 const WARM_UP: usize = 200;
 
-pub fn measure(place: &Place) -> Outcome<String> {
-    children::allow_files(2 * (CONNECTIONS + WARM_UP))?;
-    let (stent, admin) = server::stent_alone(place)?;
-    let (entry, counted) = bytes_per_entry(&stent, admin)?;
-    let connection = bytes_per_connection(&stent)?;
+/// Between two connections. A server that has a thread wait a moment for a second request then gets by with few threads.
+const PAUSE: Duration = Duration::from_millis(1);
+
+pub fn measure(place: &Place, options: &Options) -> Outcome<String> {
+    // Both ends of a server's connections, and what it has open besides.
+    children::allow_files(2 * (CONNECTIONS + WARM_UP) + 1000)?;
+    let entry = entry(place)?;
+    let mut rows = Vec::new();
+    for server in start::all(place, &options.peers, &options.also)? {
+        eprintln!("idle connections: {}", server.name);
+        let bytes = bytes_per_connection(&server).map_err(|error| format!("{}: {error}", server.name))?;
+        rows.push(vec![server.name.clone(), bytes.to_string()]);
+    }
     Ok(format!(
-        "\nResident memory of Stent\n\n  \
-         entry with a body of {ENTRY_BYTES} bytes, of {ENTRIES}  {entry} bytes; the store counts {counted}\n  \
-         connection that idles after a request, of {CONNECTIONS}  {connection} bytes\n",
+        "{entry}\nResident memory by {CONNECTIONS} connections that idle after one request, bytes for each\n\n{}",
+        cells(&rows)
     ))
 }
 
 /// As the process grows by it, and as the store counts it.
-fn bytes_per_entry(stent: &Server, admin: SocketAddr) -> Outcome<(u64, u64)> {
-    store(stent, 0..WARM_UP)?;
+fn entry(place: &Place) -> Outcome<String> {
+    let (stent, admin) = start::stent(place, "stent alone", 1, Core::Server)?;
+    store(&stent, 0..WARM_UP)?;
     let counted_before = wait_for_entries(admin, WARM_UP)?;
     let before = stent.process.resident_bytes()?;
-    store(stent, WARM_UP..WARM_UP + ENTRIES)?;
-    let counted = wait_for_entries(admin, WARM_UP + ENTRIES)? - counted_before;
-    let grown = stent.process.resident_bytes()?.saturating_sub(before);
-    Ok((grown / ENTRIES as u64, counted / ENTRIES as u64))
+    store(&stent, WARM_UP..WARM_UP + ENTRIES)?;
+    let counted = (wait_for_entries(admin, WARM_UP + ENTRIES)? - counted_before) / ENTRIES as u64;
+    let grown = stent.process.resident_bytes()?.saturating_sub(before) / ENTRIES as u64;
+    let over = |bytes: u64| bytes.saturating_sub(ENTRY_BYTES as u64).to_string();
+    let rows = [
+        ["", "bytes for each", "over the body"].map(str::to_owned).into(),
+        vec!["resident".to_owned(), grown.to_string(), over(grown)],
+        vec!["as the store counts".to_owned(), counted.to_string(), over(counted)],
+    ];
+    Ok(format!("\nMemory of Stent by {ENTRIES} entries with a body of {ENTRY_BYTES} bytes\n\n{}", cells(&rows)))
 }
 
 /// Fetches entries over a few connections.
@@ -79,20 +96,31 @@ fn wait_for_entries(admin: SocketAddr, count: usize) -> Outcome<u64> {
     Err(format!("the store never held {count} entries").into())
 }
 
-fn bytes_per_connection(stent: &Server) -> Outcome<u64> {
+fn bytes_per_connection(server: &Server) -> Outcome<u64> {
     let mut idle = Vec::new();
-    open(stent, &mut idle, WARM_UP)?;
-    let before = stent.process.resident_bytes()?;
-    open(stent, &mut idle, CONNECTIONS)?;
-    Ok(stent.process.resident_bytes()?.saturating_sub(before) / CONNECTIONS as u64)
+    open(server, &mut idle, WARM_UP)?;
+    let before = server.process.resident_bytes()?;
+    open(server, &mut idle, CONNECTIONS)?;
+    let after = server.process.resident_bytes()?;
+    // A server that had closed some of them would look better than it is.
+    idle.iter_mut().try_for_each(ask)?;
+    Ok(after.saturating_sub(before) / CONNECTIONS as u64)
 }
 
 /// Opens connections that have asked once, since a connection's buffers are made for its first request.
-fn open(stent: &Server, idle: &mut Vec<Connection>, count: usize) -> Outcome<()> {
+fn open(server: &Server, idle: &mut Vec<Connection>, count: usize) -> Outcome<()> {
     for _ in 0..count {
-        let mut connection = Connection::open(stent.address)?;
-        connection.get(&format!("/bytes/{ENTRY_BYTES}"))?;
+        let mut connection = Connection::open(server.address)?;
+        ask(&mut connection)?;
         idle.push(connection);
+        std::thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+fn ask(connection: &mut Connection) -> Outcome<()> {
+    match connection.get(&format!("/bytes/{ENTRY_BYTES}"))?.status {
+        200 => Ok(()),
+        status => Err(format!("an idle connection was answered by {status}").into()),
+    }
 }

@@ -1,9 +1,10 @@
-//! The servers in this binary: an origin, which also shows what a hit costs hyper alone, and a proxy that does nothing but
-//! hand on. One thread each.
+//! The servers in this binary: an origin, a server that shows what a hit costs hyper alone, and a proxy that does nothing
+//! but hand on. One thread each.
 
 use std::error::Error;
 use std::future::ready;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -31,7 +32,18 @@ pub fn run(role: Role) -> Outcome<()> {
         match role {
             Role::Origin { listen } => {
                 LazyLock::force(&PAYLOAD);
-                serve(listen, service_fn(|request| ready(Ok::<_, Failure>(answer(&request))))).await
+                let count = Arc::new(AtomicU64::new(0));
+                let service = move |request| {
+                    let etag = format!("\"{:012x}\"", count.fetch_add(1, Ordering::Relaxed));
+                    ready(HeaderValue::try_from(etag).map(|etag| answer(&request, etag)).map_err(Failure::from))
+                };
+                serve(listen, service_fn(service)).await
+            }
+            Role::Server { listen } => {
+                LazyLock::force(&PAYLOAD);
+                let etag = HeaderValue::from_static("\"3f2a9c40d1b7\"");
+                let service = move |request| ready(Ok::<_, Failure>(answer(&request, etag.clone())));
+                serve(listen, service_fn(service)).await
             }
             Role::Proxy { listen, origin } => {
                 let pool = Arc::new(Pool { origin, idle: Mutex::default() });
@@ -72,7 +84,7 @@ where
 }
 
 /// `/bytes/<n>` may be kept and `/pass/<n>` may not; what follows the number only makes a path different from others.
-fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, etag: HeaderValue) -> Response<Full<Bytes>> {
     let mut segments = request.uri().path().split('/').skip(1);
     let caching = match segments.next() {
         Some("bytes") => "max-age=3600",
@@ -86,11 +98,11 @@ fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     };
     let mut response = Response::new(Full::new(payload(length)));
     let fields = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, caching),
-        (header::ETAG, "\"3f2a9c40d1b7\""),
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
+        (header::ETAG, etag),
     ];
-    response.headers_mut().extend(fields.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response.headers_mut().extend(fields);
     response
 }
 

@@ -14,15 +14,6 @@ pub struct Report {
     title: String,
 }
 
-/// What Stent is set against: the column, and the name of the ratio's column.
-const AGAINST: [(&str, &str); 5] = [
-    ("nginx", "to nginx"),
-    ("nginx, open files", "to nginx, open files"),
-    ("haproxy", "to haproxy"),
-    ("hyper server", "to hyper server"),
-    ("hyper proxy", "to hyper proxy"),
-];
-
 impl Report {
     pub fn new(options: &Options, servers: Vec<String>) -> Report {
         let title = format!("median of {} rounds of {} s", options.rounds, options.seconds);
@@ -57,20 +48,14 @@ impl Report {
         std::iter::once(header).chain(rows).collect()
     }
 
-    /// The first column's CPU time in relation to others', and to those of other builds of Stent.
+    /// The first column's CPU time in relation to each of the others'.
     fn ratios(&self) -> Vec<Vec<String>> {
-        let builds =
-            self.servers.iter().filter(|name| name.starts_with("stent ")).map(|name| (name, format!("to {name}")));
-        let peers = AGAINST.iter().filter_map(|(name, title)| {
-            let name = self.servers.iter().find(|server| server == name)?;
-            Some((name, (*title).to_owned()))
-        });
-        let columns: Vec<(&String, String)> = builds.chain(peers).collect();
-        let header = std::iter::once(String::new()).chain(columns.iter().map(|(_, title)| title.clone())).collect();
+        let others = 1..self.servers.len();
+        let titles = others.clone().map(|other| format!("to {}", self.servers[other]));
+        let header = std::iter::once(String::new()).chain(titles).collect();
         let rows = self.rows.iter().map(|(row, rounds)| {
-            let cells = columns.iter().map(|(name, _)| {
-                let other = self.servers.iter().position(|server| server == *name);
-                let ratio = |round: &Vec<Option<Sample>>| Some(round[0]?.cpu / round[other?]?.cpu);
+            let cells = others.clone().map(|other| {
+                let ratio = |round: &Vec<Option<Sample>>| Some(round[0]?.cpu / round[other]?.cpu);
                 shown(median(rounds.iter().filter_map(ratio).collect()), 2)
             });
             std::iter::once(row.name()).chain(cells).collect()
@@ -86,34 +71,33 @@ impl fmt::Display for Report {
             ("Requests per second".to_owned(), self.medians(|sample| sample.rate, 0)),
             ("CPU time of Stent, in relation; median of the rounds' ratios".to_owned(), self.ratios()),
         ];
-        for (title, cells) in sections {
-            writeln!(f, "\n{title}\n")?;
-            write_cells(f, &cells)?;
+        for (title, rows) in sections {
+            write!(f, "\n{title}\n\n{}", cells(&rows))?;
         }
         Ok(())
     }
 }
 
-fn write_cells(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+/// Rows under each other, in columns.
+pub fn cells(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    for row in rows {
-        for (column, cell) in row.iter().enumerate() {
-            let width = width(column);
-            match column {
-                0 => write!(f, "  {cell:<width$}")?,
-                _ => write!(f, "  {cell:>width$}")?,
-            }
-        }
-        writeln!(f)?;
-    }
-    Ok(())
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(column, cell)| match (column, width(column)) {
+            (0, width) => format!("  {cell:<width$}"),
+            (_, width) => format!("  {cell:>width$}"),
+        });
+        cells.chain(std::iter::once("\n".to_owned())).collect::<String>()
+    };
+    rows.iter().map(line).collect()
 }
 
-fn shown(value: Option<f64>, decimals: usize) -> String {
+/// A value as it stands in a cell.
+pub fn shown(value: Option<f64>, decimals: usize) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.decimals$}"))
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The middle one, or what is between the two middle ones.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

@@ -1,0 +1,67 @@
+//! The four questions.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use divan::{Bencher, black_box};
+use http::StatusCode;
+use stent::clock::{Clock, Now};
+use stent::http1::head;
+use stent::policy::admit::{Admit, Answered, admit};
+use stent::policy::directives::RequestDirectives;
+use stent::policy::plan::{Credentialed, Plan, plan};
+use stent::policy::rescue::{Rescue, rescue};
+use stent::policy::reuse::{Reuse, reuse};
+use stent::policy::{Caching, Credentials};
+use stent::store::purge::Standing;
+
+use crate::stage::{ANSWER, OWN, PUBLIC, STAGE};
+
+/// The first: with the query made canonical, the key, and the principal's digest where there is one.
+#[divan::bench(args = [PUBLIC, OWN])]
+fn plan_of(bencher: Bencher, target: &str) {
+    let (stage, ready) = (&*STAGE, STAGE.ready(target));
+    let (path, route) = (ready.path(), ready.route(&stage.proxy.router));
+    let asked = ready.asked(&path);
+    let judge = || plan(black_box(&asked), route, &stage.proxy.identity, &stage.proxy.secret);
+    assert!(matches!(judge(), Plan::Lookup(_)));
+    bencher.bench(judge);
+}
+
+#[divan::bench]
+fn reuse_of_fresh(bencher: Bencher) {
+    let (entry, now, said) = (STAGE.entry(PUBLIC), Clock::System.now(), RequestDirectives::default());
+    let judge = || reuse(black_box(&entry.head), Standing::Good, &said, Credentialed::No, now);
+    assert!(matches!(judge(), Reuse::Fresh(_)));
+    bencher.bench(judge);
+}
+
+#[divan::bench(args = ["named", "origin"])]
+fn admit_by(bencher: Bencher, policy: &str) {
+    let caching = match policy {
+        "named" => STAGE.ready(PUBLIC).route(&STAGE.proxy.router).caching.clone(),
+        _ => Caching::Http(Credentials::AuthorizationAndCookies),
+    };
+    let head = head::response(&Bytes::from_static(ANSWER.as_bytes()), 100).expect("an answer");
+    let answered = Answered {
+        status: StatusCode::OK,
+        headers: &head.headers,
+        path: "/doctors/4711",
+        credentialed: Credentialed::No,
+        arrived: SystemTime::now(),
+        delay: Duration::from_millis(5),
+    };
+    let judge = || admit(black_box(&answered), &caching);
+    assert!(matches!(judge(), Admit::Store(_)));
+    bencher.bench(judge);
+}
+
+/// An answer whose lifetime is over for an hour.
+#[divan::bench]
+fn rescue_of_stale(bencher: Bencher) {
+    let (entry, now) = (STAGE.entry(PUBLIC), Clock::System.now());
+    let later = Now { instant: now.instant + Duration::from_secs(7200), wall: now.wall };
+    let judge = || rescue(black_box(&entry.head), Standing::Good, later);
+    assert!(matches!(judge(), Rescue::ServeStale(_)));
+    bencher.bench(judge);
+}
