@@ -36,7 +36,7 @@ fn purge_check_standing_still(bencher: Bencher) {
     let (log, entry) = (PurgeLog::default(), STAGE.entry(PUBLIC));
     let birth = Birth::new(log.stamp(), log.stamp());
     bencher.bench(|| {
-        let standing = log.check(black_box(&birth), &entry.head.tags);
+        let standing = log.check(black_box(&birth), &entry);
         debug_assert_eq!(standing, Standing::Good);
         standing
     });
@@ -50,7 +50,7 @@ fn purge_check_moved(bencher: Bencher) {
     log.apply(&other, Strength::Hard);
     // Born before that, and never looked at since: each input is checked once.
     bencher.with_inputs(|| Birth::new(Stamp(1), Stamp(1))).bench_refs(|birth| {
-        let standing = log.check(black_box(birth), &entry.head.tags);
+        let standing = log.check(black_box(birth), &entry);
         debug_assert_eq!(standing, Standing::Good);
         standing
     });

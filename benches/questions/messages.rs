@@ -1,12 +1,14 @@
 //! Heads on their way in and out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use http::{HeaderMap, Method};
 use stent::clock::Clock;
 use stent::edge::deliver;
 use stent::http1::Framing;
-use stent::http1::encode::{self, Announce};
+use stent::http1::encode::{self, Announce, Fields};
 use stent::http1::head::{self, HeadEnd};
 use stent::outcome::Outcome;
 use stent::policy::reuse::Freshness;
@@ -41,7 +43,8 @@ fn arrival(bencher: Bencher) {
 #[divan::bench]
 fn delivery(bencher: Bencher) {
     let (entry, now, id) = (STAGE.entry(PUBLIC), Clock::System.now(), STAGE.proxy.ids.next(0));
-    let freshness = Freshness::of(entry.head.age(now.instant), entry.head.lifetime.fresh_for);
+    let vital = entry.vital();
+    let freshness = Freshness::of(vital.age(now.instant), vital.lifetime.fresh_for);
     bencher.bench(|| {
         let mut response = deliver::entry(black_box(&entry), freshness, &Method::GET, &HeaderMap::new());
         deliver::finish(response.headers_mut(), &Outcome::Hit(freshness), id.clone());
@@ -51,12 +54,16 @@ fn delivery(bencher: Bencher) {
 
 #[divan::bench]
 fn answer_write(bencher: Bencher) {
-    let head = STAGE.entry(PUBLIC).head;
+    let (entry, id) = (STAGE.entry(PUBLIC), STAGE.proxy.ids.next(0));
+    let mut headers = HeaderMap::new();
+    let freshness = Freshness::of(Duration::ZERO, Duration::from_secs(3600));
+    deliver::finish(&mut headers, &Outcome::Hit(freshness), id);
     let mut out = Vec::with_capacity(4096);
     bencher.bench_local(|| {
         out.clear();
         let announce = Announce::Body(Framing::Length(1024));
-        encode::response_head(&mut out, head.status, black_box(&head.headers), announce, None);
+        let fields = Fields { lines: black_box(&entry).lines(), headers: &headers };
+        encode::response_head(&mut out, entry.status(), fields, announce, None);
     });
 }
 

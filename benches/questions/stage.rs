@@ -11,7 +11,7 @@ use stent::app::App;
 use stent::body::Body;
 use stent::clock::Clock;
 use stent::config;
-use stent::edge::connection::Client;
+use stent::edge::connection::{Client, Reply};
 use stent::edge::incoming::{Arrival, Peer, Trust};
 use stent::entry::{Entry, Slot};
 use stent::facet::Proven;
@@ -121,7 +121,10 @@ impl Stage {
     fn fetch(&self, target: &str) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let body = runtime.block_on(async {
-            let answer = self.proxy.handle(&self.client, read(&request(target))).await;
+            let answer = match self.proxy.handle(&self.client, read(&request(target))) {
+                Reply::Now(answer) => answer,
+                Reply::Later(answer) => answer.await,
+            };
             answer.into_body().collect().await.expect("a body").to_bytes()
         });
         assert_eq!(body.len(), 1024);
