@@ -113,7 +113,7 @@ struct Seen {
 }
 
 /// Fields that fit without asking the heap.
-const FEW: usize = 64;
+const FEW: usize = 128;
 
 type Slot<'a> = MaybeUninit<httparse::Header<'a>>;
 
