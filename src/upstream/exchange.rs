@@ -81,13 +81,12 @@ const MAX_FIELDS: usize = 256;
 /// Sends a request on a connection. After a failure of phase [`Phase::Before`] the request is whole and can be sent again;
 /// otherwise its body is gone.
 pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Result<Exchanged, Failure> {
-    let Lease { stream, seat, .. } = lease;
+    let Lease { stream, seat, taken, .. } = lease;
     let mut upload = Uploading::new(request);
     let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
     let (method, interim, upgrades, state) = (method.clone(), interim.clone(), *upgrades, state.clone());
     let mut source = Source::new(stream);
     let mut interims = 0;
-    let sent = Instant::now();
     let answer = poll_fn(|cx| {
         let gone = upload.poll(cx, source.io());
         if let Poll::Ready(Err(Lost::Body)) = gone {
@@ -125,7 +124,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             return Err(failure);
         }
     };
-    Ok(exchanged(head, body, Connection { source, seat, upload }, &method, sent, limits))
+    Ok(exchanged(head, body, Connection { source, seat, upload }, &method, taken, limits))
 }
 
 /// A protocol that nobody asked for is not granted (RFC 9110 §7.8).
@@ -168,11 +167,11 @@ struct Connection {
 
 impl Connection {
     /// Back to the pool, if it can carry another request.
-    fn finish(self, persistence: Persistence) {
+    fn finish(self, persistence: Persistence, now: Instant) {
         let reusable = persistence == Persistence::Keep && self.upload.is_done() && !self.source.has_more();
         if reusable {
             let (stream, _) = self.source.into_parts();
-            self.seat.give_back(stream);
+            self.seat.give_back(stream, now);
         }
     }
 }
@@ -185,6 +184,7 @@ fn exchanged(
     sent: Instant,
     limits: Limits,
 ) -> Exchanged {
+    let now = Instant::now();
     let framing = head.framing(method);
     let persistence = head.persistence;
     let mut parts = Response::new(()).into_parts().0;
@@ -202,11 +202,11 @@ fn exchanged(
             Body::Tunnel(Box::new(Tunnel { origin, from_origin, _seat: connection.seat }))
         }
         Came::Whole(data, None) => {
-            connection.finish(persistence);
+            connection.finish(persistence, now);
             Body::full(data)
         }
         Came::Whole(first, trailers) => {
-            connection.finish(persistence);
+            connection.finish(persistence, now);
             let decoder = Decoder::new(framing);
             Body::stream(AnswerBody {
                 trailers,
@@ -220,7 +220,7 @@ fn exchanged(
         }
         Came::Broken => Body::stream(Broken),
     };
-    Exchanged { head: parts, body, framing, delay: sent.elapsed(), sending: Sending::First }
+    Exchanged { head: parts, body, framing, delay: now.saturating_duration_since(sent), sending: Sending::First }
 }
 
 /// A body that was broken from the beginning.
@@ -430,7 +430,10 @@ impl HttpBody for AnswerBody {
                 if let Some(end) = piece.end {
                     this.trailers = end.trailers;
                     let persistence = this.persistence;
-                    this.connection.take().into_iter().for_each(|connection| connection.finish(persistence));
+                    this.connection
+                        .take()
+                        .into_iter()
+                        .for_each(|connection| connection.finish(persistence, Instant::now()));
                 }
                 match piece.data.is_empty() {
                     false => Poll::Ready(Some(Ok(Frame::data(piece.data)))),

@@ -90,8 +90,8 @@ impl Upstream {
             let repeatable = request.is_repeatable();
             let (reused, failure) = match lease {
                 Ok(lease) => {
-                    let reused = lease.reused;
-                    match exchange::attempt(lease, &mut request, self.limit(deadline)).await {
+                    let (reused, limits) = (lease.reused, self.limits(deadline, lease.taken));
+                    match exchange::attempt(lease, &mut request, limits).await {
                         Ok(exchanged) => {
                             self.meters.answered(worker, exchanged.delay);
                             return Ok(Exchanged { sending, ..exchanged });
@@ -142,8 +142,8 @@ impl Upstream {
         self.pool.tend(now);
     }
 
-    fn limit(&self, deadline: Instant) -> exchange::Limits {
-        let left = deadline.saturating_duration_since(Instant::now());
+    fn limits(&self, deadline: Instant, now: Instant) -> exchange::Limits {
+        let left = deadline.saturating_duration_since(now);
         exchange::Limits { head: self.settings.timeout.min(left), idle: self.settings.timeout }
     }
 

@@ -86,6 +86,8 @@ pub struct Lease {
     pub seat: Seat,
     /// Whether it had carried a request before.
     pub reused: Reused,
+    /// When it was taken.
+    pub taken: Instant,
 }
 
 /// A connection's place in the pool, and one request in flight, for as long as it lives.
@@ -104,13 +106,13 @@ impl Seat {
     }
 
     /// Back to the worker's idle list. Only a connection that is ready for its next request may come back.
-    pub fn give_back(mut self, stream: TcpStream) {
+    pub fn give_back(mut self, stream: TcpStream, now: Instant) {
         let Some(permit) = self.permit.take() else { return };
         let server = &self.server;
         if server.idle_count.load(Ordering::Relaxed) >= server.max_idle {
             return;
         }
-        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: Instant::now() };
+        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: now };
         server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
         server.idle_count.fetch_add(1, Ordering::Relaxed);
         server.freed.notify_one();
@@ -214,8 +216,8 @@ impl Pool {
             Ok(Err(_)) => return Err(Failure::before(FailureKind::Connect)),
             Ok(Ok(stream)) => stream,
         };
-        let seat = Seat::take(server, worker, Instant::now(), permit);
-        Ok(Lease { stream, seat, reused: Reused::No })
+        let taken = Instant::now();
+        Ok(Lease { stream, seat: Seat::take(server, worker, taken, permit), reused: Reused::No, taken })
     }
 
     /// Requests in flight at one server.
@@ -253,12 +255,13 @@ impl Server {
     fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId) -> Option<Lease> {
         loop {
             let idle = self.pop(from)?;
-            if !self.is_usable(&idle, Instant::now()) {
+            let taken = Instant::now();
+            if !self.is_usable(&idle, taken) {
                 continue;
             }
             let Connection { stream, born, permit } = idle.connection;
             let Some(stream) = (if from == worker { Some(stream) } else { moved(stream) }) else { continue };
-            return Some(Lease { stream, seat: Seat::take(self, worker, born, permit), reused: Reused::Yes });
+            return Some(Lease { stream, seat: Seat::take(self, worker, born, permit), reused: Reused::Yes, taken });
         }
     }
 
@@ -292,6 +295,6 @@ fn moved(stream: TcpStream) -> Option<TcpStream> {
 async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {
     let stream =
         TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
+    crate::socket::prepare(&stream);
     Ok(stream)
 }
