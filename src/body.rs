@@ -73,12 +73,14 @@ impl Body {
     }
 }
 
-/// The bytes of a part.
-fn part(entry: &Entry, part: Part) -> Bytes {
-    match part {
-        Part::Whole => entry.body().clone(),
-        Part::Range(first, last) => entry.body().slice(first..=last),
-        Part::Nothing => Bytes::new(),
+impl Part {
+    /// These of a body's bytes.
+    pub fn of<'b>(&self, body: &'b Bytes) -> &'b [u8] {
+        match *self {
+            Part::Whole => body,
+            Part::Range(first, last) => &body[first..=last],
+            Part::Nothing => &[],
+        }
     }
 }
 
@@ -108,7 +110,7 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Body::Stored(entry, which) => {
-                let bytes = part(entry, *which);
+                let bytes = entry.body().slice_ref(which.of(entry.body()));
                 *this = Body::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }

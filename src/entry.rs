@@ -133,7 +133,8 @@ impl Entry {
             text: text.into_boxed_slice(),
             fields,
             replaced,
-            body,
+            // A buffer that others hold as well costs as much again as a short body's copy.
+            body: if body.len() <= SHORT { Bytes::copy_from_slice(&body) } else { body },
         }))
     }
 
@@ -206,6 +207,9 @@ impl Tagged for Entry {
         hashes.iter().map(|&hash| TagHash(u32::from_le_bytes(hash)))
     }
 }
+
+/// Bodies up to this length are copied, when they are stored and when they are sent.
+pub const SHORT: usize = 8 << 10;
 
 /// What each delivery says itself.
 const OWN: [HeaderName; 3] = [header::AGE, header::CONTENT_LENGTH, HeaderName::from_static("x-request-id")];

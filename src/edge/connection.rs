@@ -23,6 +23,7 @@ use super::request_body::{Home, Reading, RequestBody, Returned};
 use super::settings::ServerLimits;
 use super::tunnel;
 use crate::body::{Body, Tunnel};
+use crate::entry::SHORT;
 use crate::http1::decode::Decoder;
 use crate::http1::encode::{self, Announce, Fields};
 use crate::http1::head::{self, HeadFault, RequestHead};
@@ -467,6 +468,13 @@ impl Answer {
 
     /// Takes from the body what there is and the sink takes.
     fn gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Body::Stored(entry, part) = &self.body
+            && entry.body().len() <= SHORT
+        {
+            // Beside the head at once: nobody else need hold it.
+            self.sink.text().extend_from_slice(part.of(entry.body()));
+            self.state = Sending::Whole;
+        }
         while self.state == Sending::Body && self.sink.takes_more() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => self.end(),
