@@ -150,15 +150,7 @@ impl Proxy {
         let Caching::Named(policy) = &exchange.route.caching else { return None };
         let headers = self.question_headers(exchange, policy);
         let target = target(&question.path, None)?;
-        Some(Outgoing {
-            upgrades: false,
-            method: Method::GET,
-            target,
-            headers,
-            body: Body::Empty,
-            interim: None,
-            upload: None,
-        })
+        Some(Outgoing::get(target, headers))
     }
 
     fn refusal(&self, exchange: &Exchange<'_>, refusal: Exchanged) -> Answer {
