@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{Exchange, Proxy};
-use crate::edge::incoming::is_override;
+use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
 use crate::policy::{Caching, NamedPolicy};
