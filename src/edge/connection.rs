@@ -253,7 +253,7 @@ impl<S: Service> Connection<'_, S> {
         sink.text().extend_from_slice(&self.line.answer_begins());
         let connection = match &body {
             Body::Tunnel(_) => Some("upgrade"),
-            _ => encode::connection(persistence, asked.version < Version::HTTP_11),
+            _ => encode::connection(persistence, asked.version),
         };
         let lines = if let Body::Stored(entry, _) = &body { entry.lines() } else { b"" };
         let fields = Fields { lines, headers: &head.headers };
