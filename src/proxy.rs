@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arrival → route → plan ── Pass ────────────────────────────► forward
+//!                     │   ├ Refuse ──────────────────────────► an error of our own
 //!                     │   └ Ask: the origin, and plan again
 //!                     │ Lookup
 //!                     ▼
@@ -10,6 +11,9 @@
 //!                     ▼ nothing · Revalidate · Unusable
 //!             flight (leader or follower) → landing ─────────► deliver, or once more
 //! ```
+//!
+//! What is stored and fresh is answered at once, without a future. Everything else walks the same line again as one: against
+//! the origin's time that does not show.
 //!
 //! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
 //! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
