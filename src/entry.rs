@@ -320,12 +320,12 @@ impl Slot {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::store::purge::Stamp;
 
-    #[test]
-    fn what_took_long_to_arrive_is_as_old_once_it_is_packed() {
+    /// Of an answer that has just arrived.
+    pub(crate) fn head(headers: HeaderMap) -> Head {
         let lifetime = Lifetime {
             fresh_for: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
@@ -333,18 +333,22 @@ mod tests {
             ceiling: Lifetime::NO_CEILING,
             staleness: Staleness::Forbidden,
         };
-        // Its head; the body came later.
-        let received = Instant::now() - Duration::from_secs(30);
-        let vital = Vital { lifetime, received, initial_age: Duration::ZERO, openness: Openness::Closed };
-        let head = Head {
+        let (received, initial_age) = (Instant::now(), Duration::ZERO);
+        Head {
             status: StatusCode::OK,
-            headers: HeaderMap::new(),
+            validators: Validators::of(&headers),
+            headers,
             replaced: Vec::new(),
-            validators: Validators::default(),
-            vital,
+            vital: Vital { lifetime, received, initial_age, openness: Openness::Closed },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
-        };
-        assert_eq!(Entry::new(&head, Bytes::new()).vital(), vital);
+        }
+    }
+
+    #[test]
+    fn what_took_long_to_arrive_is_as_old_once_it_is_packed() {
+        let mut head = head(HeaderMap::new());
+        head.vital.received -= Duration::from_secs(30);
+        assert_eq!(Entry::new(&head, Bytes::new()).vital(), head.vital);
     }
 }
