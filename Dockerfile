@@ -6,8 +6,8 @@
 # Give it more than the 30 seconds it may take to finish what is in flight: docker stop --time 35.
 
 FROM rust:1.95.0-alpine AS build
-# For the allocator and the hash, which are C and assembly.
-RUN apk add --no-cache build-base
+# For the allocator, the hash and the signatures of tokens, which are C and assembly.
+RUN apk add --no-cache build-base linux-headers
 WORKDIR /build
 COPY . .
 # The toolchain of this image is for musl, which is linked statically.

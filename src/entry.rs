@@ -68,7 +68,7 @@ struct Stored {
     stale_if_error: Tenths,
     ceiling: Tenths,
     initial_age: Tenths,
-    /// Nanoseconds since [`epoch`].
+    /// Nanoseconds since [`beginning`].
     received: u64,
     birth: Birth,
     /// Tags, then the fields that are delivered, then those that were replaced.
@@ -102,10 +102,14 @@ impl Tenths {
     }
 }
 
-/// A moment before any answer arrived.
-fn epoch() -> Instant {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
+/// A moment before any answer arrived: a day before the first was whole.
+fn beginning() -> Instant {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    const A_DAY: Duration = Duration::from_secs(86_400);
+    *BEGINNING.get_or_init(|| {
+        let now = Instant::now();
+        now.checked_sub(A_DAY).unwrap_or(now)
+    })
 }
 
 impl Entry {
@@ -128,7 +132,7 @@ impl Entry {
             stale_if_error: Tenths::at_most(lifetime.stale_if_error),
             ceiling: Tenths::at_most(lifetime.ceiling),
             initial_age: Tenths::at_least(initial_age),
-            received: received.saturating_duration_since(epoch()).as_nanos() as u64,
+            received: received.saturating_duration_since(beginning()).as_nanos() as u64,
             birth: Birth::new(head.birth.born, head.birth.validated),
             text: text.into_boxed_slice(),
             fields,
@@ -180,7 +184,7 @@ impl Entry {
                 ceiling: stored.ceiling.duration(),
                 staleness: stored.staleness,
             },
-            received: epoch() + Duration::from_nanos(stored.received),
+            received: beginning() + Duration::from_nanos(stored.received),
             initial_age: stored.initial_age.duration(),
             openness: stored.openness,
         }
@@ -316,5 +320,39 @@ impl Slot {
             Slot::Uncacheable(_) => 0,
         };
         u32::try_from(own + key.len() + MAP_ENTRY).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::store::purge::Stamp;
+
+    /// Of an answer that has just arrived.
+    pub(crate) fn head(headers: HeaderMap) -> Head {
+        let lifetime = Lifetime {
+            fresh_for: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            ceiling: Lifetime::NO_CEILING,
+            staleness: Staleness::Forbidden,
+        };
+        let (received, initial_age) = (Instant::now(), Duration::ZERO);
+        Head {
+            status: StatusCode::OK,
+            validators: Validators::of(&headers),
+            headers,
+            replaced: Vec::new(),
+            vital: Vital { lifetime, received, initial_age, openness: Openness::Closed },
+            birth: Birth::new(Stamp(1), Stamp(1)),
+            tags: TagSet::default(),
+        }
+    }
+
+    #[test]
+    fn what_took_long_to_arrive_is_as_old_once_it_is_packed() {
+        let mut head = head(HeaderMap::new());
+        head.vital.received -= Duration::from_secs(30);
+        assert_eq!(Entry::new(&head, Bytes::new()).vital(), head.vital);
     }
 }

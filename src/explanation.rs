@@ -5,8 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::plan::PassReason;
-
 /// What a request would get.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
@@ -58,7 +56,7 @@ pub struct Decision {
     pub way: Way,
     /// The reason's spelling.
     pub reason: Option<String>,
-    /// The reason in a sentence.
+    /// What the reason means, as README says it.
     pub because: Option<String>,
     /// The cookies or query parameters that are the reason.
     pub names: Vec<String>,
@@ -213,35 +211,4 @@ pub struct AnswerTold {
     pub tags: usize,
     /// Those of the route's tags that it has.
     pub named: Vec<String>,
-}
-
-/// A reason in a sentence.
-pub fn meaning(reason: PassReason) -> &'static str {
-    match reason {
-        PassReason::NoPolicy => "the route has no policy: nothing of it is kept",
-        PassReason::Bypass => "the whole cache is bypassed: cache.mode",
-        PassReason::OperatorBypass => "an operator lets this route pass for a while",
-        PassReason::Method => "only GET and HEAD are looked up",
-        PassReason::Body => "it brings a body",
-        PassReason::Upgrade => "it asks for another protocol",
-        PassReason::NoStore => "it says no-store itself",
-        PassReason::Precondition => "its precondition is the origin's to judge",
-        PassReason::Range => "it wants a part, and the whole is not stored",
-        PassReason::Cookie => "a cookie is neither part of the principal nor ignored",
-        PassReason::Authorization => "Authorization is no part of the principal",
-        PassReason::SignedIn => "it shows credentials, on a route for those who have none",
-        PassReason::NoPrincipal => "it shows nobody's credentials, on a route that keeps answers by them",
-        PassReason::NoToken => "it shows no token that holds, on a route that relies on one",
-        PassReason::BesideToken => "it shows credentials beside its token, and the origin might believe those",
-        PassReason::NoFacet => "something that answers are shared by is not proven",
-        PassReason::Denied => "the origin was asked, and did not say yes",
-        PassReason::AmbiguousPath => "its path can be read in two ways",
-        PassReason::QueryParameter => "a query parameter is not listed, or listed as pass",
-        PassReason::QueryNumber => "a query parameter is not the one number that it must be",
-        PassReason::QueryLength => "it has more query parameters than a key may have",
-        PassReason::Uncacheable => "the last answer here could not be kept, which is remembered for a while",
-        PassReason::Credentials => "it shows credentials, and the origin did not open what is stored",
-        PassReason::Rounds => "what it waited for was not for it, too often",
-        PassReason::HeadMiss => "it is a HEAD, and nothing is stored",
-    }
 }

@@ -4,10 +4,13 @@
 //!
 //! # How a request goes
 //!
-//! [`edge`] accepts the connection and takes off what belongs to this hop; [`proxy`] is the line from arrival to delivery;
-//! [`policy`] answers the four questions on that line; [`store`] keeps answers and knows what purges say of them; [`fetch`]
-//! brings one answer for all who wait for it; [`upstream`] holds the connections to the origin; [`telemetry`] tells of each
-//! exchange once it is over.
+//! [`edge`] accepts the connection, reads the head strictly ([`http1`]) and takes off what belongs to this hop; [`proxy`] is
+//! the line from arrival to delivery; [`policy`] answers the four questions on that line, knowing who asks ([`identity`],
+//! [`facet`], [`token`]); [`store`] keeps answers and knows what purges say of them; [`fetch`] brings one answer for all who
+//! wait for it; [`upstream`] holds the connections to the origin; [`telemetry`] tells of each exchange once it is over.
+//!
+//! Beside that line, [`proxy::explain`] tells what a request would get, [`proxy::current`] puts another configuration in
+//! force, and [`admin`] takes purges and questions on a listener of its own.
 //!
 //! # Ideas
 //!
@@ -29,7 +32,7 @@
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`] |
-//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
+//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
 //!
@@ -41,17 +44,19 @@
 //!    narrow, never widen ([`policy::admit`]).
 //! 3. **Body in = body out.** One answer of the origin, whole, or visibly cut off.
 //! 4. **When unsure: do not store, do not share, do not serve purged.** A route without a policy is a pass.
-//! 5. **Everything has a bound and a deadline** ([`edge::settings`], [`upstream::settings`], [`upload`], [`fetch::spool`],
-//!    [`fetch::budget`]).
-//! 6. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
-//! 7. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`http1::head`], [`edge::incoming`]).
+//! 5. **Losing memory loses speed, never truth** ([`store::memory`], [`store::purge`], [`fetch::budget`]).
+//! 6. **Everything has a bound and a deadline** ([`edge::settings`], [`edge::watch`], [`upstream::settings`], [`upload`],
+//!    [`fetch::spool`], [`fetch::budget`]).
+//! 7. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
+//! 8. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`http1`], [`edge::incoming`]).
 //!    Nothing from the network or the configuration can panic the process.
-//! 8. **Every decision can be explained** from the outside, by its reason ([`outcome`], [`proxy::explain`]).
+//! 9. **Every decision can be explained** from the outside, by its reason ([`outcome`], [`proxy::explain`]).
 //!
 //! # Reading order
 //!
-//! [`proxy`], then [`policy`] and its four questions, [`key`], [`store::purge`], [`fetch::flight`], [`fetch::fill`]. The tests
-//! under `tests/it` read like stories of the same.
+//! [`proxy`], then [`policy`] and its four questions, [`key`], [`store::purge`], [`fetch::flight`], [`fetch::fill`]. For the
+//! wire: [`http1`], [`edge::connection`], [`upstream::exchange`]. For the file: [`config`]. The tests under `tests/it` read
+//! like stories of the same.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

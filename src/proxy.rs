@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arrival → route → plan ── Pass ────────────────────────────► forward
+//!                     │   ├ Refuse ──────────────────────────► an error of our own
 //!                     │   └ Ask: the origin, and plan again
 //!                     │ Lookup
 //!                     ▼
@@ -11,6 +12,9 @@
 //!             flight (leader or follower) → landing ─────────► deliver, or once more
 //! ```
 //!
+//! What is stored and fresh is answered at once, without a future. Everything else walks the same line again as one: against
+//! the origin's time that does not show.
+//!
 //! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
 //! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
 
@@ -18,37 +22,42 @@ mod access;
 pub mod current;
 mod ending;
 pub mod explain;
+mod flying;
 mod forward;
+mod ids;
 mod lookup;
 pub(crate) mod purging;
 mod sent;
 mod write;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use ipnet::IpNet;
 
 use self::current::Current;
 use self::ending::{Begun, Unanswered};
+pub use self::ids::RequestIds;
 use crate::body::Body;
 use crate::edge::connection::{Client, Reply};
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Arrival, Trust, Upgrade, drop_untrusted};
+use crate::edge::fields::drop_untrusted;
+use crate::edge::incoming::{Arrival, Trust, Upgrade};
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::failure::Failure;
 use crate::fetch::fill::Cache;
+use crate::fetch::tags::Place;
 use crate::identity::Identity;
 use crate::outcome::Outcome;
-use crate::path::{Ambiguity, RequestPath};
+use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
-use crate::route::{AmbiguousPath, Route, Router, Target};
+use crate::route::{Route, Router, Target};
 use crate::store::permission::Permissions;
 use crate::store::purge::Stamp;
 use crate::store::settings::CacheMode;
@@ -56,7 +65,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::event::Spending;
 use crate::telemetry::line;
 use crate::token::Tokens;
-use crate::upstream::{Upstream, WorkerId};
+use crate::upstream::Upstream;
 
 /// How often a request may look again for what it waited for in vain.
 pub const MAX_ROUNDS: usize = 4;
@@ -96,12 +105,6 @@ pub struct Proxy {
     pub bypassed: Box<[AtomicBool]>,
     /// Where the one in force is: this one or a later one.
     pub current: Weak<Current>,
-}
-
-impl std::fmt::Debug for PrincipalKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PrincipalKey(…)")
-    }
 }
 
 /// A request on its way down the line.
@@ -184,7 +187,7 @@ impl Proxy {
         }
         exchange.proven = self.proven(exchange);
         match self.plan(exchange, BodyPresence::Absent) {
-            Ok(Plan::Lookup(lookup)) => self.fresh(exchange, &lookup),
+            Plan::Lookup(lookup) => self.fresh(exchange, &lookup),
             _ => None,
         }
     }
@@ -193,7 +196,7 @@ impl Proxy {
     async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Answer {
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
         let mut planned = self.plan(exchange, body);
-        if let Ok(Plan::Ask(question)) = &planned {
+        if let Plan::Ask(question) = &planned {
             exchange.proven.access = match self.ask(exchange, question).await {
                 Ok(said) => Some(said),
                 Err(refusal) => return refusal,
@@ -201,11 +204,11 @@ impl Proxy {
             planned = self.plan(exchange, body);
         }
         let reason = match planned {
-            Err(ambiguity) => return exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
-            Ok(Plan::Pass(reason)) => reason,
+            Plan::Refuse(ambiguity) => return exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
+            Plan::Pass(reason) => reason,
             // Asked for already.
-            Ok(Plan::Ask(_)) => PassReason::Denied,
-            Ok(Plan::Lookup(lookup)) => match self.look_up(exchange, &lookup).await {
+            Plan::Ask(_) => PassReason::Denied,
+            Plan::Lookup(lookup) => match self.look_up(exchange, &lookup).await {
                 Ok(answer) => return answer,
                 Err(reason) => reason,
             },
@@ -213,23 +216,21 @@ impl Proxy {
         self.forward(exchange, incoming, reason).await
     }
 
-    /// The first question, with what goes before it: the path, the mode and another protocol. `Err`: it is refused.
-    fn plan(&self, exchange: &Exchange<'_>, body: BodyPresence) -> Result<Plan, Ambiguity> {
-        match (exchange.path.ambiguity, exchange.route.ambiguous_path) {
-            (None, _) => {}
-            (Some(ambiguity), AmbiguousPath::Refuse) => return Err(ambiguity),
-            (Some(_), AmbiguousPath::Pass) => return Ok(Plan::Pass(PassReason::AmbiguousPath)),
-        }
+    /// The first question.
+    fn plan(&self, exchange: &Exchange<'_>, body: BodyPresence) -> Plan {
+        let asked = Asked { bypass: self.bypass(exchange), ..exchange.asked(body) };
+        plan(&asked, exchange.route, &self.identity, &self.secret)
+    }
+
+    /// Why a request is passed whatever its route says.
+    fn bypass(&self, exchange: &Exchange<'_>) -> Option<PassReason> {
         if self.mode == CacheMode::Bypass {
-            return Ok(Plan::Pass(PassReason::Bypass));
+            return Some(PassReason::Bypass);
         }
         if self.bypassed[exchange.index].load(Ordering::Relaxed) {
-            return Ok(Plan::Pass(PassReason::OperatorBypass));
+            return Some(PassReason::OperatorBypass);
         }
-        if exchange.arrival.upgrade != Upgrade::No {
-            return Ok(Plan::Pass(PassReason::Upgrade));
-        }
-        Ok(plan(&exchange.asked(body), exchange.route, &self.identity, &self.secret))
+        (exchange.arrival.upgrade != Upgrade::No).then_some(PassReason::Upgrade)
     }
 
     /// Refuses before there is a route.
@@ -251,10 +252,24 @@ impl Exchange<'_> {
             host: self.arrival.host_name(),
             forwarded_host: self.arrival.other_host(),
             path: &self.path.text,
+            ambiguity: self.path.ambiguity,
             query: self.uri.query(),
             headers: &self.headers,
             body,
             proven: &self.proven,
+            bypass: None,
+        }
+    }
+
+    /// Where it takes place: what tags are made from, less who asks.
+    fn place(&self, query: &str) -> Place {
+        Place {
+            authority: self.arrival.authority.clone(),
+            forwarded_host: self.arrival.other_host_named(),
+            path: self.path.text.clone().into_owned(),
+            query: query.to_owned(),
+            principal: Vec::new(),
+            facets: Vec::new(),
         }
     }
 
@@ -265,15 +280,8 @@ impl Exchange<'_> {
 
     /// Answers for an origin that did not.
     fn failure(&self, failure: Failure) -> Answer {
-        self.problem(failure_problem(failure), Outcome::Failed(failure))
+        self.problem(Problem::from(failure), Outcome::Failed(failure))
     }
-}
-
-fn failure_problem(failure: Failure) -> Problem {
-    use crate::failure::FailureKind;
-    let left_unread = matches!(failure.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge);
-    let connection = if left_unread { Connection::Close } else { Connection::Keep };
-    Problem { status: failure.status(), detail: failure.message(), code: failure.as_str(), connection }
 }
 
 const NO_ROUTE: Problem = Problem {
@@ -297,35 +305,4 @@ fn target(path: &str, query: Option<&str>) -> Option<Uri> {
         _ => path.to_owned(),
     };
     Uri::try_from(text).ok()
-}
-
-/// Request ids: sixteen hexadecimal digits, never twice in a process and not to be guessed from one another.
-#[derive(Debug)]
-pub struct RequestIds {
-    seed: u64,
-    drawn: Vec<AtomicU64>,
-}
-
-impl RequestIds {
-    /// For this many workers.
-    pub fn new(seed: u64, workers: usize) -> RequestIds {
-        RequestIds { seed, drawn: (0..workers).map(|_| AtomicU64::new(0)).collect() }
-    }
-
-    /// A new one.
-    pub fn next(&self, worker: WorkerId) -> HeaderValue {
-        let drawn = self.drawn[worker].fetch_add(1, Ordering::Relaxed);
-        // splitmix64 is a bijection: distinct numbers stay distinct.
-        let mut mixed = self.seed ^ ((worker as u64) << 52) ^ drawn;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let digits: [u8; 16] = std::array::from_fn(|i| b"0123456789abcdef"[(mixed >> (60 - 4 * i)) as usize & 15]);
-        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
-    }
-}
-
-/// Whether a method changes nothing (RFC 9110 §9.2.1).
-fn is_safe(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
 }

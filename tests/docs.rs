@@ -266,6 +266,26 @@ fn every_admin_call_is_in_the_readme() {
     assert_eq!(set(described), paths);
 }
 
+/// What README shows behind a prompt with this command.
+fn shown(command: &str) -> String {
+    let all = blocks(&read("README.md"));
+    let text =
+        all.iter().find_map(|block| block.text.strip_prefix(&format!("$ stent {command}"))).expect("it is shown");
+    text.split_once('\n').map(|(_, output)| output.to_owned()).expect("with what it prints")
+}
+
+#[test]
+fn what_is_explained_in_the_readme_is_explained_so() {
+    let folder = folder();
+    std::fs::copy(root().join("proxy.yaml"), folder.path().join("proxy.yaml")).expect("it can be copied");
+    let url = "http://clinic.example/api/patients/?page_size=9999&utm_source=mail&page=2";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+    command.current_dir(folder.path()).args(["explain", "GET", url]);
+    command.args(["-H", "Cookie: sessionid=a; csrftoken=b", "-H", "User-Agent: c"]);
+    let output = command.output().expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), shown("explain GET"));
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut seen = 0;

@@ -312,10 +312,12 @@ fn serve(case: &Case, ask: &Ask, store: &mut HashMap<Vec<u8>, Kept>) -> Got {
             host: "h",
             forwarded_host: None,
             path: &path,
+            ambiguity: None,
             query: None,
             headers: &headers,
             body: BodyPresence::Absent,
             proven,
+            bypass: None,
         };
         plan(&asked, route, identity, &world.secret)
     };

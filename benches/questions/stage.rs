@@ -167,10 +167,12 @@ impl Ready {
             host: self.arrival.host_name(),
             forwarded_host: None,
             path: &path.text,
+            ambiguity: path.ambiguity,
             query: self.parts.uri.query(),
             headers: &self.parts.headers,
             body: BodyPresence::Absent,
             proven: &self.proven,
+            bypass: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{ConfigArgs, terminal};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
@@ -17,8 +17,7 @@ use crate::key::Scheme;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, Plan, PrincipalKey, plan};
-use crate::route::{AmbiguousPath, Router, Target};
-use crate::tag::PurgeTemplate;
+use crate::route::{Router, Target};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -91,25 +90,19 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         host,
         forwarded_host: None,
         path: &path.text,
+        ambiguity: path.ambiguity,
         query,
         headers: &headers,
         body: BodyPresence::Absent,
         proven: &proven,
+        bypass: None,
     };
-    let planned = match (path.ambiguity, route.ambiguous_path) {
-        (Some(_), AmbiguousPath::Refuse) => None,
-        (Some(_), AmbiguousPath::Pass) => Some(None),
-        (None, _) => match plan(&asked, route, &loaded.settings.identity, &PrincipalKey([0; 32])) {
-            Plan::Lookup(lookup) => Some(Some(lookup)),
-            Plan::Pass(_) | Plan::Ask(_) => Some(None),
-        },
+    let (outcome, keyed) = match plan(&asked, route, &loaded.settings.identity, &PrincipalKey([0; 32])) {
+        Plan::Lookup(lookup) => (Outcome::Lookup, lookup.query),
+        Plan::Pass(_) | Plan::Ask(_) => (Outcome::Pass, query.unwrap_or("").to_owned()),
+        Plan::Refuse(_) => (Outcome::Refuse, String::new()),
     };
-    let (outcome, keyed) = match planned {
-        None => (Outcome::Refuse, String::new()),
-        Some(None) => (Outcome::Pass, query.unwrap_or("").to_owned()),
-        Some(Some(lookup)) => (Outcome::Lookup, lookup.query),
-    };
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&ask.method);
+    let only_reads = route.only_reads(&ask.method);
     let part = |name: &str| route.part(name, host, &path.text);
     let known = Known { headers: &headers, proven: &proven, part: &part };
     let place = Place {
@@ -118,13 +111,9 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         path: path.text.clone().into_owned(),
         query: keyed.clone(),
         principal: Vec::new(),
-        facets: facets(route, &known, if safe { Worth::Claimed } else { Worth::Proven }),
+        facets: facets(route, &known, if only_reads { Worth::Claimed } else { Worth::Proven }),
     };
-    let mut purges = Vec::new();
-    if !safe && !route.read_only {
-        purges = place.purged(route, None, None);
-        purges.extend(route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned()));
-    }
+    let purges = if only_reads { Vec::new() } else { place.purges_told(route) };
     let named = match &route.caching {
         Caching::Named(policy) => Some(policy),
         _ => None,
@@ -161,7 +150,9 @@ fn headers(ask: &Ask) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut cookies = Vec::new();
     let mut add = |name: HeaderName, value: &str| {
-        headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.append(name, value);
+        }
     };
     for credential in &ask.credentials {
         match credential {

@@ -11,19 +11,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
-use http_body::Body as _;
 use tokio::io::ReadBuf;
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::answer::Answer;
 use super::incoming::{Peer, Refusal};
 use super::line::Line;
 use super::request_body::{Home, Reading, RequestBody, Returned};
 use super::settings::ServerLimits;
 use super::tunnel;
 use crate::body::{Body, Tunnel};
-use crate::entry::SHORT;
 use crate::http1::decode::Decoder;
 use crate::http1::encode::{self, Announce, Fields};
 use crate::http1::head::{self, HeadFault, RequestHead};
@@ -255,7 +253,7 @@ impl<S: Service> Connection<'_, S> {
         sink.text().extend_from_slice(&self.line.answer_begins());
         let connection = match &body {
             Body::Tunnel(_) => Some("upgrade"),
-            _ => encode::connection(persistence, asked.version < Version::HTTP_11),
+            _ => encode::connection(persistence, asked.version),
         };
         let lines = if let Body::Stored(entry, _) = &body { entry.lines() } else { b"" };
         let fields = Fields { lines, headers: &head.headers };
@@ -269,7 +267,7 @@ impl<S: Service> Connection<'_, S> {
             Announce::Body(framing) => framing,
             Announce::AsSaid | Announce::Head(_) | Announce::Nothing => Framing::Length(0),
         };
-        let mut answer = Answer { sink, body, framing, sent: 0, trailers: None, state: Sending::Body };
+        let mut answer = Answer::new(sink, body, framing);
         let mut hangup = Hangup::of(rest);
         poll_fn(|cx| answer.poll(&self.line, &mut hangup, cx)).await?;
         Ok(tunnel.map_or(Written::Answer(persistence), Written::Granted))
@@ -388,7 +386,7 @@ fn announce(asked: Asked, status: StatusCode, body: &Body) -> Announce {
 }
 
 /// Notices that a client went away while nothing is read from it.
-struct Hangup(Watching);
+pub(super) struct Hangup(Watching);
 
 #[derive(PartialEq, Eq)]
 enum Watching {
@@ -406,7 +404,7 @@ impl Hangup {
     }
 
     /// Ready once the connection is broken. A client that has only closed its own side may still want its answer.
-    fn poll(&mut self, line: &Line, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, line: &Line, cx: &mut Context<'_>) -> Poll<()> {
         if self.0 == Watching::No {
             return Poll::Pending;
         }
@@ -420,92 +418,6 @@ impl Hangup {
                 Poll::Pending
             }
             Err(_) => Poll::Ready(()),
-        }
-    }
-}
-
-/// An answer on its way out.
-struct Answer {
-    sink: Sink,
-    body: Body,
-    framing: Framing,
-    sent: u64,
-    trailers: Option<HeaderMap>,
-    state: Sending,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sending {
-    /// More may come.
-    Body,
-    /// Everything is in the sink.
-    Whole,
-    /// What is in the sink is all that will come, and less than was announced.
-    Cut,
-}
-
-impl Answer {
-    fn poll(&mut self, line: &Line, hangup: &mut Hangup, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let gathered = self.gather(cx);
-            if !self.sink.is_empty() {
-                line.blocked(true);
-                ready!(self.sink.poll_flush(cx, line.socket()))?;
-                line.blocked(false);
-                line.moved();
-            }
-            match self.state {
-                Sending::Whole => return Poll::Ready(Ok(())),
-                // The connection ends with it: RFC 9112 §8.
-                Sending::Cut => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Sending::Body if gathered.is_pending() => {
-                    return hangup.poll(line, cx).map(|()| Err(io::ErrorKind::ConnectionReset.into()));
-                }
-                Sending::Body => {}
-            }
-        }
-    }
-
-    /// Takes from the body what there is and the sink takes.
-    fn gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Body::Stored(entry, part) = &self.body
-            && entry.body().len() <= SHORT
-        {
-            // Beside the head at once: nobody else need hold it.
-            self.sink.text().extend_from_slice(part.of(entry.body()));
-            self.state = Sending::Whole;
-        }
-        while self.state == Sending::Body && self.sink.takes_more() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => self.end(),
-                Some(Err(_)) => self.state = Sending::Cut,
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.data(data),
-                    Err(frame) => self.trailers = frame.into_trailers().ok(),
-                },
-            }
-        }
-        Poll::Ready(())
-    }
-
-    fn data(&mut self, data: Bytes) {
-        self.sent += data.len() as u64;
-        match self.framing {
-            Framing::Length(length) if self.sent > length => self.state = Sending::Cut,
-            framing => self.sink.data(data, framing),
-        }
-        if self.framing == Framing::Length(self.sent) && self.state == Sending::Body {
-            self.state = Sending::Whole;
-        }
-    }
-
-    fn end(&mut self) {
-        self.state = match self.framing {
-            Framing::Length(length) if self.sent < length => Sending::Cut,
-            _ => Sending::Whole,
-        };
-        if self.state == Sending::Whole {
-            self.sink.end(self.trailers.as_ref(), self.framing);
         }
     }
 }

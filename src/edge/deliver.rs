@@ -69,7 +69,10 @@ pub fn unpack(response: &mut Response<Body>) {
             Body::Empty
         }
     };
-    headers.extend(std::mem::take(response.headers_mut()));
+    // Behind what is stored, as it is sent: caches nearer to the origin have said their `Cache-Status`.
+    for (name, value) in response.headers() {
+        headers.append(name, value.clone());
+    }
     *response.headers_mut() = headers;
     *response.body_mut() = body;
 }
@@ -270,6 +273,18 @@ mod tests {
         check("bytes=0-1,3-4", Range::Whole);
         check("lines=0-1", Range::Whole);
         check("bytes=x-1", Range::Whole);
+    }
+
+    #[test]
+    fn what_is_unpacked_is_what_would_be_sent() {
+        let mut fields = HeaderMap::new();
+        fields.insert(CACHE_STATUS, HeaderValue::from_static("inner; hit"));
+        let entry = Stored::new(&crate::entry::tests::head(fields), bytes::Bytes::from_static(b"x"));
+        let mut response = Response::new(Body::Stored(entry, Part::Whole));
+        response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("stent; hit; ttl=1"));
+        unpack(&mut response);
+        let said: Vec<_> = response.headers().get_all(CACHE_STATUS).iter().collect();
+        assert_eq!(said, ["inner; hit", "stent; hit; ttl=1"]);
     }
 
     #[test]

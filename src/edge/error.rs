@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::incoming::{Refusal, X_REQUEST_ID};
 use crate::body::Body;
+use crate::failure::{Failure, FailureKind};
 
 /// What a person or a program is told.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,14 @@ impl From<Refusal> for Problem {
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
         Problem { status, detail, code, connection: Connection::Close }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        let left_unread = matches!(failure.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge);
+        let connection = if left_unread { Connection::Close } else { Connection::Keep };
+        Problem { status: failure.status(), detail: failure.message(), code: failure.as_str(), connection }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The client's side: listeners and connections, what a head may carry across this hop, and how answers leave.
 
+mod answer;
 pub mod connection;
 pub mod deliver;
 pub mod error;
+pub mod fields;
 pub mod incoming;
 pub mod line;
 pub mod listen;

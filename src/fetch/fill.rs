@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::backoff::{Backoff, Ended};
@@ -16,7 +16,6 @@ use super::head::{as_said, build, http_date};
 use super::pump::pump;
 use super::spool::{Reader, Spool};
 use super::tags::Place;
-use crate::body::Body;
 use crate::clock::{Clock, Now};
 use crate::edge::deliver;
 use crate::entry::{Entry, Slot};
@@ -128,15 +127,7 @@ async fn bring(cache: &Arc<Cache>, takeoff: &Takeoff, errand: Errand) -> Ended {
         if let Some(entry) = &base {
             validate::add_conditions(&mut headers, &entry.validators());
         }
-        let outgoing = Outgoing {
-            upgrades: false,
-            method: Method::GET,
-            target: errand.target.clone(),
-            headers,
-            body: Body::Empty,
-            interim: None,
-            upload: None,
-        };
+        let outgoing = Outgoing::get(errand.target.clone(), headers);
         // Where the log stands before this very request leaves: what a confirmation is worth.
         let asked = cache.log.stamp();
         let sent = errand.upstream.send_by(takeoff.flight.deadline, errand.worker, outgoing).await;

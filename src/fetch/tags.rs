@@ -80,6 +80,12 @@ impl Place {
         });
         route.tags.iter().chain(purges).flat_map(|template| template.purged(&values)).collect()
     }
+
+    /// The same before anything is sent, as people name it: `principal` is whoever asks.
+    pub fn purges_told(&self, route: &Route) -> Vec<String> {
+        let own = route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned());
+        self.purged(route, None, None).into_iter().chain(own).collect()
+    }
 }
 
 /// The facets that a route's templates use and that have a value. A purge takes only what is `proven`: by what a client

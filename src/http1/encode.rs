@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri, Version};
 
 use super::{Framing, Persistence};
 
@@ -102,11 +102,11 @@ pub fn field_lines<'h>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = (&'h 
 }
 
 /// What a client is told of the connection after an answer; 1.1 keeps it open without a word (RFC 9112 §9.3).
-pub fn connection(persistence: Persistence, speaks_10: bool) -> Option<&'static str> {
-    match (persistence, speaks_10) {
-        (Persistence::Close, _) => Some("close"),
-        (Persistence::Keep, true) => Some("keep-alive"),
-        (Persistence::Keep, false) => None,
+pub fn connection(persistence: Persistence, version: Version) -> Option<&'static str> {
+    match persistence {
+        Persistence::Close => Some("close"),
+        Persistence::Keep if version < Version::HTTP_11 => Some("keep-alive"),
+        Persistence::Keep => None,
     }
 }
 

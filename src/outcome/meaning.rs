@@ -52,7 +52,7 @@ pub const PASSED: [Meaning; 25] = [
         "an operator switched the route to pass for a while: `stent bypass`",
         "end it with `stent bypass --off`",
     ),
-    is("method", "it is neither GET nor HEAD; said as `fwd=method`", ""),
+    is("method", "it is neither GET nor HEAD", ""),
     is("request-body", "a GET brings a body", "let the client send a GET without a body"),
     is("upgrade", "it asks for another protocol", ""),
     is("request-no-store", "the client says `no-store`", "the client decides; browsers say so in private windows"),

@@ -1,5 +1,6 @@
 //! The first question: the request is in hand; may it be answered from the store, and under which key?
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, header};
@@ -9,8 +10,9 @@ use super::{Access, Ask, Caching, Credentials, NamedPolicy, Share};
 use crate::facet::{Facet, Known, Proven};
 use crate::identity::{Identity, Shown};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
+use crate::path::Ambiguity;
 use crate::query::QueryPass;
-use crate::route::Route;
+use crate::route::{AmbiguousPath, Route};
 
 /// A request, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,8 @@ pub struct Asked<'a> {
     pub forwarded_host: Option<&'a str>,
     /// The path in normal form.
     pub path: &'a str,
+    /// Why the path could be read otherwise, if it could.
+    pub ambiguity: Option<Ambiguity>,
     /// The query as sent, without `?`.
     pub query: Option<&'a str>,
     /// The end-to-end headers.
@@ -35,6 +39,8 @@ pub struct Asked<'a> {
     pub body: BodyPresence,
     /// What was found out about whoever asks.
     pub proven: &'a Proven,
+    /// Why it is passed whatever its route says, if it is.
+    pub bypass: Option<PassReason>,
 }
 
 /// Whether a request brings a body.
@@ -57,6 +63,8 @@ pub enum Plan {
     Ask(Question),
     /// Forward it as it is, store nothing.
     Pass(PassReason),
+    /// Answer it with an error.
+    Refuse(Ambiguity),
 }
 
 /// What to look up, and how the client limits what it takes.
@@ -203,12 +211,25 @@ impl PassReason {
 #[derive(Clone)]
 pub struct PrincipalKey(pub [u8; 32]);
 
+impl fmt::Debug for PrincipalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrincipalKey(…)")
+    }
+}
+
 /// Answers the first question.
 pub fn plan(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Plan {
-    judge(asked, route, identity, secret).unwrap_or_else(Plan::Pass)
+    match (asked.ambiguity, route.ambiguous_path) {
+        (Some(ambiguity), AmbiguousPath::Refuse) => Plan::Refuse(ambiguity),
+        (Some(_), AmbiguousPath::Pass) => Plan::Pass(PassReason::AmbiguousPath),
+        (None, _) => judge(asked, route, identity, secret).unwrap_or_else(Plan::Pass),
+    }
 }
 
 fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &PrincipalKey) -> Result<Plan, PassReason> {
+    if let Some(reason) = asked.bypass {
+        return Err(reason);
+    }
     if route.caching == Caching::Pass {
         return Err(PassReason::NoPolicy);
     }
@@ -474,7 +495,9 @@ mod tests {
             query,
             headers: &headers,
             body: BodyPresence::Absent,
+            ambiguity: None,
             proven: &Proven::default(),
+            bypass: None,
         };
         plan(&asked, &route, &IDENTITY(), &PrincipalKey([7; 32]))
     }
@@ -483,7 +506,7 @@ mod tests {
         match plan {
             Plan::Pass(reason) => Some(reason),
             Plan::Lookup(_) => None,
-            Plan::Ask(question) => panic!("{question:?}"),
+            other @ (Plan::Ask(_) | Plan::Refuse(_)) => panic!("{other:?}"),
         }
     }
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
+use super::sent::set;
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::clock::Now;
@@ -119,17 +120,11 @@ impl Proxy {
     ) {
         let Some(until) = asking.until else { return };
         let route = exchange.route;
-        let place = |path: &str| Place {
-            authority: exchange.arrival.authority.clone(),
-            forwarded_host: exchange.arrival.other_host_named(),
-            path: path.to_owned(),
-            query: String::new(),
-            principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
-            facets: Vec::new(),
-        };
-        let mut tags = place(path).carried(route);
+        let principal = principal_parts(&exchange.headers, &self.identity, &self.secret);
+        let asked_for = Place { path: path.to_owned(), principal, ..exchange.place("") };
+        let mut tags = asked_for.carried(route);
         // Those that cannot be told without the answer are not told.
-        place(&exchange.path.text).known_tags(route).iter().for_each(|tag| tags.carry(tag));
+        exchange.place("").known_tags(route).iter().for_each(|tag| tags.carry(tag));
         let permission = permission::Permission { facts, until, birth: Birth::new(born, born), tags };
         self.permissions.keep(asking.digest, permission);
     }
@@ -139,9 +134,7 @@ impl Proxy {
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         self.copy_caller(&exchange.headers, policy, &mut headers);
-        if let Ok(host) = HeaderValue::from_str(&exchange.arrival.authority) {
-            headers.insert(header::HOST, host);
-        }
+        set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
     }
@@ -150,15 +143,7 @@ impl Proxy {
         let Caching::Named(policy) = &exchange.route.caching else { return None };
         let headers = self.question_headers(exchange, policy);
         let target = target(&question.path, None)?;
-        Some(Outgoing {
-            upgrades: false,
-            method: Method::GET,
-            target,
-            headers,
-            body: Body::Empty,
-            interim: None,
-            upload: None,
-        })
+        Some(Outgoing::get(target, headers))
     }
 
     fn refusal(&self, exchange: &Exchange<'_>, refusal: Exchanged) -> Answer {

@@ -18,22 +18,23 @@ use self::dropped::dropped_at_the_edge;
 use self::keyed::key_parts;
 use self::lifetimes::lifetimes;
 use super::lookup::{Found as Judged, Grounded};
-use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, is_safe, target};
+use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
 use crate::edge::connection::Client;
 use crate::edge::error::Problem;
-use crate::edge::incoming::{Arrival, drop_untrusted};
+use crate::edge::fields::drop_untrusted;
+use crate::edge::incoming::Arrival;
 use crate::entry::Slot;
-use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way, meaning};
+use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::facet::{Proven, Worth};
 use crate::fetch::tags::Place;
 use crate::identity::{CookieRole, cookies};
 use crate::outcome::Outcome;
+use crate::outcome::meaning::{About, meaning};
 use crate::path::RequestPath;
 use crate::policy::plan::{self, BodyPresence, Credentialed, Lookup, PassReason, Plan};
 use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
-use crate::tag::PurgeTemplate;
 use crate::telemetry::event::Spending;
 use crate::upstream::exchange::Interim;
 
@@ -87,18 +88,18 @@ impl Proxy {
         };
         exchange.proven = self.proven(&exchange);
         let mut planned = self.plan(&exchange, body);
-        if let Ok(Plan::Ask(question)) = &planned
+        if let Plan::Ask(question) = &planned
             && let Some(kept) = self.kept(question)
         {
             exchange.proven.access = Some(kept);
             planned = self.plan(&exchange, body);
         }
         let told = match planned {
-            Ok(Plan::Ask(question)) => self.asks_first(request, &exchange, &question),
-            Err(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
-            Ok(Plan::Pass(_)) if Self::is_purge(&exchange) => purged(request, route),
-            Ok(Plan::Pass(reason)) => self.passed(request, &exchange, body, reason),
-            Ok(Plan::Lookup(lookup)) => self.looked_up(request, &exchange, &lookup, store),
+            Plan::Ask(question) => self.asks_first(request, &exchange, &question),
+            Plan::Refuse(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
+            Plan::Pass(_) if Self::is_purge(&exchange) => purged(request, route),
+            Plan::Pass(reason) => self.passed(request, &exchange, body, reason),
+            Plan::Lookup(lookup) => self.looked_up(request, &exchange, &lookup, store),
         };
         let mut dropped = dropped_at_the_edge(&written, trust, &exchange, &self.identity);
         dropped.extend(told.dropped);
@@ -107,12 +108,9 @@ impl Proxy {
 
     fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
         let place = self.place_told(exchange, exchange.uri.query().unwrap_or(""), Worth::Proven);
-        let purges = match is_safe(&exchange.method) || exchange.route.read_only {
+        let purges = match exchange.route.only_reads(&exchange.method) {
             true => Vec::new(),
-            false => {
-                let own = exchange.route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned());
-                place.purged(exchange.route, None, None).into_iter().chain(own).collect()
-            }
+            false => place.purges_told(exchange.route),
         };
         Explanation {
             route: Some(route(exchange.route)),
@@ -173,7 +171,7 @@ impl Proxy {
         Decision {
             way: Way::Pass,
             reason: Some(reason.as_str().to_owned()),
-            because: Some(meaning(reason).to_owned()),
+            because: meaning(About::Passed, reason.as_str()).map(|meaning| meaning.when.to_owned()),
             names: self.culprits(exchange, reason),
             cache_status: Some(spelled(&Outcome::Passed(reason))),
         }
@@ -281,14 +279,7 @@ impl Proxy {
     }
 
     fn place_told(&self, exchange: &Exchange<'_>, query: &str, worth: Worth) -> Place {
-        Place {
-            authority: exchange.arrival.authority.clone(),
-            forwarded_host: exchange.arrival.other_host_named(),
-            path: exchange.path.text.clone().into_owned(),
-            query: query.to_owned(),
-            principal: Vec::new(),
-            facets: self.tag_facets(exchange, worth),
-        }
+        Place { facets: self.tag_facets(exchange, worth), ..exchange.place(query) }
     }
 
     /// The route's tags; of those that need the answer, the template.

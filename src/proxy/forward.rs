@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 
-use super::{Answer, Exchange, Proxy, ToOrigin, is_safe, target};
+use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::{Trailers, Upgrade};
@@ -30,7 +30,7 @@ impl Proxy {
         if Proxy::is_purge(exchange) {
             return Box::pin(std::future::ready(self.purge_by_method(exchange)));
         }
-        if is_safe(&exchange.method) || exchange.route.read_only {
+        if exchange.route.only_reads(&exchange.method) {
             Box::pin(self.pass(exchange, incoming, reason))
         } else {
             Box::pin(self.write(exchange, incoming, reason))
@@ -71,7 +71,7 @@ impl Proxy {
         // What is added below would make the map grow twice.
         headers.reserve(8);
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        let upgrades = exchange.tell_next_hop(&mut headers, body) == Upgrades::WebSocket;
+        let upgrades = exchange.tell_next_hop(&mut headers, body);
         let (body, upload) = match incoming.is_end_stream() {
             true => (Body::Empty, None),
             false => {

@@ -1,31 +1,21 @@
-//! The way through the cache: find, judge, fly, judge again.
+//! The way through the cache: find, judge, and fly where there is nothing to use; then look again, or deliver.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use http::{HeaderName, Method, StatusCode, Uri, header};
-use tokio::sync::oneshot;
+use http::{HeaderName, Method, StatusCode, header};
 
-use super::access::Asking;
-use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, target};
-use crate::body::Body;
+use super::flying::{Waited, Wanted};
+use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
 use crate::clock::Now;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::entry::{Entry, Slot};
-use crate::facet::Worth;
-use crate::failure::{Failure, FailureKind};
-use crate::fetch::fill::{Errand, Own, StandingIn, fly};
-use crate::fetch::flight::{Demand, Departure, Filling, Flight, Joined, Landing, TagsKnown, Takeoff};
-use crate::fetch::head::arriving;
-use crate::fetch::tags::{Place, principal_parts};
-use crate::key::{self, Key, KeyBuf, Partition};
-use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
+use crate::fetch::flight::Demand;
+use crate::key::{self, KeyBuf};
+use crate::outcome::{Forward, Outcome, StaleBecause};
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, Lookup, PassReason};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
-use crate::store::mutants::{Rule, is_off};
-use crate::store::purge::Stamp;
 
 /// What the store has for a request.
 pub(super) enum Found {
@@ -51,24 +41,13 @@ pub(super) struct Spot<'a> {
 
 impl Spot<'_> {
     /// The key of the variant, or the primary key while none is known.
-    fn key(&self) -> &[u8] {
+    pub(super) fn key(&self) -> &[u8] {
         self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
     }
 
     pub(super) fn vary(&self) -> &[HeaderName] {
         self.variant.as_ref().map_or(&[], |(names, _)| names)
     }
-}
-
-/// What a flight is wanted for.
-struct Wanted<'a> {
-    base: Option<Entry>,
-    forward: Forward,
-    demand: Demand,
-    /// One that the client has seen fail.
-    failed: Option<&'a Flight>,
-    /// Its answer is also whether the client may have it.
-    asking: Option<Asking>,
 }
 
 /// Why a request for which the store has nothing starts no flight.
@@ -92,16 +71,6 @@ impl Exchange<'_> {
             false => Ok(()),
         }
     }
-}
-
-/// What waiting for a flight came to.
-enum Waited {
-    Answer(Answer),
-    /// Look again, and demand this of the next flight.
-    Again(Demand),
-    /// The flight failed by a mishap: look again, and elect another.
-    Elect(Arc<Flight>),
-    Pass(PassReason),
 }
 
 impl Proxy {
@@ -217,226 +186,10 @@ impl Proxy {
             _ => Ok(()),
         }
     }
-
-    /// Joins or begins a flight, waits for it, and judges what it brought. Whoever has seen one fail elects no third.
-    async fn fly(
-        self: &Arc<Self>,
-        exchange: &Exchange<'_>,
-        lookup: &Lookup,
-        spot: Spot<'_>,
-        wanted: Wanted<'_>,
-    ) -> Waited {
-        let Wanted { base, forward, demand, failed, asking } = wanted;
-        let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else {
-            return Waited::Pass(PassReason::AmbiguousPath);
-        };
-        let joined_at = self.cache.clock.instant();
-        let mut key = flight_key(&spot, lookup);
-        if let Some(asking) = &asking {
-            // What the origin lets one see says nothing about another: nobody follows but the same principal.
-            key.push(b'P');
-            key.extend_from_slice(&asking.digest);
-        }
-        let joined = match failed.filter(|flight| *flight.key == *key) {
-            Some(flight) => self.cache.flights.succeed(flight, demand, || self.cache.log.stamp()),
-            None => self.cache.flights.join(&key, demand, || self.departure(exchange)),
-        };
-        let (flight, mut landing, mut own) = match joined {
-            Joined::Follower(flight, landing) => (flight, landing, None),
-            Joined::Leader(takeoff) => {
-                let (sender, receiver) = oneshot::channel();
-                let mut errand = self.errand(exchange, lookup, &spot, target, base, Some(sender));
-                if asking.is_some() {
-                    errand.standing_in = StandingIn::Forbidden;
-                }
-                let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
-                let withholds = self.withholds(exchange, &errand.headers);
-                tokio::spawn(fly(self.cache.clone(), takeoff, errand));
-                (flight, landing, Some((receiver, withholds)))
-            }
-        };
-        let collapsed = if own.is_some() { Collapsed::No } else { Collapsed::Yes };
-        let landed = match landing.wait_for(|landing| !matches!(landing, Landing::Waiting)).await {
-            Ok(landed) => landed.clone(),
-            Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
-        };
-        let passed = self.cache.clock.instant().saturating_duration_since(joined_at);
-        // Whoever follows waited for another's fetch, however long that was at the origin.
-        let origin = if collapsed == Collapsed::No { flight.origin_delay() } else { None };
-        exchange.spending.add(passed, origin);
-        if let Some(asking) = asking.filter(|_| collapsed == Collapsed::No && is_yes(&landed)) {
-            self.permit(exchange, &exchange.path.text, asking, flight.born, Arc::default());
-        }
-        let why = |forward| match forward {
-            Forward::Stale(why) => why,
-            _ => RevalidateReason::Stale,
-        };
-        match landed {
-            Landing::Filling(filling) => {
-                let own = own.as_mut().and_then(|(receiver, _)| receiver.try_recv().ok());
-                self.follow(exchange, lookup, &filling, (flight.born, demand), own, forward, collapsed)
-            }
-            Landing::Revalidated(entry) => {
-                let outcome = Outcome::Revalidated(why(forward), collapsed);
-                self.serve_landed(exchange, lookup, &entry, demand, outcome)
-            }
-            Landing::Rescued(entry, freshness, failure) => {
-                let outcome = Outcome::Stale(freshness, StaleBecause::Rescued(failure));
-                self.serve_landed(exchange, lookup, &entry, demand, outcome)
-            }
-            Landing::Uncacheable(why) => {
-                match own.as_mut().map(|(receiver, withholds)| (receiver.try_recv(), *withholds)) {
-                    // What is nobody's to share is the client's own: it is asked for with all that the client sent.
-                    Some((_, true)) => Waited::Pass(PassReason::Uncacheable),
-                    Some((Ok(Own::Answer(exchanged)), _)) => {
-                        let status = exchanged.head.status.as_u16();
-                        let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why) };
-                        Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
-                    }
-                    _ => Waited::Pass(PassReason::Uncacheable),
-                }
-            }
-            Landing::Failed(failure) => {
-                let may_elect = collapsed == Collapsed::Yes && failed.is_none() && failure.is_mishap();
-                match may_elect && Instant::now() < flight.deadline {
-                    true => Waited::Elect(flight),
-                    false => Waited::Answer(exchange.failure(failure)),
-                }
-            }
-            Landing::Waiting => Waited::Pass(PassReason::Rounds),
-        }
-    }
-
-    /// Serves an answer that is still coming, if it is for this request (purge rule 7).
-    #[allow(clippy::too_many_arguments)]
-    fn follow(
-        &self,
-        exchange: &Exchange<'_>,
-        lookup: &Lookup,
-        filling: &Filling,
-        (born, demand): (Stamp, Demand),
-        own: Option<Own>,
-        forward: Forward,
-        collapsed: Collapsed,
-    ) -> Waited {
-        let other_variant = !filling.vary.is_empty()
-            && key::variant(&lookup.key, &filling.vary, &exchange.headers).as_slice() != &*filling.variant;
-        if other_variant {
-            return match filling.stored {
-                // Nothing is remembered that would lead to the right one.
-                Stored::No(_) => Waited::Pass(PassReason::Uncacheable),
-                Stored::Yes | Stored::IfItFits => Waited::Again(demand),
-            };
-        }
-        let may_follow = match filling.tags {
-            TagsKnown::All => self.cache.log.may_follow(born, exchange.arrived, &filling.head.tags),
-            TagsKnown::NotBodys => {
-                self.cache.log.may_follow(born, exchange.arrived, &filling.head.tags)
-                    && self.cache.log.may_follow_untagged(born, exchange.arrived)
-            }
-        };
-        if !may_follow && !is_off(Rule::Followers) {
-            return Waited::Again(Demand { born: Some(exchange.arrived), ..demand });
-        }
-        let reader = match own {
-            Some(Own::Reader(reader)) => Some(reader),
-            _ => filling.spool.reader(),
-        };
-        // The beginning is gone: it has become too long to be kept.
-        let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
-        let now = self.cache.clock.now();
-        let freshness = arriving(&filling.head.vital, now.instant);
-        let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
-        let status = filling.head.status.as_u16();
-        let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored };
-        Waited::Answer((response, outcome))
-    }
-
-    /// Serves a whole entry that a flight ended with, if it still stands for this request.
-    fn serve_landed(
-        &self,
-        exchange: &Exchange<'_>,
-        lookup: &Lookup,
-        entry: &Entry,
-        demand: Demand,
-        outcome: Outcome,
-    ) -> Waited {
-        let standing = self.cache.log.check(entry.birth(), entry);
-        let now = self.cache.clock.now();
-        let any = RequestDirectives::default();
-        match reuse(&entry.vital(), standing, &any, lookup.credentialed, now) {
-            Reuse::Unusable(UnusableReason::Credentials) => Waited::Pass(PassReason::Credentials),
-            Reuse::Unusable(UnusableReason::Purged) => Waited::Again(Demand { born: Some(exchange.arrived), ..demand }),
-            // It has just been confirmed, or it stands in: its lifetime was judged there.
-            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.vital(), now.instant), outcome)),
-        }
-    }
-
-    /// Fetches anew behind a stale answer, unless that is under way, too much is, or the origin is ill.
-    fn refresh(self: &Arc<Self>, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>, entry: &Entry, now: Now) {
-        let key = flight_key(spot, lookup);
-        let Ok(permit) = self.cache.refreshes.clone().try_acquire_owned() else { return };
-        if !self.cache.backoff.may_refresh(&key, exchange.route.upstream, now.instant) {
-            return;
-        }
-        let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return };
-        let joined = self.cache.flights.join(&key, Demand::ANY, || self.departure(exchange));
-        let Joined::Leader(takeoff) = joined else { return };
-        let errand = self.errand(exchange, lookup, spot, target, Some(entry.clone()), None);
-        let cache = self.cache.clone();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let takeoff: Takeoff = takeoff;
-            fly(cache, takeoff, errand).await;
-        });
-    }
-
-    fn departure(&self, exchange: &Exchange<'_>) -> Departure {
-        let limit = self.upstreams[exchange.route.upstream].settings.deadline;
-        Departure { born: self.cache.log.stamp(), deadline: Instant::now() + limit }
-    }
-
-    fn errand(
-        &self,
-        exchange: &Exchange<'_>,
-        lookup: &Lookup,
-        spot: &Spot<'_>,
-        target: Uri,
-        base: Option<Entry>,
-        own: Option<oneshot::Sender<Own>>,
-    ) -> Errand {
-        let route = exchange.route;
-        let principal = match lookup.partition {
-            Partition::Principal(_) => principal_parts(&exchange.headers, &self.identity, &self.secret),
-            Partition::Public | Partition::Anonymous | Partition::Facets(_) | Partition::Permitted => Vec::new(),
-        };
-        Errand {
-            upstream: self.upstreams[route.upstream].clone(),
-            worker: exchange.client.worker,
-            route: route.clone(),
-            primary: Key::from(lookup.key.as_slice()),
-            spot: Key::from(spot.key()),
-            target,
-            headers: self.fetch_headers(exchange, spot.vary()),
-            credentialed: lookup.credentialed,
-            max_object: self.max_object,
-            place: Place {
-                authority: exchange.arrival.authority.clone(),
-                forwarded_host: exchange.arrival.other_host_named(),
-                path: exchange.path.text.clone().into_owned(),
-                query: lookup.query.clone(),
-                principal,
-                facets: self.tag_facets(exchange, Worth::Claimed),
-            },
-            base,
-            standing_in: StandingIn::Allowed,
-            own,
-        }
-    }
 }
 
 /// Requests with unkeyed credentials never share a flight with those without.
-fn flight_key(spot: &Spot<'_>, lookup: &Lookup) -> KeyBuf {
+pub(super) fn flight_key(spot: &Spot<'_>, lookup: &Lookup) -> KeyBuf {
     let mut key = KeyBuf::from_slice(spot.key());
     if lookup.credentialed == Credentialed::Yes {
         key.push(b'C');
@@ -444,16 +197,7 @@ fn flight_key(spot: &Spot<'_>, lookup: &Lookup) -> KeyBuf {
     key
 }
 
-/// The origin answered a caller's own request, and not by refusing it.
-fn is_yes(landed: &Landing) -> bool {
-    match landed {
-        Landing::Revalidated(_) => true,
-        Landing::Filling(filling) => filling.head.status.is_success(),
-        _ => false,
-    }
-}
-
-fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {
+pub(super) fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {
     (deliver::entry(entry, freshness, &exchange.method, &exchange.headers), outcome)
 }
 

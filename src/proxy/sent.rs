@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::flying::Withholds;
 use super::{Exchange, Proxy};
-use crate::edge::incoming::is_override;
+use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
 use crate::policy::{Caching, NamedPolicy};
@@ -18,7 +19,7 @@ impl Proxy {
                 let mut headers = HeaderMap::with_capacity(16);
                 let mut accept = KeyBuf::new();
                 key::write_accept(&mut accept, asked);
-                headers.extend(HeaderValue::from_bytes(&accept).ok().map(|value| (header::ACCEPT, value)));
+                set(&mut headers, header::ACCEPT, &accept);
                 policy.vary.iter().chain(vary).for_each(|name| copy(asked, name, &mut headers));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
@@ -35,9 +36,7 @@ impl Proxy {
                 headers
             }
         };
-        if let Ok(host) = HeaderValue::from_str(&exchange.arrival.authority) {
-            headers.insert(header::HOST, host);
-        }
+        set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
     }
@@ -64,15 +63,24 @@ impl Proxy {
             }
         }
         if !kept.is_empty() {
-            headers.extend(HeaderValue::from_bytes(&kept).ok().map(|value| (header::COOKIE, value)));
+            set(headers, header::COOKIE, &kept);
         }
     }
 
     /// Whether the fetch that is made for a request leaves out credentials that the client had sent.
-    pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> bool {
+    pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> Withholds {
         let differs = |name: &HeaderName| exchange.headers.get(name) != sent.get(name);
-        matches!(exchange.route.caching, Caching::Named(_))
-            && [header::COOKIE, header::AUTHORIZATION].iter().any(differs)
+        match &exchange.route.caching {
+            Caching::Named(_) if [header::COOKIE, header::AUTHORIZATION].iter().any(differs) => Withholds::Yes,
+            _ => Withholds::No,
+        }
+    }
+}
+
+/// What came in fields makes a value.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
+        headers.insert(name, value);
     }
 }
 

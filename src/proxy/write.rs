@@ -133,12 +133,9 @@ impl Proxy {
 
     fn place(&self, exchange: &Exchange<'_>) -> Place {
         Place {
-            authority: exchange.arrival.authority.clone(),
-            forwarded_host: exchange.arrival.other_host_named(),
-            path: exchange.path.text.clone().into_owned(),
-            query: exchange.uri.query().unwrap_or("").to_owned(),
             principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
             facets: self.tag_facets(exchange, Worth::Proven),
+            ..exchange.place(exchange.uri.query().unwrap_or(""))
         }
     }
 }

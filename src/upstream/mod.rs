@@ -3,8 +3,10 @@
 //! [`Upstream::send`] is the only way out. [`pool`] keeps connections per worker and counts them over all; [`exchange`]
 //! carries one attempt and gives the connection back when the answer's body has been read.
 
+mod answer;
 pub mod exchange;
 pub mod pool;
+mod request;
 pub mod settings;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use self::pool::{Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
 use crate::body::Body;
 use crate::failure::{Failure, FailureKind, Phase};
+use crate::route::Upgrades;
 use crate::telemetry::UpstreamMeters;
 use crate::upload::UploadState;
 
@@ -47,13 +50,19 @@ pub struct Outgoing {
     pub body: Body,
     /// Called with every interim answer (1xx).
     pub interim: Option<exchange::Interim>,
-    /// It asks for another protocol, and may have it.
-    pub upgrades: bool,
+    /// Which other protocol it asks for and may have.
+    pub upgrades: Upgrades,
     /// What is known of the body on its way, if there is one.
     pub upload: Option<Arc<UploadState>>,
 }
 
 impl Outgoing {
+    /// A request of our own, for nobody in particular.
+    pub fn get(target: Uri, headers: HeaderMap) -> Outgoing {
+        let (method, upgrades) = (Method::GET, Upgrades::Never);
+        Outgoing { method, target, headers, body: Body::Empty, interim: None, upgrades, upload: None }
+    }
+
     /// Sending it twice does no more than sending it once (RFC 9110 §9.2.2), and it can be sent twice.
     fn is_repeatable(&self) -> bool {
         let idempotent = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");

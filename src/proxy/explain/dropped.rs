@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::super::{Exchange, Proxy};
 use super::{cookie_name, query_names};
-use crate::edge::incoming::{Trust, X_REQUEST_ID, is_forwarding, is_override, is_spelling};
+use crate::edge::fields::{is_forwarding, is_override, is_spelling};
+use crate::edge::incoming::{Trust, X_REQUEST_ID};
 use crate::explanation::Dropped;
 use crate::identity::{CookieRole, Identity, cookies};
 use crate::policy::plan::Lookup;
