@@ -10,8 +10,9 @@ use stent::route::{Router, Target};
 const BASE: &str = "\
 server: {listen: 127.0.0.1:8080, trusted_proxies: [10.1.0.0/16]}
 admin: {listen: 127.0.0.1:9090, tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}}
-cache: {mode: serve}
-identity: {principal: [authorization, cookie.sessionid, header.x-api-user], ignore_cookies: [csrftoken, _ga*], jwt: {keys: {file: tests/it/jwks.json}, issuer: us, leeway: 5s}, facets: {tenant: jwt.tenant, role: jwt.role}}
+cache: {mode: serve, max_object: 1MiB}
+log: {access: {file: a.log}, include: [path]}
+identity: {principal: [authorization, cookie.sessionid, header.x-api-key], ignore_cookies: [csrftoken, _ga*], jwt: {keys: {file: tests/it/jwks.json}, issuer: us, leeway: 5s}, facets: {tenant: jwt.tenant, role: jwt.role}}
 upstreams: {app: {servers: [http://127.0.0.1:8000]}, other: {servers: [http://127.0.0.1:8001]}}
 policies:
   record: {share: principal, ttl: 5m, stale_while_revalidate: 30s, stale_if_error: 0s, ceiling: 15m, vary: {headers: [x-client]}}
@@ -108,7 +109,7 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("utm_*: drop}", "utm_*: drop, other: any}", Widens, Not),
     // Who is asking, and who is believed.
     ("cookie.sessionid, ", "", Widens, Widens),
-    (", header.x-api-user]", "]", Widens, Widens),
+    (", header.x-api-key]", "]", Widens, Widens),
     ("[csrftoken, _ga*]", "[csrftoken, _ga*, theme]", Widens, Not),
     ("[csrftoken, _ga*]", "[csrftoken, _ga*, _ga_x]", Not, Not),
     ("[10.1.0.0/16]", "[10.1.0.0/16, 10.2.0.0/16]", Widens, Not),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::scenario::{Client, Origin, Reply, Seen, Stent, answer};
 
 const CONFIG: &str = "\
-identity: {principal: [authorization, cookie.sessionid, header.x-api-user], ignore_cookies: [csrftoken]}
+identity: {principal: [authorization, cookie.sessionid, header.x-api-key], ignore_cookies: [csrftoken]}
 policies:
   record: {share: principal, ttl: 5m, stale_while_revalidate: 30s, ceiling: 15m, vary: {headers: [x-client]}}
   page: {share: anonymous, ttl: 10m}
@@ -50,7 +50,7 @@ const BEARER: (&str, &str) = ("authorization", "Bearer hunter2-token");
 const TABLE: &[Row] = &[
     ("GET", "/patients/7", &[SESSION]),
     ("GET", "/patients/7", &[SESSION, BEARER, ("x-client", "hunter2-keyed"), ("user-agent", "x")]),
-    ("GET", "/patients/7", &[BEARER, ("x-api-user", "hunter2-header")]),
+    ("GET", "/patients/7", &[BEARER, ("x-api-key", "hunter2-header")]),
     ("GET", "/patients/7", &[]),
     ("GET", "/patients/7", &[("cookie", "sessionid=hunter2; theme=hunter2")]),
     ("GET", "/patients/7", &[SESSION, ("cache-control", "no-cache")]),

@@ -173,8 +173,7 @@ fn principal(reader: &mut Reader, node: &Node, identity: &mut Identity) {
                 let message = format!(
                     "`{header}` is what a client simply claims: whoever sends another's gets another's answers"
                 );
-                let hint =
-                    "name what only its owner has, such as authorization, a session's cookie or header.x-api-key";
+                let hint = "name what only its owner has, such as authorization, a session's cookie or header.x-api-key; of what a trusted proxy sets, write facets: {NAME: trusted.HEADER} and share: [NAME]";
                 reader.error(Kind::Unsafe, node, message, hint);
             }
             Ok(header) if identity.headers.contains(&header) => {
@@ -221,6 +220,36 @@ pub(super) fn is_cookie_name(name: &str) -> bool {
 
 /// Headers that name somebody without proving it, or that every client sends.
 fn is_merely_claimed(header: &HeaderName) -> bool {
+    // What names somebody, unless it says that it is a secret.
+    const NAMING: [&str; 25] = [
+        "account",
+        "customer",
+        "dn",
+        "email",
+        "group",
+        "groups",
+        "login",
+        "mail",
+        "member",
+        "name",
+        "org",
+        "organization",
+        "patient",
+        "person",
+        "practitioner",
+        "principal",
+        "role",
+        "roles",
+        "subject",
+        "tenant",
+        "uid",
+        "upn",
+        "user",
+        "userid",
+        "username",
+    ];
+    const SECRET: [&str; 10] =
+        ["token", "key", "apikey", "secret", "session", "signature", "jwt", "assertion", "ticket", "password"];
     const NAMES: [&str; 8] = [
         "accept",
         "accept-language",
@@ -232,5 +261,36 @@ fn is_merely_claimed(header: &HeaderName) -> bool {
         "cache-control",
     ];
     const STEMS: [&str; 5] = ["x-tenant", "x-user", "x-role", "x-org", "x-client"];
-    NAMES.contains(&header.as_str()) || STEMS.iter().any(|stem| header.as_str().starts_with(stem))
+    let words: Vec<&str> = header.as_str().split(['-', '_']).collect();
+    let is_secret = words.iter().any(|word| SECRET.contains(word));
+    NAMES.contains(&header.as_str())
+        || STEMS.iter().any(|stem| header.as_str().starts_with(stem))
+        || !is_secret && words.iter().any(|word| NAMING.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_no_proof() {
+        let claimed = |name: &'static str| is_merely_claimed(&HeaderName::from_static(name));
+        for name in [
+            "remote-user",
+            "x-remote-user",
+            "x-auth-request-email",
+            "x-auth-username",
+            "cf-access-authenticated-user-email",
+            "x-authentik-uid",
+            "x-ms-client-principal-name",
+            "x-ssl-client-s-dn",
+            "x-patient-id",
+            "x_user",
+        ] {
+            assert!(claimed(name), "{name}");
+        }
+        for name in ["x-api-key", "x-session", "x-auth-token", "x-amzn-oidc-data", "x-account-key", "x-csrf-token"] {
+            assert!(!claimed(name), "{name}");
+        }
+    }
 }
