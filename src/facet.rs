@@ -187,7 +187,17 @@ fn json<'a>(values: &'a Map<String, Value>, path: &str) -> Option<FacetValue<'a>
     match found {
         Value::Null => None,
         Value::String(found) => text(found),
-        other => Some(FacetValue::Json(other)),
+        other => is_exact(other).then_some(FacetValue::Json(other)),
+    }
+}
+
+/// Whether no other value was read as the same: numbers that are no integers of 64 bits were rounded.
+fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.is_f64(),
+        Value::Array(items) => items.iter().all(is_exact),
+        Value::Object(fields) => fields.values().all(is_exact),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 
@@ -232,6 +242,21 @@ mod tests {
             assert!(!all[i + 1..].contains(one), "{i}");
         }
         assert_eq!(of("a", json!("1")), all[0]);
+    }
+
+    #[test]
+    fn a_number_that_was_rounded_is_no_value() {
+        let value = |json: &str| {
+            let proven = claims(serde_json::from_str(&format!(r#"{{"x": {json}}}"#)).expect("JSON"));
+            let known = Known { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
+            known.digest(&[facet("a", FacetSource::Jwt("x".into()))], &[7; 32]).ok()
+        };
+        // Two tenants, and one number to whoever reads them into a float.
+        for json in ["18446744073709551616", "18446744073709551617", "0.1", "[1, 1e300]", r#"{"a": 1.5}"#] {
+            assert_eq!(value(json), None, "{json}");
+        }
+        assert!(value("18446744073709551615").is_some() && value("-1").is_some() && value("[1, true]").is_some());
+        assert_ne!(value("18446744073709551615"), value("18446744073709551614"));
     }
 
     #[test]
