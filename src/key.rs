@@ -110,8 +110,8 @@ pub fn write_header(key: &mut KeyBuf, headers: &HeaderMap, name: &HeaderName) {
     key.extend_from_slice(name.as_str().as_bytes());
     key.push(0);
     for value in headers.get_all(name) {
-        // Lines of one field are one list (RFC 9110 §5.3); surrounding whitespace means nothing.
-        key.push(b',');
+        // Some origins take the first line of several, or the last: they are not kept as one list with commas.
+        key.push(b'\n');
         key.extend_from_slice(value.as_bytes().trim_ascii());
     }
     key.push(0);
@@ -184,6 +184,21 @@ mod tests {
         };
         assert_ne!(key("/ab", ""), key("/a", "b"));
         assert_eq!(key("/a", "b"), key("/a", "b"));
+    }
+
+    #[test]
+    fn two_lines_are_not_one_with_a_comma() {
+        let names = [HeaderName::from_static("x-a")];
+        let of = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-a", HeaderValue::from_static(line));
+            }
+            variant(b"k", &names, &headers)
+        };
+        assert_ne!(of(&["a", "b"]), of(&["a,b"]));
+        assert_ne!(of(&["a", "b"]), of(&["b", "a"]));
+        assert_eq!(of(&["a"]), of(&[" a "]));
     }
 
     #[test]
