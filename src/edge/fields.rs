@@ -48,7 +48,7 @@ pub fn is_spelling(name: &HeaderName, own: &HeaderName) -> bool {
 
 /// Fields that make some origins see another target or method.
 pub fn is_override(name: &str) -> bool {
-    name.starts_with('x')
+    matches!(name.as_bytes().first(), Some(b'x' | b's' | b'p' | b'f'))
         && [
             "x-original-url",
             "x-rewrite-url",
@@ -62,6 +62,12 @@ pub fn is_override(name: &str) -> bool {
             "x-http-method",
             "x-method-override",
             "x-url-scheme",
+            "x-scheme",
+            "x-script-name",
+            // To gunicorn these two are the real ones.
+            "script-name",
+            "path-info",
+            "front-end-https",
         ]
         .into_iter()
         .any(|want| same_field(name, want))

@@ -491,7 +491,12 @@ async fn the_origin_narrows_what_is_shared() {
 }
 
 /// Every field by which one origin or another is told that it was asked something else, and those that tell of a client.
-const TELLTALES: [&str; 32] = [
+const TELLTALES: [&str; 37] = [
+    "script-name",
+    "path-info",
+    "x-script-name",
+    "x-scheme",
+    "front-end-https",
     "x-original-method",
     "x-original-path",
     "x-http-host-override",
