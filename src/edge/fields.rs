@@ -28,6 +28,11 @@ pub fn is_forwarding(name: &str) -> bool {
     }
 }
 
+/// Of those, the ones that say whom a request comes from.
+pub(super) fn tells_of_client(name: &str) -> bool {
+    same_field(name, "x-forwarded-for") || !name.starts_with("x-forwarded-")
+}
+
 /// Drops the headers that only trusted proxies may set, where a stranger sends them; and their other spellings, which some
 /// origins take for the same, whoever sends them: a proxy that sets one may hand on the other.
 pub fn drop_untrusted<'n>(headers: &mut HeaderMap, trusted: impl Iterator<Item = &'n HeaderName>, peer: Trust) {

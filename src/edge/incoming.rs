@@ -8,7 +8,7 @@ use http::{Method, Uri, Version, request};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::fields::{is_forwarding, is_framing, is_override, same_field};
+use super::fields::{is_forwarding, is_framing, is_override, same_field, tells_of_client};
 use crate::http1::head::HeadFault;
 use crate::key::Scheme;
 use crate::upload::Expects;
@@ -51,6 +51,8 @@ pub struct Arrival {
     pub scheme: Scheme,
     /// What a trusted proxy forwards for.
     pub forwarded: Forwarded,
+    /// Whether a stranger says that it forwards for somebody.
+    pub hearsay: Hearsay,
     /// The id of this request, from a trusted proxy or new.
     pub request_id: HeaderValue,
     /// `TE: trailers`.
@@ -70,6 +72,15 @@ pub struct Forwarded {
     pub standard: Option<HeaderValue>,
     /// `X-Forwarded-Host`.
     pub host: Option<HeaderValue>,
+}
+
+/// Whether a peer that is not believed says whom it speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearsay {
+    /// It does: it may be a proxy that hands on what others send.
+    Told,
+    /// It does not.
+    None,
 }
 
 /// Whether the client takes trailers.
@@ -152,6 +163,7 @@ impl Arrival {
             authority: String::new(),
             scheme: peer.scheme,
             forwarded: Forwarded::default(),
+            hearsay: Hearsay::None,
             request_id: HeaderValue::from_static(""),
             trailers: Trailers::Unsaid,
             expects: Expects::Nothing,
@@ -200,8 +212,10 @@ impl Arrival {
                 }
                 text if same_field(text, "x-request-id") => dropped.push(name.clone()),
                 text if is_forwarding(text) => {
-                    if trust == Trust::Proxy {
-                        arrival.believe(text, value);
+                    match trust {
+                        Trust::Proxy => arrival.believe(text, value),
+                        Trust::Stranger if tells_of_client(text) => arrival.hearsay = Hearsay::Told,
+                        Trust::Stranger => {}
                     }
                     dropped.push(name.clone());
                 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::Trust;
+use crate::edge::incoming::{Hearsay, Trust};
 use crate::outcome::Outcome;
 use crate::query::QueryRules;
 use crate::route::{PURGE, Route};
@@ -57,9 +57,12 @@ impl Proxy {
     }
 
     /// Who asks: the peer, or whom the trusted proxies speak for. A proxy that hands on what strangers send must not lend them
-    /// its address. `None` where that cannot be told.
+    /// its address, even where nobody has said that it is one. `None` where that cannot be told.
     pub(super) fn speaks_for(&self, exchange: &Exchange<'_>) -> Option<IpAddr> {
         let peer = exchange.client.peer.ip;
+        if exchange.arrival.hearsay == Hearsay::Told {
+            return None;
+        }
         let is_trusted = |ip: IpAddr| Trust::of(ip, &self.trusted_proxies) == Trust::Proxy;
         let forwarded = &exchange.arrival.forwarded;
         let Some(chain) = &forwarded.chain else {

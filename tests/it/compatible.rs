@@ -95,6 +95,17 @@ async fn others_are_refused_and_where_nothing_is_said_the_origin_decides() {
     assert_eq!((refused.status, kept), (403, true));
     assert!(refused.text().contains("purge-not-allowed"), "{}", refused.text());
     assert_eq!(origin.seen().iter().filter(|seen| seen.method == "PURGE").count(), 0);
+    // Nor does a proxy that nobody has listed, once it says that it is one.
+    for (name, status) in [
+        ("x-forwarded-for", 403),
+        ("forwarded", 403),
+        ("x_forwarded_for", 403),
+        ("x-real-ip", 403),
+        ("x-forwarded-proto", 200),
+    ] {
+        let purge = client.ask("PURGE", "/open/1").header(name, "203.0.113.9");
+        assert_eq!(purge.send().await.status, status, "{name}");
+    }
     // Without a word on it, it is a method that may change something.
     let (passed, kept) = after(&stent, "/plain", client.ask("PURGE", "/plain")).await;
     assert_eq!((passed.text().as_str(), kept), ("the origin's own", false));
