@@ -244,7 +244,10 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     let mut gate = Gate::Open;
     let (partition, credentialed) = match &route.caching {
         Caching::Pass => return Err(PassReason::NoPolicy),
-        Caching::Http(credentials) => (Partition::Public, credentialed(*credentials, &seen.shown)),
+        Caching::Http(credentials) => {
+            let vouched = identity.trusted_headers().any(|name| asked.headers.contains_key(name));
+            (Partition::Public, credentialed(*credentials, &seen.shown, vouched))
+        }
         Caching::Named(policy) => {
             if seen.shown.other_cookie {
                 return Err(PassReason::Cookie);
@@ -320,9 +323,10 @@ impl Seen {
     }
 }
 
-fn credentialed(credentials: Credentials, shown: &Shown) -> Credentialed {
+/// `vouched`: a trusted proxy says who asks, or what of them.
+fn credentialed(credentials: Credentials, shown: &Shown, vouched: bool) -> Credentialed {
     let counts = match credentials {
-        Credentials::AuthorizationAndCookies => shown.authorization || shown.cookie || shown.principal,
+        Credentials::AuthorizationAndCookies => shown.authorization || shown.cookie || shown.principal || vouched,
         Credentials::AuthorizationOnly => shown.authorization,
     };
     if counts { Credentialed::Yes } else { Credentialed::No }

@@ -7,6 +7,7 @@ mod deaths;
 mod explaining;
 mod fills;
 mod flights;
+mod hostile;
 mod partition;
 mod planted;
 mod proxying;
