@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
+use super::lookup::Spot;
 use super::sent::set;
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
@@ -102,11 +103,15 @@ impl Proxy {
         self.permissions.get(&question.digest, self.cache.clock.now().instant, &self.cache.log)
     }
 
-    /// Whether a request's own answer is still to say if the client may have it.
-    pub(super) fn asking(&self, permission: &Permission, now: Now) -> Option<Asking> {
-        let Permission::ByOwnAnswer { digest, keep } = permission else { return None };
-        let kept = self.permissions.get(digest, now.instant, &self.cache.log);
-        kept.is_none().then(|| Asking::new(*digest, *keep, now))
+    /// Whether a request's own answer is still to say if the client may have it. A yes to one variant is none to another.
+    pub(super) fn asking(&self, spot: &Spot<'_>, now: Now) -> Option<Asking> {
+        let Permission::ByOwnAnswer { digest, keep } = spot.permission() else { return None };
+        let digest = match spot.vary() {
+            [] => *digest,
+            _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(spot.key()).finalize().as_bytes(),
+        };
+        let kept = self.permissions.get(&digest, now.instant, &self.cache.log);
+        kept.is_none().then(|| Asking::new(digest, *keep, now))
     }
 
     /// Keeps a yes about `path`, if the policy lets it be kept. `born`: where the log stood before the question left.

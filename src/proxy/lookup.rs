@@ -14,7 +14,7 @@ use crate::fetch::flight::Demand;
 use crate::key::{self, KeyBuf};
 use crate::outcome::{Forward, Outcome, StaleBecause};
 use crate::policy::directives::RequestDirectives;
-use crate::policy::plan::{Credentialed, Lookup, PassReason};
+use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
 
 /// What the store has for a request.
@@ -43,6 +43,10 @@ impl Spot<'_> {
     /// The key of the variant, or the primary key while none is known.
     pub(super) fn key(&self) -> &[u8] {
         self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
+    }
+
+    pub(super) fn permission(&self) -> &Permission {
+        &self.lookup.permission
     }
 
     pub(super) fn vary(&self) -> &[HeaderName] {
@@ -110,7 +114,7 @@ impl Proxy {
                 Err(Grounded::OnlyIfCached) => return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached)),
                 Err(Grounded::Pass(reason)) => return Err(reason),
             }
-            let asking = self.asking(&lookup.permission, now);
+            let asking = self.asking(&spot, now);
             let wanted = Wanted { base, forward, demand, failed: failed.as_deref(), asking };
             let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
@@ -150,6 +154,18 @@ impl Proxy {
         lookup: &Lookup,
         now: Now,
     ) -> Result<Found, PassReason> {
+        let found = self.judge_found(slot, spot, lookup, now)?;
+        if self.asking(spot, now).is_none() {
+            return Ok(found);
+        }
+        let entry = match found {
+            Found::Usable(entry, ..) => Some(entry),
+            Found::Ask(base, _) => base,
+        };
+        Ok(Found::Ask(entry, Forward::Stale(RevalidateReason::Access)))
+    }
+
+    fn judge_found(&self, slot: Option<Slot>, spot: &Spot<'_>, lookup: &Lookup, now: Now) -> Result<Found, PassReason> {
         let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
         let entry = match slot {
             Some(Slot::Entry(entry)) => entry,
@@ -161,9 +177,6 @@ impl Proxy {
         };
         let standing = self.cache.log.check(entry.birth(), &entry);
         Ok(match reuse(&entry.vital(), standing, &lookup.directives, lookup.credentialed, now) {
-            Reuse::Fresh(_) | Reuse::StaleWhileRevalidate(_) if self.asking(&lookup.permission, now).is_some() => {
-                Found::Ask(Some(entry), Forward::Stale(RevalidateReason::Access))
-            }
             Reuse::Fresh(freshness) => Found::Usable(entry, freshness, Outcome::Hit(freshness), Refresh::No),
             Reuse::StaleWhileRevalidate(freshness) => {
                 let outcome = Outcome::Stale(freshness, StaleBecause::Revalidating);

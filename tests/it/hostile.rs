@@ -1,6 +1,59 @@
 //! What was once a way to see, or to learn of, what is another's.
 
+use std::time::Duration;
+
 use crate::scenario::{Origin, Seen, Stent, answer};
+
+/// Lets ann and ben see everything, and eve nothing.
+async fn charts(vary: &'static str) -> Origin {
+    Origin::start(move |seen: Seen| async move {
+        let role = seen.header("x-role").unwrap_or("-").to_owned();
+        match (seen.header("authorization"), role.as_str()) {
+            (Some("Bearer eve"), _) => answer(403, &[], "not yours"),
+            // Whatever she says of herself.
+            (Some("Bearer ann"), "head-of-department") => answer(403, &[], "not yours"),
+            _ => answer(200, &[("vary", vary), ("etag", "\"v1\"")], format!("chart for {role}")),
+        }
+    })
+    .await
+}
+
+const ASKED: &str = "
+identity: {principal: [authorization]}
+policies: {chart: {share: permitted, access: {ask: self, for: 60s}, ttl: 1h}}
+routes: [{name: chart, path: /charts/<id>, policy: chart}]
+";
+
+#[tokio::test]
+async fn who_is_refused_is_not_told_whether_others_have_looked() {
+    let origin = charts("accept").await;
+    let stent = Stent::start(origin.address, ASKED);
+    let eve = async |path: &str| stent.client().get(path).bearer("eve").send().await;
+    stent.client().get("/charts/7").bearer("ann").send().await;
+    assert!(stent.client().get("/charts/7").bearer("ann").send().await.is_hit());
+    let (looked_at, never) = (eve("/charts/7").await, eve("/charts/8").await);
+    assert_eq!((looked_at.status, never.status), (403, 403));
+    assert_eq!(looked_at.cache(), never.cache());
+    let names =
+        |reply: &crate::scenario::Reply| -> Vec<String> { reply.headers.keys().map(ToString::to_string).collect() };
+    assert_eq!(names(&looked_at), names(&never));
+}
+
+#[tokio::test]
+async fn a_yes_to_one_variant_is_none_to_another() {
+    let origin = charts("x-role").await;
+    let stent = Stent::start(origin.address, ASKED);
+    let ask =
+        async |who: &str, role: &str| stent.client().get("/charts/7").bearer(who).header("x-role", role).send().await;
+    assert_eq!(ask("ben", "head-of-department").await.text(), "chart for head-of-department");
+    assert!(ask("ben", "head-of-department").await.is_hit());
+    assert_eq!(ask("ann", "nurse").await.text(), "chart for nurse");
+    assert!(ask("ann", "nurse").await.is_hit(), "her own repeat");
+    let claimed = ask("ann", "head-of-department").await;
+    assert_eq!((claimed.status, claimed.text().as_str()), (403, "not yours"), "{}", claimed.cache());
+    stent.clock.advance(Duration::from_secs(61));
+    assert!(!ask("ben", "head-of-department").await.is_hit(), "asked anew");
+}
 
 #[tokio::test]
 async fn what_a_proxy_vouches_for_is_a_credential_to_the_origin_policy() {
