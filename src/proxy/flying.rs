@@ -19,7 +19,7 @@ use crate::fetch::fill::{Errand, Own, StandingIn, fly};
 use crate::fetch::flight::{Demand, Departure, Filling, Flight, Joined, Landing, TagsKnown, Takeoff};
 use crate::fetch::head::arriving;
 use crate::fetch::tags::{Place, principal_parts};
-use crate::key::{self, Key, Partition};
+use crate::key::{Key, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
 use crate::policy::admit::NotStored;
 use crate::policy::directives::RequestDirectives;
@@ -173,8 +173,8 @@ impl Proxy {
     fn follow(&self, mut waiter: Waiter<'_>, filling: &Filling) -> Waited {
         let Waiter { exchange, lookup, forward, demand, collapsed, .. } = waiter;
         let (born, arrived) = (waiter.flight.born, exchange.arrived);
-        let other_variant = !filling.vary.is_empty()
-            && key::variant(&lookup.key, &filling.vary, &exchange.headers).as_slice() != &*filling.variant;
+        let other_variant =
+            !filling.vary.is_empty() && self.variant(exchange, lookup, &filling.vary).as_slice() != &*filling.variant;
         if other_variant {
             return match filling.stored {
                 // Nothing is remembered that would lead to the right one.

@@ -138,7 +138,7 @@ impl Proxy {
     pub(super) fn find<'a>(&self, exchange: &Exchange<'_>, lookup: &'a Lookup) -> (Spot<'a>, Option<Slot>) {
         match self.cache.memory.get(&lookup.key) {
             Some(Slot::Vary(names)) => {
-                let key = key::variant(&lookup.key, &names, &exchange.headers);
+                let key = self.variant(exchange, lookup, &names);
                 let slot = self.cache.memory.get(&key);
                 (Spot { lookup, variant: Some((names, key)) }, slot)
             }
@@ -146,7 +146,17 @@ impl Proxy {
         }
     }
 
-    /// The second question, for what was found.
+    /// The key of a request's variant, by what a fetch for it sends.
+    pub(super) fn variant(&self, exchange: &Exchange<'_>, lookup: &Lookup, names: &[HeaderName]) -> KeyBuf {
+        if !names.contains(&header::COOKIE) || !self.shows_ignored_cookies(&exchange.headers) {
+            return key::variant(&lookup.key, names, &exchange.headers);
+        }
+        let mut headers = exchange.headers.clone();
+        self.drop_ignored_cookies(&mut headers);
+        key::variant(&lookup.key, names, &headers)
+    }
+
+    /// The second question, for what was found. Whoever is still to be let see it is told the same, whatever is there.
     pub(super) fn judge(
         &self,
         slot: Option<Slot>,

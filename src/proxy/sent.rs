@@ -11,7 +11,7 @@ use crate::policy::{Caching, NamedPolicy};
 
 impl Proxy {
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
-    /// less its own conditions and what makes some origins see another target.
+    /// less its own conditions, ignored cookies and what makes some origins see another target.
     pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, vary: &[HeaderName]) -> HeaderMap {
         let asked = &exchange.headers;
         let mut headers = match &exchange.route.caching {
@@ -33,6 +33,7 @@ impl Proxy {
                 // WSGI takes `Accept_Language` for `Accept-Language`, which is what an answer would be kept by.
                 let doubtful = |name: &&HeaderName| name.as_str().contains('_') || is_override(name.as_str());
                 asked.keys().filter(doubtful).for_each(|name| drop(headers.remove(name)));
+                self.drop_ignored_cookies(&mut headers);
                 headers
             }
         };
@@ -53,26 +54,43 @@ impl Proxy {
             copy(asked, &header::AUTHORIZATION, headers);
         }
         self.identity.headers.iter().for_each(|name| copy(asked, name, headers));
+        set_cookies(headers, &self.cookies_of(asked, |role| role == CookieRole::Principal));
+    }
+
+    /// Takes the ignored cookies off: an answer that is made with them is not everybody's.
+    pub(super) fn drop_ignored_cookies(&self, headers: &mut HeaderMap) {
+        if self.shows_ignored_cookies(headers) {
+            let others = self.cookies_of(headers, |role| role != CookieRole::Ignored);
+            headers.remove(header::COOKIE);
+            set_cookies(headers, &others);
+        }
+    }
+
+    pub(super) fn shows_ignored_cookies(&self, headers: &HeaderMap) -> bool {
+        let mut all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
+        all.any(|cookie| self.identity.cookie(cookie.name) == CookieRole::Ignored)
+    }
+
+    /// The cookies in such a role, as one line.
+    fn cookies_of(&self, asked: &HeaderMap, is_wanted: impl Fn(CookieRole) -> bool) -> Vec<u8> {
         let mut kept: Vec<u8> = Vec::new();
-        for field in asked.get_all(header::COOKIE) {
-            for cookie in cookies(field).filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Principal) {
+        for cookie in asked.get_all(header::COOKIE).iter().flat_map(cookies) {
+            if is_wanted(self.identity.cookie(cookie.name)) {
                 if !kept.is_empty() {
                     kept.extend_from_slice(b"; ");
                 }
                 kept.extend_from_slice(cookie.pair);
             }
         }
-        if !kept.is_empty() {
-            set(headers, header::COOKIE, &kept);
-        }
+        kept
     }
 
     /// Whether the fetch that is made for a request leaves out credentials that the client had sent.
     pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> Withholds {
-        let differs = |name: &HeaderName| exchange.headers.get(name) != sent.get(name);
-        match &exchange.route.caching {
-            Caching::Named(_) if [header::COOKIE, header::AUTHORIZATION].iter().any(differs) => Withholds::Yes,
-            _ => Withholds::No,
+        let differs = |name: &HeaderName| !exchange.headers.get_all(name).iter().eq(sent.get_all(name));
+        match [header::COOKIE, header::AUTHORIZATION].iter().any(differs) {
+            true => Withholds::Yes,
+            false => Withholds::No,
         }
     }
 }
@@ -81,6 +99,12 @@ impl Proxy {
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
         headers.insert(name, value);
+    }
+}
+
+fn set_cookies(headers: &mut HeaderMap, line: &[u8]) {
+    if !line.is_empty() {
+        set(headers, header::COOKIE, line);
     }
 }
 

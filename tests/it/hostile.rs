@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::{Origin, Seen, Stent, answer};
+use crate::scenario::{Counter, Origin, Seen, Stent, answer};
 
 /// Lets ann and ben see everything, and eve nothing.
 async fn charts(vary: &'static str) -> Origin {
@@ -80,4 +80,64 @@ async fn what_a_proxy_vouches_for_is_a_credential_to_the_origin_policy() {
     assert!(stent.client().get("/page").send().await.is_hit());
     assert_eq!(ask("/open", "ann").await, "for ann");
     assert_eq!(ask("/open", "ben").await, "for ann", "the origin opened it");
+}
+
+#[tokio::test]
+async fn an_ignored_cookie_makes_nobodys_answer() {
+    let counter = Counter::default();
+    let origin = Origin::start(move |seen: Seen| {
+        let number = counter.next(seen.path());
+        async move {
+            let text = format!("{} #{number}", seen.header("cookie").unwrap_or("-"));
+            let control = ("cache-control", "max-age=60, public");
+            match seen.path() {
+                "/varied" => answer(200, &[control, ("vary", "Cookie")], text),
+                "/form" => answer(200, &[control, ("set-cookie", "csrftoken=new")], text),
+                _ => answer(200, &[control], text),
+            }
+        }
+    })
+    .await;
+    for policy in ["origin", "rfc9111"] {
+        let yaml = format!(
+            "identity: {{principal: [authorization], ignore_cookies: [theme, csrftoken]}}\n\
+             routes: [{{name: all, path: /**, policy: {policy}}}]\n"
+        );
+        let stent = Stent::start(origin.address, &yaml);
+        let ask = async |path: &str, cookie: &str| stent.client().get(path).cookie(cookie).send().await;
+        let page = format!("/page-{policy}");
+        assert_eq!(ask(&page, "theme=dark").await.text(), "- #1");
+        assert!(ask(&page, "theme=light").await.is_hit());
+        assert!(stent.client().get(&page).send().await.is_hit());
+        // What is nobody's to keep is asked for with all that the client has.
+        for _ in 0..2 {
+            assert!(ask("/form", "csrftoken=mine").await.text().starts_with("csrftoken=mine #"));
+        }
+        if policy == "origin" {
+            continue;
+        }
+        // Others travel, and tell variants apart.
+        let first = ask("/varied", "theme=dark; lang=de").await;
+        assert!(first.text().starts_with("lang=de #"), "{}", first.text());
+        let again = ask("/varied", "lang=de; theme=light").await;
+        assert!(again.is_hit() && again.text() == first.text(), "{}", again.cache());
+        assert!(ask("/varied", "lang=en; theme=dark").await.text().starts_with("lang=en #"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_withheld_is_noticed_on_a_second_line_too() {
+    let origin = Origin::start(|seen: Seen| async move {
+        let all: Vec<&str> = seen.headers.get_all("cookie").iter().filter_map(|line| line.to_str().ok()).collect();
+        answer(200, &[("cache-control", "no-store")], all.join("; "))
+    })
+    .await;
+    let stent = Stent::start(
+        origin.address,
+        "identity: {principal: [cookie.sessionid], ignore_cookies: [csrftoken]}\n\
+         policies: {own: {share: principal, ttl: 60s}}\n\
+         routes: [{name: all, path: /**, policy: own}]\n",
+    );
+    let asked = stent.client().get("/form").cookie("sessionid=a").cookie("csrftoken=b").send().await;
+    assert_eq!(asked.text(), "sessionid=a; csrftoken=b");
 }
