@@ -20,7 +20,7 @@ use self::settings::{AdminToken, Scope};
 use crate::body::Body;
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::Refusal;
+use crate::edge::incoming::{Refusal, without_port};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
 use crate::proxy::Proxy;
@@ -147,7 +147,7 @@ impl Admin {
         let settings = self.configuration.admin.load();
         let tokens = settings.as_ref().map_or(&[][..], |settings| &settings.tokens);
         if tokens.is_empty() {
-            return same_site(head).map(|()| "anybody on this machine".to_owned());
+            return same_site(head).map(|()| ANYBODY.to_owned());
         }
         let Some(shown) = shown_token(&head.headers) else { return Err(NO_TOKEN) };
         // Every token is compared, each in constant time: how long it takes tells nothing.
@@ -257,12 +257,25 @@ fn shown_token(headers: &http::HeaderMap) -> Option<&str> {
     bearer.or_else(|| text("fastly-key")).or_else(|| text("x-purge-token"))
 }
 
+const ANYBODY: &str = "anybody on this machine";
+
 /// Without tokens whoever is on this machine may call, but no web page that somebody on it happens to look at: a browser
-/// says where a request comes from.
+/// says where a request comes from. Of a page whose own name has been made to lead here it says nothing; but it names
+/// that host, which is none of this machine's. In a purge as others word it the host is that of the site.
 fn same_site(head: &http::request::Parts) -> Result<(), Problem> {
     let foreign = head.headers.contains_key(header::ORIGIN)
         || head.headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
-    if foreign { Err(FOREIGN) } else { Ok(()) }
+    match foreign || !(compatible::is_foreign(head) || names_this_machine(head)) {
+        true => Err(FOREIGN),
+        false => Ok(()),
+    }
+}
+
+fn names_this_machine(head: &http::request::Parts) -> bool {
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = without_port(head.uri.authority().map(|authority| authority.as_str()).or(host).unwrap_or(""));
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    address.parse::<std::net::IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
 }
 
 /// A call's body.
@@ -308,5 +321,8 @@ const NO_TOKEN: Problem =
     problem(StatusCode::UNAUTHORIZED, "no-token", "Send a token that admin.tokens names: Authorization: Bearer …");
 const SCOPE: Problem =
     problem(StatusCode::FORBIDDEN, "scope", "This token may not do that; see its `may` in admin.tokens.");
-const FOREIGN: Problem =
-    problem(StatusCode::FORBIDDEN, "foreign-page", "Calls from web pages need a token: see admin.tokens.");
+const FOREIGN: Problem = problem(
+    StatusCode::FORBIDDEN,
+    "foreign-page",
+    "Calls from web pages, or by a name other than localhost, need a token: see admin.tokens.",
+);

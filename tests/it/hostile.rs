@@ -141,3 +141,26 @@ async fn what_was_withheld_is_noticed_on_a_second_line_too() {
     let asked = stent.client().get("/form").cookie("sessionid=a").cookie("csrftoken=b").send().await;
     assert_eq!(asked.text(), "sessionid=a; csrftoken=b");
 }
+
+#[tokio::test]
+async fn a_page_whose_name_leads_here_reads_nothing_from_the_admin() {
+    let origin = Origin::start(|_| async move { answer(200, &[], "x") }).await;
+    let stent = Stent::start(origin.address, "routes: [{name: all, path: /**}]\n");
+    let port = stent.admin.port();
+    for call in ["/metrics", "/api/v1/status", "/api/v1/routes", "/api/v1/upstreams", "/api/v1/explain?url=/a"] {
+        // As a browser asks for a page's own: without Origin, and over plain HTTP without Sec-Fetch-Site.
+        let ask = async |host: &str| stent.admin("GET", call).header("host", host).send().await;
+        for host in
+            [format!("evil.example:{port}"), "localhost.evil.example".to_owned(), "127.0.0.1.evil.example".to_owned()]
+        {
+            let reply = ask(&host).await;
+            assert_eq!(reply.status, 403, "{call} by {host}: {}", reply.text());
+        }
+        for host in
+            [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}"), "LOCALHOST".to_owned()]
+        {
+            assert_eq!(ask(&host).await.status, 200, "{call} by {host}");
+        }
+    }
+    assert_eq!(stent.admin("GET", "/livez").header("host", "pod.example").send().await.status, 200);
+}
