@@ -51,13 +51,15 @@ pub(super) fn why(args: &WhyArgs) -> ExitCode {
         Err(message) => return fail(message),
     };
     let told: Vec<Explanation> = lines.iter().map(explain).collect();
+    // Whatever else writes to the stream: no terminal is to obey it.
+    let printable = |text: String| text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
     if args.json {
         let all = lines.iter().zip(&told).map(|(line, told)| {
             json!({"line": line, "what": told.what, "why": told.why, "advice": told.advice, "time": told.time})
         });
         terminal::say(Value::Array(all.collect()));
     } else {
-        told.iter().for_each(|told| terminal::say(told.text()));
+        told.iter().for_each(|told| terminal::say(printable(told.text())));
     }
     ExitCode::SUCCESS
 }

@@ -21,6 +21,14 @@ fn told(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+#[test]
+fn no_terminal_obeys_what_else_is_in_the_stream() {
+    let text = told(
+        r#"{"id":"abc","outcome":"hit","route":"r","method":"GET","path":"/\u001b]0;evil\u0007\u009b2J","time":"t"}"#,
+    );
+    assert!(text.contains("evil") && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+}
+
 /// Why it cannot say anything.
 fn refused(arguments: &[&str]) -> String {
     let output = why(arguments, "");
