@@ -127,14 +127,20 @@ fn logs(settings: &Settings) -> Vec<String> {
     if !silent.is_empty() {
         logs.push(format!("they tell nothing of the routes {}", silent.join(", ")));
     }
-    logs.extend(OTHERS.map(str::to_owned));
+    // Of those that are slow even where the others are written nowhere.
+    let besides = match &settings.log.access {
+        Access::Off | Access::Stderr if !settings.log.include.is_empty() => "standard error, beside those lines",
+        _ => "standard error",
+    };
+    logs.push(format!("{besides}: {MESSAGES}"));
+    logs.push(METRICS.to_owned());
     logs
 }
 
-const OTHERS: [&str; 2] = [
-    "standard error: addresses that are listened on, and who purged at which epoch; never a tag, a URL or a token",
-    "metrics: the names of routes and upstreams from the configuration, never a path, a parameter or a person",
-];
+const MESSAGES: &str =
+    "addresses that are listened on, and who purged, reloaded or bypassed a route; never a tag, a URL or a token";
+const METRICS: &str =
+    "metrics: the names of routes and upstreams from the configuration, never a path, a parameter or a person";
 
 fn describe(route: &Route, identity: &Identity) -> KeptRoute {
     let as_said = || "as the origin says".to_owned();
