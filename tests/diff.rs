@@ -20,12 +20,17 @@ policies:
   shop: {share: public, ttl: 1h, stale_while_revalidate: 0s, stale_if_error: 0s}
   team: {share: [tenant, role], access: token, ttl: 5m}
   chart: {share: permitted, access: {ask: /authz/<id>, for: 60s}, ttl: 5m}
+  room: {share: [tenant, ward], ttl: 5m}
   static: {share: public, types: {text/css: 1h, image/*: 7d, fingerprinted: 365d}}
 routes:
   - {name: patient, path: /patients/<int:id>, upstream: app, policy: record, tags: [patient:<id>], purges: [patients]}
   - {name: patients, path: /patients, upstream: app, policy: record, query: {page: any, size: {max: 100}, q: pass, utm_*: drop}}
   - {name: stats, path: /stats, upstream: app, policy: team, tags: ['stats:<tenant>']}
   - {name: chart, path: /charts/<id>, upstream: app, policy: chart}
+  - {name: pages, path: /charts/<id>/of/<other>, upstream: app, policy: chart}
+  - {name: rooms, path: /wards/<ward>/<room>, upstream: app, policy: room}
+  - {name: leaflets, path: /notes/<note>/<part>, upstream: app, policy: page, tags: [leaflet:<note>]}
+  - {name: silent, path: /silent, upstream: app, log: false}
   - {name: home, path: /, methods: [GET], upstream: app, policy: page}
   - {name: catalogue, path: /catalogue/**, upstream: app, policy: shop}
   - {name: static, path: /static/**, upstream: app, policy: static}
@@ -126,6 +131,28 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("127.0.0.1:8000", "127.0.0.1:8002", Not, Not),
     ("path: /documents/**, upstream: app", "path: /documents/**, upstream: other", Not, Not),
     ("path: /documents/**, upstream: app", "path: /documents/**, upstream: app, body: 1MiB", Not, Not),
+    // What ends what is kept.
+    ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, purges: [principal]}", Not, Widens),
+    ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, read_only: true}", Widens, Not),
+    // The same words, and something else is meant by them.
+    ("/charts/<id>/of/<other>", "/charts/<other>/of/<id>", Widens, Widens),
+    ("/wards/<ward>/<room>", "/wards/<room>/<ward>", Widens, Widens),
+    ("/notes/<note>/<part>", "/notes/<part>/<note>", Widens, Widens),
+    ("/charts/<id>/of/<other>", "/charts/<chart>/of/<other>", Not, Widens),
+    // Who reads and who is answered besides.
+    ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, ambiguous_path: pass}", Widens, Not),
+    ("upstream: app, log: false}", "upstream: app}", Widens, Not),
+    ("access: {file: a.log}", "access: {file: b.log}", Widens, Widens),
+    ("access: {file: a.log}", "access: off", Widens, Widens),
+    ("admin: {listen: 127.0.0.1:9090, tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}}\n", "", Not, Not),
+    (
+        "tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}",
+        "tokens: {app: {token: 0123456789abcdef0123, may: [read]}}",
+        Widens,
+        Not,
+    ),
+    ("max_object: 1MiB", "max_object: 2MiB", Widens, Not),
+    ("size: {max: 100}", "size: {default: 20, max: 100}", Widens, Not),
     // Which requests a route takes.
     ("name: documents, path: /documents/**", "name: documents, path: /documents/<id>", Not, Not),
     ("name: catalogue, path: /catalogue/**", "name: catalogue, path: /catalogue/<id>", Not, Widens),
@@ -175,6 +202,8 @@ fn nothing_changes_when_nothing_does() {
     let text = format!("{BASE}{}{REST}", routes.concat());
     let told_all = diff(&settings(&text), &settings(&text));
     assert_eq!(told(&told_all), "");
+    let renamed = text.replace("<part>", "<piece>");
+    assert_eq!(told(&diff(&settings(&text), &settings(&renamed))), "");
     let spread = text.replace("routes:\n", "\n# A comment moves all lines.\n\nroutes:\n");
     assert_eq!(told(&diff(&settings(&text), &settings(&spread))), "");
 }
@@ -190,6 +219,20 @@ fn without_a_last_route_what_nobody_took_begins_to_be_answered() {
         let back = diff(&new, &base);
         assert!(!back.widens && told(&back).contains("404"), "{}", told(&back));
     }
+}
+
+#[test]
+fn an_admin_that_begins_to_listen_is_read_by_whom_it_says() {
+    let without = settings(
+        &BASE.lines().filter(|line| !line.starts_with("admin:")).map(|line| format!("{line}\n")).collect::<String>(),
+    );
+    for (may, want) in [("[purge]", false), ("[purge, read]", true)] {
+        let new = settings(&changed(BASE, &[("may: [purge]", &format!("may: {may}"))]));
+        assert_eq!(diff(&without, &new).widens, want, "{may}");
+    }
+    let open = changed(BASE, &[(", tokens: {app: {token: 0123456789abcdef0123, may: [purge]}}", "")]);
+    assert!(diff(&without, &settings(&open)).widens);
+    assert!(!diff(&settings(&open), &without).widens);
 }
 
 #[test]

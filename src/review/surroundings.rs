@@ -137,8 +137,15 @@ fn log(old: &LogSettings, new: &LogSettings) -> Vec<Change> {
     for included in old.include.iter().filter(|included| !new.include.contains(included)) {
         changes.push(Change::plain(format!("`include` no longer has {}", included.as_str())));
     }
-    if old.access != new.access || old.slow != new.slow {
-        changes.push(Change::plain("`access` or `slow` differ"));
+    if old.access != new.access {
+        let change = "`access` differs: the log goes elsewhere";
+        changes.push(match new.include.is_empty() {
+            true => Change::plain(change),
+            false => Change::widens(change, "whoever reads it there reads what `include` names"),
+        });
+    }
+    if old.slow != new.slow {
+        changes.push(Change::plain("`slow` differs"));
     }
     changes
 }
@@ -166,10 +173,20 @@ fn admin(old: Option<&AdminSettings>, new: Option<&AdminSettings>) -> Vec<Change
     if !before.contains(&new.listen) {
         changes.push(listening("`listen`", new.listen, &before));
     }
-    let Some(old) = old else { return changes };
+    let everybody = "whoever is on this machine may read status, metrics and explanations";
+    let Some(old) = old else {
+        let readers = new.tokens.iter().filter(|token| token.may.contains(&Scope::Read));
+        let readers = readers.map(|token| {
+            Change::widens(format!("the token {} may read now", token.name), "it sees status, metrics and explanations")
+        });
+        changes.extend(readers);
+        if new.tokens.is_empty() {
+            changes.push(Change::widens("there is an admin listener now, without `tokens`", everybody));
+        }
+        return changes;
+    };
     if new.tokens.is_empty() && !old.tokens.is_empty() {
-        let why = "whoever is on this machine may read status, metrics and explanations";
-        changes.push(Change::widens("`tokens` are gone", why));
+        changes.push(Change::widens("`tokens` are gone", everybody));
         return changes;
     }
     if old.tokens.is_empty() && !new.tokens.is_empty() {
@@ -208,10 +225,14 @@ fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
         (CacheMode::Serve, CacheMode::Bypass) => Some(Change::plain("`mode` serve → bypass: everything is passed")),
         (CacheMode::Serve, CacheMode::Serve) | (CacheMode::Bypass, CacheMode::Bypass) => None,
     };
-    let sizes = [("memory", old.memory, new.memory), ("max_object", old.max_object, new.max_object)];
-    let sizes = sizes.into_iter().filter(|(_, old, new)| old != new);
-    let sizes = sizes.map(|(key, old, new)| Change::plain(format!("`{key}` {old} → {new} bytes")));
-    mode.into_iter().chain(sizes).collect()
+    let size = |key: &str, old: u64, new: u64| (old != new).then(|| format!("`{key}` {old} → {new} bytes"));
+    let memory = size("memory", old.memory, new.memory).map(Change::plain);
+    let longest = size("max_object", old.max_object, new.max_object);
+    let longest = longest.map(|change| match new.max_object > old.max_object {
+        true => Change::widens(change, "longer answers were passed, and are kept now"),
+        false => Change::plain(change),
+    });
+    mode.into_iter().chain(memory).chain(longest).collect()
 }
 
 fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {

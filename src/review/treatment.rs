@@ -6,12 +6,13 @@ use http::HeaderName;
 
 use super::{Change, lifetimes};
 use crate::config::Settings;
+use crate::facet::{Facet, FacetSource};
 use crate::identity::Identity;
 use crate::policy::sharing::{Sharing, is_access_within, is_within};
-use crate::policy::{Access, Caching, Credentials, NamedPolicy};
+use crate::policy::{Access, Ask, Caching, Credentials, NamedPolicy};
 use crate::query::QueryRule;
-use crate::route::{AccessLog, AmbiguousPath, Route, Upgrades};
-use crate::tag::PurgeTemplate;
+use crate::route::{AccessLog, AmbiguousPath, HostTemplate, Route, Segment, Upgrades};
+use crate::tag::{PurgeTemplate, TagPiece, TagSource};
 
 /// A route among the settings that it belongs to.
 #[derive(Clone, Copy)]
@@ -54,7 +55,11 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
     let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);
     if new.route.caching != Caching::Pass {
         changes.extend(query(old.route, new.route));
+        changes.extend(parts(old.route, new.route));
     }
+    changes.extend(ends(old.route, new.route));
+    changes.extend(refuses(old.route, new.route));
+    changes.extend(logged(old, new));
     if old.upstream() != new.upstream() {
         changes.push(Change::plain(format!("goes to `{}` instead of `{}`", new.upstream(), old.upstream())));
     }
@@ -62,11 +67,8 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         ("tags", list(old.route.tags.iter()), list(new.route.tags.iter())),
         ("purges", purges(old.route), purges(new.route)),
         ("purge", purgers(old.route), purgers(new.route)),
-        ("read_only", old.route.read_only.to_string(), new.route.read_only.to_string()),
         ("websocket", websocket(old.route), websocket(new.route)),
         ("body", limit(old.route), limit(new.route)),
-        ("ambiguous_path", ambiguous(old.route), ambiguous(new.route)),
-        ("log", logged(old.route), logged(new.route)),
     ];
     let different = plain.into_iter().filter(|(_, old, new)| old != new);
     changes.extend(different.map(|(key, old, new)| Change::plain(format!("`{key}` {old} → {new}"))));
@@ -78,8 +80,105 @@ fn purgers(route: &Route) -> String {
     list(route.purge_from.iter())
 }
 
-fn logged(route: &Route) -> String {
-    (route.access_log == AccessLog::Written).to_string()
+/// What ends what is kept: for whoever signs out, and after a method that changes something.
+fn ends(old: &Route, new: &Route) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let for_principal = |route: &Route| route.purges.contains(&PurgeTemplate::Principal);
+    if for_principal(old) && !for_principal(new) {
+        let why = "what is kept for whoever signs out here, and what they are let see, is no longer ended by it";
+        changes.push(Change::widens("`purges` no longer has principal", why));
+    }
+    if old.read_only != new.read_only {
+        let change = format!("`read_only` {} → {}", old.read_only, new.read_only);
+        changes.push(match new.read_only {
+            true => Change::widens(change, "its writes purge nothing: what they change may be seen for longer"),
+            false => Change::plain(change),
+        });
+    }
+    changes
+}
+
+fn refuses(old: &Route, new: &Route) -> Option<Change> {
+    let change = format!("`ambiguous_path` {} → {}", ambiguous(old), ambiguous(new));
+    match (old.ambiguous_path, new.ambiguous_path) {
+        (AmbiguousPath::Refuse, AmbiguousPath::Pass) => {
+            Some(Change::widens(change, "nobody was answered there, and origins may read such a path in another way"))
+        }
+        (AmbiguousPath::Pass, AmbiguousPath::Refuse) => Some(Change::plain(change)),
+        (AmbiguousPath::Refuse, AmbiguousPath::Refuse) | (AmbiguousPath::Pass, AmbiguousPath::Pass) => None,
+    }
+}
+
+fn logged(old: In<'_>, new: In<'_>) -> Option<Change> {
+    let written = |of: In<'_>| of.route.access_log == AccessLog::Written;
+    let change = format!("`log` {} → {}", written(old), written(new));
+    match (written(old), written(new)) {
+        (false, true) if !new.settings.log.include.is_empty() => {
+            Some(Change::widens(change, "whoever reads the log reads what `include` names of its requests"))
+        }
+        (false, true) | (true, false) => Some(Change::plain(change)),
+        (true, true) | (false, false) => None,
+    }
+}
+
+/// The parts of the path or the host by which answers are shared, asked for or tagged, where they stand elsewhere now.
+fn parts(old: &Route, new: &Route) -> Vec<Change> {
+    let moved = |name: &&String| place(old, name) != place(new, name);
+    let known = |name: &&String| place(old, name).is_some();
+    let used: BTreeSet<&String> =
+        tagged_by(new).into_iter().filter(known).chain(decided_by(new)).filter(moved).collect();
+    let told = |name: &String| {
+        let change = format!("`<{name}>` is another part: {} → {}", old.path.text, new.path.text);
+        match place(new, name) {
+            Some(_) => Change::widens(change, "what is shared, asked for or purged by it is something else now"),
+            None => Change::plain(change),
+        }
+    };
+    used.into_iter().map(told).collect()
+}
+
+/// Where [`Route::part`] finds a part: in the host, or so many segments down.
+fn place(route: &Route, name: &str) -> Option<Option<usize>> {
+    if matches!(&route.host, Some(HostTemplate::Wildcard { part: Some(part), .. }) if part == name) {
+        return Some(None);
+    }
+    let is = |segment: &Segment| matches!(segment, Segment::Part(_, part) if part == name);
+    route.path.segments.iter().position(is).map(Some)
+}
+
+fn tagged_by(route: &Route) -> Vec<&String> {
+    let purges = route.purges.iter().filter_map(|purge| match purge {
+        PurgeTemplate::Tag(template) => Some(template),
+        PurgeTemplate::Principal => None,
+    });
+    let pieces = route.tags.iter().chain(purges).flat_map(|template| &template.pieces);
+    let tagged = pieces.filter_map(|piece| match piece {
+        TagPiece::Value(TagSource::Part(name)) => Some(name),
+        TagPiece::Value(TagSource::Facet(facet)) => part_of(facet),
+        _ => None,
+    });
+    tagged.collect()
+}
+
+/// Those that decide who may have an answer. A route without one of them passes everything.
+fn decided_by(route: &Route) -> Vec<&String> {
+    let Caching::Named(policy) = &route.caching else { return Vec::new() };
+    let asked = match &policy.access {
+        Some(Access::Ask { about: Ask::Path(path), .. }) => path.segments.as_slice(),
+        _ => &[],
+    };
+    let asked = asked.iter().filter_map(|segment| match segment {
+        Segment::Part(_, name) => Some(name),
+        Segment::Literal(_) => None,
+    });
+    policy.share.facets().iter().filter_map(part_of).chain(asked).collect()
+}
+
+fn part_of(facet: &Facet) -> Option<&String> {
+    match &facet.source {
+        FacetSource::Part(name) => Some(name),
+        _ => None,
+    }
 }
 
 /// Whether requests that no route took may be forwarded now.
@@ -220,10 +319,12 @@ fn merges(old: &QueryRule, new: &QueryRule) -> Option<&'static str> {
         (QueryRule::Number { .. }, QueryRule::Any) => Some(KEPT),
         // What is no number is passed now, and the rest is keyed.
         (QueryRule::Drop, QueryRule::Number { .. }) => None,
-        (QueryRule::Number { min, max, .. }, QueryRule::Number { min: lower, max: upper, .. }) => {
+        (QueryRule::Number { default, min, max }, QueryRule::Number { default: other, min: lower, max: upper }) => {
             let lowest = |bound: &Option<i64>| bound.unwrap_or(i64::MIN);
             let highest = |bound: &Option<i64>| bound.unwrap_or(i64::MAX);
-            (lowest(lower) > lowest(min) || highest(upper) < highest(max)).then_some(SHARED)
+            // Who leaves it out shares with who writes the default.
+            let shared_default = other.is_some() && other != default;
+            (shared_default || lowest(lower) > lowest(min) || highest(upper) < highest(max)).then_some(SHARED)
         }
     }
 }
