@@ -164,3 +164,13 @@ async fn a_page_whose_name_leads_here_reads_nothing_from_the_admin() {
     }
     assert_eq!(stent.admin("GET", "/livez").header("host", "pod.example").send().await.status, 200);
 }
+
+#[tokio::test]
+async fn a_body_of_nothing_changes_nothing_about_who_asks() {
+    let origin = charts("accept").await;
+    let stent = Stent::start(origin.address, ASKED);
+    let ask = async |who: &str| stent.client().get("/charts/7").bearer(who).header("content-length", "0").send().await;
+    assert_eq!(ask("ann").await.text(), "chart for -");
+    assert!(ask("ann").await.is_hit());
+    assert_eq!(ask("eve").await.status, 403);
+}
