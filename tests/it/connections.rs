@@ -1,0 +1,84 @@
+//! What keeps a connection going and what ends it, seen from both of its ends.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::scenario::{LIMIT, Stent};
+
+const PASS: &str = "routes: [{name: all, path: /**}]";
+
+/// An origin that does as the story says, and Stent before it.
+struct Scene {
+    listener: TcpListener,
+    stent: Stent,
+}
+
+impl Scene {
+    async fn start(upstream: &str) -> Scene {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stent = Stent::start_with(listener.local_addr().unwrap(), upstream, PASS);
+        Scene { listener, stent }
+    }
+
+    /// A client that has sent this.
+    async fn client(&self, bytes: &str) -> TcpStream {
+        let mut client = TcpStream::connect(self.stent.address).await.unwrap();
+        client.write_all(bytes.as_bytes()).await.unwrap();
+        client
+    }
+
+    /// The next connection to the origin, its head read.
+    async fn asked(&self) -> TcpStream {
+        let accepted = tokio::time::timeout(LIMIT, self.listener.accept()).await.expect("a connection in time");
+        let mut origin = accepted.unwrap().0;
+        until(&mut origin, "\r\n\r\n").await;
+        origin
+    }
+}
+
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let (mut read, mut byte) = (Vec::new(), [0]);
+    while !read.ends_with(end.as_bytes()) {
+        let got = tokio::time::timeout(LIMIT, stream.read(&mut byte)).await.expect("bytes in time").unwrap();
+        assert_eq!(got, 1, "it ended after {:?}", String::from_utf8_lossy(&read));
+        read.push(byte[0]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// What comes until the other side ends in order.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    tokio::time::timeout(LIMIT, stream.read_to_end(&mut read)).await.expect("it ends in time").expect("no reset");
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// RFC 9110 §10.1.1: it may send its body all the same, or its next request, and these cannot be told apart.
+#[tokio::test]
+async fn a_client_that_was_answered_instead_of_asked_for_its_body_is_told_that_this_is_the_end() {
+    let scene = Scene::start("").await;
+    let head = "POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = scene.client(head).await;
+    let mut origin = scene.asked().await;
+    origin.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 10\r\n\r\nfirst").await.unwrap();
+    let head = until(&mut client, "first").await;
+    assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
+    client.write_all(b"0123456789").await.unwrap();
+    origin.write_all(b"-last").await.unwrap();
+    assert_eq!(rest(&mut client).await, "-last");
+}
+
+/// RFC 9110 §8.6: whoever believed a length there would take the answer for a body.
+#[tokio::test]
+async fn interim_answers_have_no_length_and_name_no_tags() {
+    let scene = Scene::start("").await;
+    let mut client = scene.client("GET /page HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    let mut origin = scene.asked().await;
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nsurrogate-key: patient:7\r\ncontent-length: 38\r\n\r\n";
+    let page = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npage";
+    origin.write_all(format!("{hints}{page}").as_bytes()).await.unwrap();
+    let interim = until(&mut client, "\r\n\r\n").await;
+    assert!(interim.starts_with("HTTP/1.1 103 ") && interim.contains("\r\nlink: </a>\r\n"), "{interim}");
+    assert!(!interim.contains("content-length") && !interim.contains("patient:7"), "{interim}");
+    assert!(rest(&mut client).await.ends_with("\r\n\r\npage"));
+}
