@@ -88,7 +88,7 @@ impl Uploading {
             }
             if !self.sink.is_empty() {
                 let flushed = self.sink.poll_flush(cx, origin);
-                if self.sink.has_begun() || matches!(flushed, Poll::Ready(Ok(_))) {
+                if self.sink.written() > 0 || matches!(flushed, Poll::Ready(Ok(_))) {
                     self.begun = Begun::Yes;
                 }
                 if ready!(flushed).is_err() {

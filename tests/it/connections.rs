@@ -1,11 +1,14 @@
 //! What keeps a connection going and what ends it, seen from both of its ends.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
-use crate::scenario::{LIMIT, Stent};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::scenario::{LIMIT, Origin, Stent, answer};
 
 const PASS: &str = "routes: [{name: all, path: /**}]";
+const KEPT: &str = "policies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
 
 /// An origin that does as the story says, and Stent before it.
 struct Scene {
@@ -51,6 +54,30 @@ async fn rest(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     tokio::time::timeout(LIMIT, stream.read_to_end(&mut read)).await.expect("it ends in time").expect("no reset");
     String::from_utf8_lossy(&read).into_owned()
+}
+
+const LARGE_BYTES: usize = 8 << 20;
+
+/// The whole takes three times as long as a client may stand still.
+#[tokio::test]
+async fn a_large_hit_reaches_a_client_that_is_slow_but_steady() {
+    let origin = Origin::start(|_| async { answer(200, &[], vec![b'x'; LARGE_BYTES]) }).await;
+    let server = "server: {listen: 127.0.0.1:0, workers: 1, limits: {idle_timeout: 1s}}";
+    let stent = Stent::start(origin.address, &format!("{server}\n{KEPT}"));
+    assert_eq!(stent.client().get("/scan").send().await.body.len(), LARGE_BYTES);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut client = socket.connect(stent.address).await.unwrap();
+    client.write_all(b"GET /scan HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    until(&mut client, "\r\n\r\n").await;
+    const STEPS: usize = 64;
+    let mut pace = tokio::time::interval(Duration::from_secs(3) / STEPS as u32);
+    let mut room = vec![0; LARGE_BYTES / STEPS];
+    for step in 0..STEPS {
+        pace.tick().await;
+        let read = tokio::time::timeout(LIMIT, client.read_exact(&mut room)).await.expect("bytes in time");
+        read.unwrap_or_else(|error| panic!("step {step} of {STEPS}: {error}"));
+    }
 }
 
 /// RFC 9110 §10.1.1: it may send its body all the same, or its next request, and these cannot be told apart.
