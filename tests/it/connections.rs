@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::scenario::{LIMIT, Origin, Stent, answer};
+use crate::scenario::{LIMIT, Origin, Stent, answer, streaming};
 
 const PASS: &str = "routes: [{name: all, path: /**}]";
 const KEPT: &str = "policies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
@@ -77,6 +77,38 @@ async fn a_large_hit_reaches_a_client_that_is_slow_but_steady() {
         pace.tick().await;
         let read = tokio::time::timeout(LIMIT, client.read_exact(&mut room)).await.expect("bytes in time");
         read.unwrap_or_else(|error| panic!("step {step} of {STEPS}: {error}"));
+    }
+}
+
+/// Whoever leads a flight may be at one worker and go, whoever follows at another and stay: the first is not to end with it.
+#[tokio::test]
+async fn a_stop_lets_flights_end_whichever_worker_they_are_at() {
+    // Each time the two are at the same worker with even chances.
+    for _ in 0..8 {
+        let (head, body) = streaming(200, &[]);
+        let head = std::sync::Mutex::new(Some(head));
+        let origin = Origin::start(move |_| std::future::ready(head.lock().unwrap().take().unwrap())).await;
+        let mut stent = Stent::start(origin.address, KEPT);
+        let app = stent.app.take().unwrap();
+        body.send(Ok("first".into())).unwrap();
+        let mut leader = TcpStream::connect(stent.address).await.unwrap();
+        leader.write_all(b"GET /report HTTP/1.1\r\nHost: clinic.example\r\n\r\n").await.unwrap();
+        until(&mut leader, "first\r\n").await;
+        let mut follower = stent.client().get("/report").open().await;
+        assert_eq!(follower.next().await.unwrap().unwrap(), "first");
+        // A reset is noticed at once.
+        socket2::SockRef::from(&leader).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(leader);
+        let stopped = std::thread::spawn(move || app.stop());
+        while TcpStream::connect(stent.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        body.send(Ok(", last".into())).unwrap();
+        drop(body);
+        let reply = follower.rest().await;
+        assert_eq!((reply.text().as_str(), reply.broken), (", last", false));
+        stopped.join().unwrap();
+        assert_eq!(origin.count("/report"), 1);
     }
 }
 
