@@ -141,3 +141,39 @@ async fn interim_answers_have_no_length_and_name_no_tags() {
     assert!(!interim.contains("content-length") && !interim.contains("patient:7"), "{interim}");
     assert!(rest(&mut client).await.ends_with("\r\n\r\npage"));
 }
+
+#[tokio::test]
+async fn a_connection_that_ended_with_its_answer_is_not_kept_for_another() {
+    let scene = Scene::start("").await;
+    let mut client = scene.client("GET /page HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    let mut origin = scene.asked().await;
+    origin.write_all(b"HTTP/1.1 200 OK\r\n\r\npage").await.unwrap();
+    drop(origin);
+    rest(&mut client).await;
+    let counts = scene.stent.app.as_ref().unwrap().proxy().upstreams[0].counts();
+    assert_eq!((counts.idle, counts.open), (0, 0));
+}
+
+/// An origin may begin its answer at once and end it once it has the whole request.
+#[tokio::test]
+async fn while_an_upload_moves_its_answer_is_waited_for() {
+    let scene = Scene::start(", timeout: 1s").await;
+    const PIECE: usize = 128 << 10;
+    let head = format!("POST /image HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", PIECE * 5);
+    let mut client = scene.client(&head).await;
+    client.write_all(&[7; PIECE]).await.unwrap();
+    let mut origin = scene.asked().await;
+    origin.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst").await.unwrap();
+    until(&mut client, "first").await;
+    let mut room = vec![0; PIECE];
+    origin.read_exact(&mut room).await.unwrap();
+    let mut pace = tokio::time::interval(Duration::from_millis(500));
+    for _ in 0..4 {
+        pace.tick().await;
+        client.write_all(&room).await.unwrap();
+        origin.read_exact(&mut room).await.expect("it goes on");
+    }
+    pace.tick().await;
+    origin.write_all(b"-last").await.unwrap();
+    until(&mut client, "-last").await;
+}
