@@ -90,6 +90,7 @@ impl App {
         let configuration = Arc::new(Configuration::new(settings, source, workers, clock, registry.clone())?);
         let [(stage, watched), (last_stage, watched_last)] = [(); 2].map(|()| watch::channel(Stage::Serving));
         let mut threads = Vec::new();
+        let busy = Arc::new(watch::Sender::new(()));
         for (worker, listeners) in listeners.into_iter().enumerate() {
             let accepting = Accepting {
                 worker,
@@ -99,7 +100,7 @@ impl App {
                 stage: watched.clone(),
             };
             let all = listeners.into_iter().map(move |listener| (listener, accepting.clone()));
-            threads.push(thread(format!("worker-{worker}"), run_all(all.collect()))?);
+            threads.push(thread(format!("worker-{worker}"), work(all.collect(), busy.subscribe(), busy.clone()))?);
         }
         let mut others = Vec::new();
         if let Some((listener, address)) = admin_listener.zip(admin_address) {
@@ -161,6 +162,17 @@ pub fn unserved(settings: Settings) -> io::Result<Arc<Proxy>> {
 fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(name).spawn(move || runtime.block_on(work))
+}
+
+/// What a worker does. It ends with the last of them: a flight that it runs may have followers at the others.
+async fn work<S: Service>(
+    all: Vec<(std::net::TcpListener, Accepting<S>)>,
+    busy: watch::Receiver<()>,
+    all_busy: Arc<watch::Sender<()>>,
+) {
+    run_all(all).await;
+    drop(busy);
+    all_busy.closed().await;
 }
 
 async fn run_all<S: Service>(all: Vec<(std::net::TcpListener, Accepting<S>)>) {

@@ -55,9 +55,14 @@ impl Answer {
             let gathered = self.gather(cx);
             if !self.sink.is_empty() {
                 line.blocked(true);
-                ready!(self.sink.poll_flush(cx, line.socket()))?;
+                let before = self.sink.written();
+                let flushed = self.sink.poll_flush(cx, line.socket());
+                // A large body leaves bit by bit: a client that takes some of it is slow, not stuck.
+                if flushed.is_ready() || self.sink.written() > before {
+                    line.moved();
+                }
+                ready!(flushed)?;
                 line.blocked(false);
-                line.moved();
             }
             match self.state {
                 Sending::Whole => return Poll::Ready(Ok(())),

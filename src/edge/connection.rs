@@ -152,7 +152,7 @@ impl<S: Service> Connection<'_, S> {
             let persistence = self.persistence(asked, &rest, &response);
             match self.write(asked, response, persistence, &rest).await {
                 Ok(Written::Answer(Persistence::Keep)) => {}
-                Ok(Written::Answer(Persistence::Close)) => return rest.end(),
+                Ok(Written::Answer(Persistence::Close)) => return rest.now().end(),
                 Ok(Written::Granted(tunnel)) => {
                     let Rest::Here(source) = rest else { return End::Clean };
                     self.line.in_tunnel();
@@ -221,7 +221,7 @@ impl<S: Service> Connection<'_, S> {
         self.line.busy(Version::HTTP_11);
         let response = self.service.refuse(&self.client, &HeaderMap::new(), Refusal::from(fault));
         let asked = Asked { is_head: false, version: Version::HTTP_11, persistence: Persistence::Close };
-        let nowhere = Rest::Away(Arc::default());
+        let nowhere = Rest::Away(Arc::new(Home::new(Expects::Nothing)));
         // Whether it arrives is the client's affair.
         let _ = self.write(asked, response, Persistence::Close, &nowhere).await;
     }
@@ -230,7 +230,7 @@ impl<S: Service> Connection<'_, S> {
     fn persistence(&self, asked: Asked, rest: &Rest, response: &Response<Body>) -> Persistence {
         let said = response.headers().get(header::CONNECTION);
         let closes = said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"close"));
-        match closes || self.line.is_closing() || matches!(rest, Rest::Spoilt(_)) {
+        match closes || self.line.is_closing() || rest.is_doubtful() {
             true => Persistence::Close,
             false => asked.persistence,
         }
@@ -344,6 +344,15 @@ impl Rest {
         match self {
             Rest::Away(home) => home.take().map_or(Rest::Away(home), Rest::from),
             rest => rest,
+        }
+    }
+
+    /// Nobody can tell whether what comes next is the rest of a body or a request.
+    fn is_doubtful(&self) -> bool {
+        match self {
+            Rest::Here(_) | Rest::Partly(..) => false,
+            Rest::Away(home) => home.expects() == Expects::Continue,
+            Rest::Spoilt(_) => true,
         }
     }
 

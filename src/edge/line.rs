@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version, header};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::http1::encode::field_lines;
+use crate::tag::TagSet;
+use crate::upload::Expects;
 use crate::upstream::exchange::Interim;
 
 /// A connection, as others see it.
@@ -37,6 +39,12 @@ pub enum Phase {
     Busy,
     /// Speaking another protocol.
     Tunnel,
+}
+
+/// Whether an interim answer went out.
+enum Said {
+    Yes,
+    No,
 }
 
 impl Line {
@@ -138,24 +146,29 @@ impl Line {
         std::mem::take(&mut self.left_over.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The client waits for this before it sends its body (RFC 9110 §10.1.1).
-    pub(super) fn say_continue(&self) {
-        self.say(b"HTTP/1.1 100 Continue\r\n\r\n");
+    /// The client waits for this before it sends its body (RFC 9110 §10.1.1). Answers what it waits for then.
+    pub(super) fn say_continue(&self) -> Expects {
+        match self.say(b"HTTP/1.1 100 Continue\r\n\r\n") {
+            Said::Yes => Expects::Nothing,
+            Said::No => Expects::Continue,
+        }
     }
 
     /// Writes an interim answer, if one may go out; otherwise it is dropped, as RFC 9110 §15.2 lets a proxy.
-    fn say(&self, bytes: &[u8]) {
+    fn say(&self, bytes: &[u8]) -> Said {
         if !self.interim.load(Ordering::Relaxed) {
-            return;
+            return Said::No;
         }
         let mut left_over = self.left_over.lock().unwrap_or_else(PoisonError::into_inner);
         if !left_over.is_empty() {
-            return;
+            return Said::No;
         }
         let written = self.write.try_write(bytes).unwrap_or(0);
-        if written > 0 {
-            left_over.extend_from_slice(&bytes[written..]);
+        if written == 0 {
+            return Said::No;
         }
+        left_over.extend_from_slice(&bytes[written..]);
+        Said::Yes
     }
 
     /// To hand on interim answers.
@@ -164,7 +177,7 @@ impl Line {
         Interim(Arc::new(move |status: StatusCode, headers: &HeaderMap| {
             // `100 Continue` is said when the body is first read.
             if let Some(line) = line.upgrade().filter(|_| status != StatusCode::CONTINUE) {
-                line.say(&interim_head(status, headers));
+                let _ = line.say(&interim_head(status, headers));
             }
         }))
     }
@@ -175,6 +188,9 @@ fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     let mut headers = headers.clone();
     super::deliver::leave_hop(&mut headers);
+    super::deliver::take_tags(&mut headers, "", &mut TagSet::default());
+    // RFC 9110 §8.6: there is no body, and nobody is to look for one.
+    headers.remove(header::CONTENT_LENGTH);
     field_lines(&mut head, &headers);
     head.extend_from_slice(b"\r\n");
     head

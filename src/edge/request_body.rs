@@ -19,13 +19,14 @@ use crate::upload::Expects;
 pub(super) type Reading = Source<OwnedReadHalf>;
 
 /// Where a body leaves the reading side of its connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Home(Mutex<Slot>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     returned: Option<Returned>,
     waker: Option<Waker>,
+    expects: Expects,
 }
 
 /// How a body came back.
@@ -40,6 +41,16 @@ pub(super) enum Returned {
 }
 
 impl Home {
+    /// For the body of a client that waits for this.
+    pub(super) fn new(expects: Expects) -> Home {
+        Home(Mutex::new(Slot { returned: None, waker: None, expects }))
+    }
+
+    /// What the client waits for before it sends its body.
+    pub(super) fn expects(&self) -> Expects {
+        self.slot().expects
+    }
+
     /// Takes what came back, if it has.
     pub(super) fn take(&self) -> Option<Returned> {
         self.slot().returned.take()
@@ -74,6 +85,7 @@ pub(super) struct RequestBody {
     source: Option<Reading>,
     decoder: Decoder,
     trailers: Option<HeaderMap>,
+    /// What the client waits for.
     expects: Expects,
     home: Arc<Home>,
     line: Arc<Line>,
@@ -87,7 +99,7 @@ impl RequestBody {
         expects: Expects,
         line: Arc<Line>,
     ) -> (RequestBody, Arc<Home>) {
-        let home = Arc::new(Home::default());
+        let home = Arc::new(Home::new(expects));
         (RequestBody { source: Some(source), decoder, trailers: None, expects, home: home.clone(), line }, home)
     }
 
@@ -119,11 +131,9 @@ impl HttpBody for RequestBody {
             return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
         if this.expects == Expects::Continue {
-            this.expects = Expects::Nothing;
             // A client that sends without waiting need not be told.
-            if !source.has_more() {
-                this.line.say_continue();
-            }
+            this.expects = if source.has_more() { Expects::Nothing } else { this.line.say_continue() };
+            this.home.slot().expects = this.expects;
         }
         let piece = match ready!(source.poll_body(cx, &mut this.decoder)) {
             Ok(piece) => piece,

@@ -154,7 +154,8 @@ pub enum Joined {
     Follower(Arc<Flight>, watch::Receiver<Landing>),
 }
 
-/// The duty to land a flight. Dropped without a landing it fails the flight, so that nobody waits for ever.
+/// The duty to land a flight and to bring its body to an end. Dropped before, it fails the flight or breaks off its body, so
+/// that nobody waits for ever.
 #[derive(Debug)]
 pub struct Takeoff {
     /// The flight.
@@ -165,6 +166,10 @@ pub struct Takeoff {
 impl Drop for Takeoff {
     fn drop(&mut self) {
         self.flights.leave(&self.flight);
+        if let Landing::Filling(filling) = &*self.flight.landing.borrow() {
+            // Of no effect on one that has ended.
+            filling.spool.fail();
+        }
         if self.flight.is_waiting() {
             self.flight.land(Landing::Failed(Failure::sent(crate::failure::FailureKind::Internal)));
         }
@@ -291,8 +296,11 @@ fn remove(shard: &mut Under, flight: &Arc<Flight>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::{Lifetime, Openness, Staleness, Validators, Vital};
     use crate::failure::FailureKind;
     use crate::fetch::budget::Budget;
+    use crate::store::purge::Birth;
+    use crate::tag::TagSet;
 
     fn join(flights: &Arc<Flights>) -> Joined {
         flights.join(b"key", Demand::ANY, || Departure { born: Stamp(1), deadline: Instant::now() })
@@ -319,6 +327,40 @@ mod tests {
         assert!(matches!(late, Joined::Follower(flight, _) if flight.serial == serial), "though it is over");
         let demand = Demand { born: Some(Stamp(3)), serial: None };
         lead(flights.succeed(&failed.flight, demand, || Stamp(3)));
+    }
+
+    fn filling(spool: Arc<Spool>) -> Filling {
+        let lifetime = Lifetime {
+            fresh_for: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            ceiling: Lifetime::NO_CEILING,
+            staleness: Staleness::Forbidden,
+        };
+        let (received, initial_age, openness) = (Instant::now(), Duration::ZERO, Openness::Closed);
+        let head = Head {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            replaced: Vec::new(),
+            validators: Validators::of(&http::HeaderMap::new()),
+            vital: Vital { lifetime, received, initial_age, openness },
+            birth: Birth::new(Stamp(1), Stamp(1)),
+            tags: TagSet::default(),
+        };
+        let (head, variant, vary) = (Arc::new(head), b"key"[..].into(), [].into());
+        Filling { head, spool, variant, vary, tags: TagsKnown::All, stored: Stored::Yes }
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_flight_is_lost_breaks_off() {
+        use http_body_util::BodyExt;
+        let flights = Arc::<Flights>::default();
+        let takeoff = lead(join(&flights));
+        let spool = Spool::window(None, &Arc::new(Budget::beside(0, 0)));
+        let mut reader = spool.reader().unwrap();
+        takeoff.flight.land(Landing::Filling(filling(spool)));
+        drop(takeoff);
+        assert!(reader.frame().await.unwrap().is_err());
     }
 
     #[test]

@@ -22,6 +22,10 @@ use crate::policy::admit::NotStored;
 /// What a window holds at most, in bytes, beside the chunk that is on its way.
 pub const WINDOW: usize = 128 << 10;
 
+/// Chunks are put together up to this length: an origin that sends byte by byte is not to make each of them take the room
+/// of many.
+const GATHERED: usize = 4 << 10;
+
 /// How long those who are at the end of a window wait for the slowest. A reader that would make them wait longer is cut off.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -252,7 +256,7 @@ impl Spool {
         let length = whole.len();
         state.chunks = Some(whole).filter(|whole| !whole.is_empty()).into_iter().collect();
         for place in state.readers.iter_mut().flatten() {
-            place.skip = offsets.get(place.next).copied().unwrap_or(length);
+            place.skip = offsets.get(place.next).map_or(length, |offset| offset + place.skip);
             place.next = if place.skip == length { state.chunks.len() } else { 0 };
         }
         state.held = 0;
@@ -300,8 +304,23 @@ impl State {
 
     fn push(&mut self, chunk: Bytes) {
         self.held += chunk.len();
-        self.chunks.push_back(chunk);
+        match self.chunks.back() {
+            Some(last) if last.len() + chunk.len() <= GATHERED => self.lengthen_last(&chunk),
+            _ => self.chunks.push_back(chunk),
+        }
         self.wake_readers();
+    }
+
+    /// Whoever has read the last chunk goes on in the middle of it.
+    fn lengthen_last(&mut self, more: &Bytes) {
+        let Some(last) = self.chunks.pop_back() else { return };
+        let (behind, before) = (self.first + self.chunks.len() + 1, last.len());
+        for place in self.readers.iter_mut().flatten().filter(|place| place.next == behind) {
+            (place.next, place.skip) = (behind - 1, before);
+        }
+        let mut longer = last.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        longer.extend_from_slice(more);
+        self.chunks.push_back(longer.freeze());
     }
 
     /// Takes the chunk if there is room for it; the writer is woken when that may have changed.

@@ -74,9 +74,9 @@ impl Sink {
         self.length() == 0
     }
 
-    /// Whether anything has left of what is in here now.
-    pub fn has_begun(&self) -> bool {
-        self.written > 0
+    /// How many bytes have left of what is in here now.
+    pub fn written(&self) -> usize {
+        self.written
     }
 
     /// Adds a piece of a body; only while [`Sink::takes_more`].

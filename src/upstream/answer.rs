@@ -98,9 +98,13 @@ impl Body for AnswerBody {
         let Some(connection) = &mut this.connection else {
             return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
-        // An origin may answer before it has the whole request.
+        // An origin may answer before it has the whole request, and go on once it has.
+        let before = connection.upload.pieces;
         if let Poll::Ready(Err(Lost::Body)) = connection.upload.poll(cx, connection.source.io()) {
             return this.fail("the client's body broke off".into());
+        }
+        if connection.upload.pieces != before {
+            this.armed = Armed::No;
         }
         match connection.source.poll_body(cx, &mut this.decoder) {
             Poll::Ready(Ok(piece)) => {

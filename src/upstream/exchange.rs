@@ -15,6 +15,7 @@ use super::{EVENT_STREAM_IDLE, Outgoing};
 use crate::body::{Body, Tunnel};
 use crate::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
+use crate::http1::Persistence;
 use crate::http1::decode::{Decoder, End};
 use crate::http1::head::{self, HeadFault, ResponseHead};
 use crate::http1::source::{self, NoHead, Source};
@@ -122,7 +123,8 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             return Err(failure);
         }
     };
-    let connection = Connection { source, seat, upload, persistence: head.persistence };
+    let persistence = if head.framing(&method) == Framing::Close { Persistence::Close } else { head.persistence };
+    let connection = Connection { source, seat, upload, persistence };
     Ok(exchanged(head, body, connection, &method, taken, limits))
 }
 

@@ -113,8 +113,9 @@ impl Seat {
             return;
         }
         let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: now };
-        server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        // Counted before it can be found: who takes it counts it off.
         server.idle_count.fetch_add(1, Ordering::Relaxed);
+        server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
         server.freed.notify_one();
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Uploading {
     framing: Framing,
     begun: Begun,
     state: Upload,
+    /// Pieces of its body so far, modulo 2³².
+    pub pieces: u32,
 }
 
 #[derive(PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl Uploading {
         let mut sink = Sink::default();
         encode::request_head(sink.text(), &request.method, &request.target, &request.headers, framing);
         let body = std::mem::replace(&mut request.body, Body::Empty);
-        Uploading { sink, body, framing, begun: Begun::No, state: Upload::Body }
+        Uploading { sink, body, framing, begun: Begun::No, state: Upload::Body, pieces: 0 }
     }
 
     pub fn is_done(&self) -> bool {
@@ -88,7 +90,7 @@ impl Uploading {
             }
             if !self.sink.is_empty() {
                 let flushed = self.sink.poll_flush(cx, origin);
-                if self.sink.has_begun() || matches!(flushed, Poll::Ready(Ok(_))) {
+                if self.sink.written() > 0 || matches!(flushed, Poll::Ready(Ok(_))) {
                     self.begun = Begun::Yes;
                 }
                 if ready!(flushed).is_err() {
@@ -113,7 +115,10 @@ impl Uploading {
                 }
                 Some(Err(_)) => return Poll::Ready(Err(Lost::Body)),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.sink.data(data, self.framing),
+                    Ok(data) => {
+                        self.pieces = self.pieces.wrapping_add(1);
+                        self.sink.data(data, self.framing);
+                    }
                     Err(frame) => {
                         self.sink.end(frame.trailers_ref(), self.framing);
                         self.state = Upload::Whole;

@@ -79,6 +79,11 @@ pub fn cases() -> Vec<Case> {
             .broken_off(&[400])
             .wanting(&[&[200]], After::Closed, none),
         lost("no route", "\r\n"),
+        case("no route, and HEAD", section, format!("HEAD /nowhere HTTP/1.1\r\n{HOST}\r\n")).wanting(
+            &[&[404]],
+            After::Open,
+            none,
+        ),
         lost("no route, and a body", HELLO),
         lost("no route, and chunks", CHUNKS),
         lost("no route, and a body that looks like a request", &nested),

@@ -3,6 +3,7 @@
 mod access;
 mod caching;
 mod compatible;
+mod connections;
 mod deaths;
 mod explaining;
 mod fills;

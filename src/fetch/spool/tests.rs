@@ -38,6 +38,37 @@ async fn readers_follow_at_their_own_pace_and_late_ones_get_all() {
     assert_eq!(spool.reader().unwrap().collect().await.unwrap().to_bytes(), "onetwothree");
 }
 
+/// Each would take the room of many otherwise.
+#[tokio::test]
+async fn bytes_that_come_one_by_one_are_held_together() {
+    const LENGTH: usize = 3 * GATHERED;
+    let whole: Bytes = (0..LENGTH).map(|i| i as u8).collect();
+    for finish in [Spool::finish, |spool: &Spool| spool.finish_with(spool.whole(&Bytes::new()).unwrap())] {
+        let spool = Spool::kept(None, &Arc::new(Budget::beside(0, LENGTH as u64)), LENGTH as u64).unwrap();
+        let (mut fast, mut behind) = (spool.reader().unwrap(), spool.reader().unwrap());
+        let (mut by_fast, mut by_behind) = (Vec::new(), Vec::new());
+        for (i, byte) in whole.chunks(1).enumerate() {
+            spool.keep(whole.slice_ref(byte)).unwrap();
+            by_fast.extend(read(&mut fast).await.unwrap().unwrap());
+            if i % 1000 == 0 {
+                by_behind.extend(read(&mut behind).await.unwrap().unwrap());
+            }
+        }
+        assert_eq!(spool.lock().chunks.len(), 3);
+        finish(&spool);
+        assert!(fast.is_end_stream() && read(&mut fast).await.is_none());
+        by_behind.extend(behind.collect().await.unwrap().to_bytes());
+        assert!(by_fast == whole && by_behind == whole);
+    }
+    let spool = Spool::window(None, &budget());
+    let mut slow = spool.reader().unwrap();
+    for byte in whole.chunks(1).take(WINDOW) {
+        assert_eq!(spool.pass_on(whole.slice_ref(byte)).await, Passed::On);
+    }
+    assert_eq!(spool.lock().chunks.len(), 3);
+    assert_eq!(read(&mut slow).await.unwrap().unwrap().len(), GATHERED);
+}
+
 #[tokio::test]
 async fn whoever_has_read_all_is_at_the_end_when_it_is_stored() {
     let spool = Spool::kept(None, &budget(), 1000).unwrap();
@@ -74,12 +105,12 @@ async fn what_cannot_be_kept_is_a_window() {
     assert!(!spool.is_kept());
     let mut reader = spool.reader().expect("nothing is gone yet");
     assert_eq!(spool.pass_on(Bytes::from_static(b"e")).await, Passed::On);
-    assert_eq!(read(&mut reader).await.unwrap().unwrap(), "abcd");
+    assert_eq!(read(&mut reader).await.unwrap().unwrap(), "abcde");
     assert_eq!(spool.pass_on(Bytes::from_static(b"f")).await, Passed::On);
     assert!(spool.reader().is_none(), "the beginning is gone");
-    assert_eq!(budget.used(), 2);
+    assert_eq!(budget.used(), 1);
     spool.finish();
-    assert_eq!(reader.collect().await.unwrap().to_bytes(), "ef");
+    assert_eq!(reader.collect().await.unwrap().to_bytes(), "f");
     assert_eq!(spool.whole(&Bytes::new()), None);
 }
 
