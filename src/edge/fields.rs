@@ -83,6 +83,13 @@ pub(super) fn is_framing(name: &str) -> bool {
     name.contains('_') && ["content-length", "transfer-encoding"].into_iter().any(|want| same_field(name, want))
 }
 
+/// Drops from a request's trailers what nobody may say in its head: some origins do not keep the two apart.
+pub(super) fn drop_from_trailers(trailers: &mut HeaderMap) {
+    let unsaid = |name: &str| is_forwarding(name) || is_override(name) || same_field(name, "x-request-id");
+    let dropped: SmallVec<[HeaderName; 4]> = trailers.keys().filter(|name| unsaid(name.as_str())).cloned().collect();
+    dropped.iter().for_each(|name| drop(trailers.remove(name)));
+}
+
 /// As WSGI takes them for the same.
 pub(super) fn same_field(name: &str, want: &str) -> bool {
     name.len() == want.len() && name.bytes().zip(want.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))

@@ -350,7 +350,9 @@ fn authority(host: &HeaderValue, scheme: Scheme) -> Result<String, Refusal> {
     let text = host.to_str().map_err(|_| Refusal::Host)?;
     let name = without_port(text);
     let port = text.strip_prefix(name).and_then(|port| port.strip_prefix(':'));
-    let port: Option<u16> = port.map(|port| port.parse().map_err(|_| Refusal::Host)).transpose()?;
+    // Numbers are read with a sign, which no port has.
+    let port = port.map(|port| port.parse::<u16>().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())));
+    let port = port.map(|port| port.ok_or(Refusal::Host)).transpose()?;
     let name = name.strip_suffix('.').unwrap_or(name);
     let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let is_host = match literal {

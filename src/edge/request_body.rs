@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::fields::drop_from_trailers;
 use super::line::Line;
 use crate::body::BodyError;
 use crate::http1::decode::Decoder;
@@ -142,6 +143,7 @@ impl HttpBody for RequestBody {
         this.line.moved();
         if let Some(end) = piece.end {
             this.trailers = end.trailers;
+            this.trailers.iter_mut().for_each(drop_from_trailers);
             this.source.take().into_iter().for_each(|source| this.home.give(Returned::Whole(source)));
         }
         match piece.data.is_empty() {

@@ -135,6 +135,8 @@ pub fn cases() -> Vec<Case> {
         unclear(trailers("a coding in the trailers", "Transfer-Encoding: gzip\r\n")),
         unclear(trailers("a Host in the trailers", "Host: other\r\n")),
         unclear(trailers("credentials in the trailers", "Authorization: Bearer other\r\n")),
+        good(trailers("another client in the trailers", "X-Forwarded-For: 10.0.0.1\r\nX-Sum: 7\r\n")),
+        good(trailers("another target in the trailers", "X_Original_Url: /evil\r\nX-Sum: 7\r\n")),
         unclear(trailers("connection options in the trailers", "Connection: x-sum\r\n")),
         bad(trailers("a trailer that ends in a bare LF", "X-Sum: 7\n")).half_closed(),
         bad(trailers("a bare LF and a field in a trailer", "X-Sum: 7\nX-Other: 8\r\n")),

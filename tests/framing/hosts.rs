@@ -50,6 +50,7 @@ pub fn cases() -> Vec<Case> {
         bad("a Host that is a URI", "Host: http://h\r\n"),
         bad("a port that is no number", "Host: h:port\r\n"),
         bad("a negative port", "Host: h:-1\r\n"),
+        bad("a port with a sign", "Host: h:+80\r\n"),
         bad("a port beyond 65535", "Host: h:65536\r\n"),
         bad("two ports", "Host: h:80:81\r\n"),
         bad("a port alone", "Host: :80\r\n"),

@@ -252,7 +252,17 @@ fn read_field(line: &[u8]) -> Result<String, String> {
 
 fn is_forbidden_trailer(line: &str) -> bool {
     let name = line.split(':').next().unwrap_or("");
-    ["content-length", "transfer-encoding", "host", "connection", "authorization", "trailer"].contains(&name)
+    [
+        "content-length",
+        "transfer-encoding",
+        "host",
+        "connection",
+        "authorization",
+        "trailer",
+        "x-forwarded-for",
+        "x_original_url",
+    ]
+    .contains(&name)
 }
 
 fn is_token(text: &[u8]) -> bool {
