@@ -1,7 +1,7 @@
 //! A client's body on its way to the origin: counted, bounded, watched for stalls, and copied aside where tags need it.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -176,13 +176,14 @@ impl Upload {
     }
 
     /// Reads the beginning before a place at the origin is asked for: a client that is slow with its body, and has not much
-    /// of it, takes none from others. One that waits to be asked is not asked for this. `Err`: how the body ended.
+    /// of it, takes none from others. One that waits to be asked is not asked for this; and once all that is read ahead is
+    /// too much, no more is. `Err`: how the body ended.
     pub async fn ahead(mut self) -> Result<Body, UploadEnd> {
         if self.rules.expects == Expects::Continue {
             return Ok(Body::stream(self));
         }
-        let (mut begun, mut trailers) = (BytesMut::new(), None);
-        while begun.len() < AHEAD_BYTES && trailers.is_none() {
+        let (mut begun, mut trailers, mut held) = (BytesMut::new(), None, Held(0));
+        while begun.len() < AHEAD_BYTES && trailers.is_none() && held.grow_to(begun.capacity()) {
             match std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
                 None => return Ok(Body::full(begun)),
                 Some(Err(_)) => return Err(self.state.end()),
@@ -192,7 +193,7 @@ impl Upload {
                 },
             }
         }
-        Ok(Body::stream(Begun { begun: begun.freeze(), trailers, rest: self }))
+        Ok(Body::stream(Begun { begun: begun.freeze(), trailers, rest: self, _held: held }))
     }
 
     /// Ready once the body may be read.
@@ -231,6 +232,32 @@ struct Begun {
     begun: Bytes,
     trailers: Option<HeaderMap>,
     rest: Upload,
+    _held: Held,
+}
+
+/// What is read ahead of all bodies together, in bytes.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// The most of it.
+const MAX_HELD: usize = 32 << 20;
+
+/// One body's part in it.
+struct Held(usize);
+
+impl Held {
+    /// `false`: there is no room for more.
+    fn grow_to(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.0);
+        let before = HELD.fetch_add(more, Ordering::Relaxed);
+        self.0 += more;
+        before + more <= MAX_HELD
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.0, Ordering::Relaxed);
+    }
 }
 
 impl HttpBody for Begun {
@@ -302,5 +329,19 @@ impl HttpBody for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_ahead_of_all_bodies_is_bounded() {
+        let (mut most, mut one) = (Held(0), Held(0));
+        assert!(most.grow_to(MAX_HELD));
+        assert!(!one.grow_to(1));
+        drop(most);
+        assert!(one.grow_to(AHEAD_BYTES));
     }
 }
