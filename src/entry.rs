@@ -313,7 +313,7 @@ impl Slot {
     /// Bytes in memory, nearly, with the key.
     pub fn weight(&self, key: &Key) -> u32 {
         /// What the map, its two queues and the allocator add to an entry; measured with 100 000 of them.
-        const MAP_ENTRY: usize = 700;
+        const MAP_ENTRY: usize = 520;
         let own = match self {
             Slot::Entry(entry) => entry.weight(),
             Slot::Vary(names) => names.len() * 40,
