@@ -218,7 +218,8 @@ pub const SHORT: usize = 8 << 10;
 /// What each delivery says itself.
 const OWN: [HeaderName; 3] = [header::AGE, header::CONTENT_LENGTH, HeaderName::from_static("x-request-id")];
 
-fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+/// Writes a field as it is sent.
+pub(crate) fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].iter().for_each(|piece| text.extend_from_slice(piece));
 }
 

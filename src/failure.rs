@@ -64,11 +64,6 @@ impl Failure {
         }
     }
 
-    /// The origin is ill, as opposed to the client or us: a stale answer may stand in.
-    pub fn is_origins(self) -> bool {
-        !matches!(self.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge)
-    }
-
     /// A mishap of one exchange: another may well succeed. What says that the origin is ill or overloaded is none, and
     /// whether that is tried again is for `retries` to say.
     pub fn is_mishap(self) -> bool {

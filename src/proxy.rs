@@ -33,6 +33,7 @@ mod write;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
@@ -164,7 +165,7 @@ impl Proxy {
         let (uri, path) = (&head.uri, &path);
         let mut exchange =
             Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
-        if let Some(answer) = self.at_once(&mut exchange, &incoming) {
+        if let Some(answer) = self.at_once(&mut exchange, &incoming, began) {
             return Reply::Now(self.end(&exchange, begun, answer));
         }
         let Exchange { arrival, method, headers, proven, .. } = exchange;
@@ -181,13 +182,13 @@ impl Proxy {
     }
 
     /// What is stored and may be served as it is. Everything else is looked at again on its way to the origin, which is long.
-    fn at_once(&self, exchange: &mut Exchange<'_>, incoming: &Body) -> Option<Answer> {
+    fn at_once(&self, exchange: &mut Exchange<'_>, incoming: &Body, now: Instant) -> Option<Answer> {
         if exchange.route.caching == Caching::Pass || !matches!(incoming, Body::Empty) {
             return None;
         }
         exchange.proven = self.proven(exchange);
         match self.plan(exchange, BodyPresence::Absent) {
-            Plan::Lookup(lookup) => self.fresh(exchange, &lookup),
+            Plan::Lookup(lookup) => self.fresh(exchange, &lookup, now),
             _ => None,
         }
     }

@@ -296,11 +296,6 @@ impl TagTemplate {
     pub fn needs_answer(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, TagPiece::Value(TagSource::Answer(_))))
     }
-
-    /// Whether a value comes from the request's body.
-    pub fn needs_sent(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, TagPiece::Value(TagSource::Sent(_))))
-    }
 }
 
 impl std::fmt::Display for TagTemplate {

@@ -335,7 +335,8 @@ fn serve(case: &Case, ask: &Ask, store: &mut HashMap<Vec<u8>, Kept>) -> Got {
     if let Some(Kept::Answer(vital, maker)) = find(&lookup, &headers, store) {
         let any = RequestDirectives::default();
         let may = lookup.permission == Permission::Given || permits;
-        if may && matches!(reuse(vital, Standing::Good, &any, lookup.credentialed, world.now), Reuse::Fresh(_)) {
+        if may && matches!(reuse(vital, Standing::Good, &any, lookup.credentialed, world.now.instant), Reuse::Fresh(_))
+        {
             return Got::Stored(*maker);
         }
     }

@@ -31,7 +31,7 @@ fn plan_of(bencher: Bencher, target: &str) {
 #[divan::bench]
 fn reuse_of_fresh(bencher: Bencher) {
     let (entry, now, said) = (STAGE.entry(PUBLIC), Clock::System.now(), RequestDirectives::default());
-    let judge = || reuse(&black_box(&entry).vital(), Standing::Good, &said, Credentialed::No, now);
+    let judge = || reuse(&black_box(&entry).vital(), Standing::Good, &said, Credentialed::No, now.instant);
     assert!(matches!(judge(), Reuse::Fresh(_)));
     bencher.bench(judge);
 }
@@ -61,7 +61,7 @@ fn admit_by(bencher: Bencher, policy: &str) {
 fn rescue_of_stale(bencher: Bencher) {
     let (entry, now) = (STAGE.entry(PUBLIC), Clock::System.now());
     let later = Now { instant: now.instant + Duration::from_secs(7200), wall: now.wall };
-    let judge = || rescue(&black_box(&entry).vital(), Standing::Good, later);
+    let judge = || rescue(&black_box(&entry).vital(), Standing::Good, later.instant);
     assert!(matches!(judge(), Rescue::ServeStale(_)));
     bencher.bench(judge);
 }

@@ -61,14 +61,10 @@ fn is_conditional(request: &HeaderMap) -> bool {
 pub fn unpack(response: &mut Response<Body>) {
     let Body::Stored(entry, part) = response.body() else { return };
     let (mut headers, length) = (entry.fields(), entry.body().len());
-    let body = match part {
-        Part::Whole => Body::full(entry.body().clone()),
-        Part::Range(first, last) => Body::full(entry.body().slice(*first..=*last)),
-        Part::Nothing => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            Body::Empty
-        }
-    };
+    if *part == Part::Nothing {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let body = Body::full(entry.body().slice_ref(part.of(entry.body())));
     // Behind what is stored, as it is sent: caches nearer to the origin have said their `Cache-Status`.
     for (name, value) in response.headers() {
         headers.append(name, value.clone());

@@ -174,7 +174,7 @@ pub(super) fn land_failure(cache: &Cache, takeoff: &Takeoff, errand: &Errand, fa
 fn stand_in(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Landing> {
     let entry = errand.base.as_ref().filter(|_| errand.standing_in == StandingIn::Allowed)?;
     let standing = cache.log.check(entry.birth(), entry);
-    match rescue(&entry.vital(), standing, cache.clock.now()) {
+    match rescue(&entry.vital(), standing, cache.clock.instant()) {
         Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),
         Rescue::Fail => None,
     }

@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, Version};
 
 use super::{Framing, Persistence};
+use crate::entry::write_line;
 
 /// How an answer's length is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub fn response_head(
             continue;
         }
         dated |= name == header::DATE;
-        field(out, name, value);
+        write_line(out, name, value);
     }
     if !dated {
         date(out);
@@ -81,11 +82,11 @@ pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, headers: &
     }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    headers.get(header::HOST).iter().for_each(|host| field(out, &header::HOST, host));
+    headers.get(header::HOST).iter().for_each(|host| write_line(out, &header::HOST, host));
     for (name, value) in headers {
         let elsewhere = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name);
         if !elsewhere {
-            field(out, name, value);
+            write_line(out, name, value);
         }
     }
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
@@ -98,7 +99,7 @@ pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, headers: &
 
 /// Writes fields, each with its line's end.
 pub fn field_lines<'h>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>) {
-    fields.into_iter().for_each(|(name, value)| field(out, name, value));
+    fields.into_iter().for_each(|(name, value)| write_line(out, name, value));
 }
 
 /// What a client is told of the connection after an answer; 1.1 keeps it open without a word (RFC 9112 §9.3).
@@ -112,13 +113,6 @@ pub fn connection(persistence: Persistence, version: Version) -> Option<&'static
 
 fn is_of_the_hop(name: &HeaderName) -> bool {
     name == header::TRANSFER_ENCODING || name == header::CONNECTION
-}
-
-fn field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 fn framing_field(out: &mut Vec<u8>, framing: Framing) {

@@ -1,6 +1,7 @@
 //! The fourth question: the origin failed; may the stale entry be served in its place?
 
-use crate::clock::Now;
+use std::time::Instant;
+
 use crate::entry::{Staleness, Vital};
 use crate::policy::reuse::Freshness;
 use crate::store::purge::Standing;
@@ -15,8 +16,8 @@ pub enum Rescue {
 }
 
 /// Answers the fourth question. A hard-purged entry never rescues.
-pub fn rescue(vital: &Vital, standing: Standing, now: Now) -> Rescue {
-    let age = vital.age(now.instant);
+pub fn rescue(vital: &Vital, standing: Standing, now: Instant) -> Rescue {
+    let age = vital.age(now);
     let life = &vital.lifetime;
     let stale_for = age.saturating_sub(life.fresh_for);
     let allowed = standing != Standing::Dead
@@ -29,16 +30,15 @@ pub fn rescue(vital: &Vital, standing: Standing, now: Now) -> Rescue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
     use crate::entry::Lifetime;
     use crate::policy::reuse::tests::{LIFE, vital};
     use std::time::Duration;
 
     #[test]
     fn only_within_its_window_and_never_when_purged() {
-        let now = Clock::System.now();
+        let now = Instant::now();
         let judge = |age, life, standing| {
-            let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
+            let then = now + Duration::from_secs(age);
             rescue(&vital(life, now), standing, then) != Rescue::Fail
         };
         let long = Lifetime { ceiling: Lifetime::NO_CEILING, ..LIFE };

@@ -1,10 +1,9 @@
 //! The second question: a stored entry is in hand; may it be served?
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::directives::RequestDirectives;
 use super::plan::Credentialed;
-use crate::clock::Now;
 use crate::entry::{Openness, Staleness, Vital};
 use crate::store::purge::Standing;
 
@@ -86,7 +85,7 @@ pub fn reuse(
     standing: Standing,
     directives: &RequestDirectives,
     credentialed: Credentialed,
-    now: Now,
+    now: Instant,
 ) -> Reuse {
     if standing == Standing::Dead {
         return Reuse::Unusable(UnusableReason::Purged);
@@ -94,7 +93,7 @@ pub fn reuse(
     if credentialed == Credentialed::Yes && vital.openness == Openness::Closed {
         return Reuse::Unusable(UnusableReason::Credentials);
     }
-    let age = vital.age(now.instant);
+    let age = vital.age(now);
     let life = &vital.lifetime;
     if directives.no_cache {
         return Reuse::Revalidate(RevalidateReason::RequestNoCache);
@@ -142,12 +141,11 @@ impl Freshness {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::clock::Clock;
     use crate::entry::Lifetime;
 
     /// Of an answer of this lifetime that arrived now.
-    pub(crate) fn vital(lifetime: Lifetime, now: Now) -> Vital {
-        Vital { lifetime, received: now.instant, initial_age: Duration::ZERO, openness: Openness::Open }
+    pub(crate) fn vital(lifetime: Lifetime, now: Instant) -> Vital {
+        Vital { lifetime, received: now, initial_age: Duration::ZERO, openness: Openness::Open }
     }
 
     /// Fresh for 100 s, then 50 s while revalidating, 200 s when the origin fails; never beyond 180 s.
@@ -160,11 +158,11 @@ pub(crate) mod tests {
     };
 
     fn at(age: u64, life: Lifetime, standing: Standing, control: &'static str) -> &'static str {
-        let now = Clock::System.now();
+        let now = Instant::now();
         let vital = vital(life, now);
         let mut directives = RequestDirectives::default();
         directives.read(&http::HeaderValue::from_static(control));
-        let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
+        let then = now + Duration::from_secs(age);
         match reuse(&vital, standing, &directives, Credentialed::No, then) {
             Reuse::Fresh(_) => "fresh",
             Reuse::StaleWhileRevalidate(_) => "stale",
@@ -207,10 +205,10 @@ pub(crate) mod tests {
 
     #[test]
     fn the_window_while_revalidating_ends() {
-        let now = Clock::System.now();
+        let now = Instant::now();
         let vital = vital(LIFE, now);
         let judge = |age| {
-            let then = Now { instant: now.instant + Duration::from_secs(age), wall: now.wall };
+            let then = now + Duration::from_secs(age);
             reuse(&vital, Standing::Good, &RequestDirectives::default(), Credentialed::No, then)
         };
         assert_eq!(judge(149), Reuse::StaleWhileRevalidate(Freshness { age: 149, ttl: -49 }));
@@ -219,7 +217,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_closed_is_closed_to_credentials() {
-        let now = Clock::System.now();
+        let now = Instant::now();
         let closed = Vital { openness: Openness::Closed, ..vital(LIFE, now) };
         let any = RequestDirectives::default();
         let judge = |credentialed| reuse(&closed, Standing::Good, &any, credentialed, now);

@@ -15,7 +15,6 @@ use super::lookup::Spot;
 use super::sent::set;
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
-use crate::clock::Now;
 use crate::facet::{FacetSource, Known, Proven, Worth};
 use crate::failure::{Failure, FailureKind};
 use crate::fetch::tags::{Place, facets, principal_parts};
@@ -77,7 +76,7 @@ impl Proxy {
         question: &'a Question,
     ) -> ToOrigin<'a, Result<Arc<Map<String, Value>>, Answer>> {
         Box::pin(async move {
-            let now = self.cache.clock.now();
+            let now = self.cache.clock.instant();
             if let Some(facts) = self.kept(question) {
                 return Ok(facts);
             }
@@ -100,17 +99,17 @@ impl Proxy {
 
     /// A yes to a question that is kept.
     pub(super) fn kept(&self, question: &Question) -> Option<Arc<Map<String, Value>>> {
-        self.permissions.get(&question.digest, self.cache.clock.now().instant, &self.cache.log)
+        self.permissions.get(&question.digest, self.cache.clock.instant(), &self.cache.log)
     }
 
     /// Whether a request's own answer is still to say if the client may have it. A yes to one variant is none to another.
-    pub(super) fn asking(&self, spot: &Spot<'_>, now: Now) -> Option<Asking> {
+    pub(super) fn asking(&self, spot: &Spot<'_>, now: Instant) -> Option<Asking> {
         let Permission::ByOwnAnswer { digest, keep } = spot.permission() else { return None };
         let digest = match spot.vary() {
             [] => *digest,
             _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(spot.key()).finalize().as_bytes(),
         };
-        let kept = self.permissions.get(&digest, now.instant, &self.cache.log);
+        let kept = self.permissions.get(&digest, now, &self.cache.log);
         kept.is_none().then(|| Asking::new(digest, *keep, now))
     }
 
@@ -161,9 +160,9 @@ impl Proxy {
 }
 
 impl Asking {
-    fn new(digest: [u8; 32], keep: Duration, now: Now) -> Asking {
+    fn new(digest: [u8; 32], keep: Duration, now: Instant) -> Asking {
         // From before the question leaves: the yes is no younger than that.
-        let until = if keep.is_zero() { None } else { now.instant.checked_add(keep) };
+        let until = if keep.is_zero() { None } else { now.checked_add(keep) };
         Asking { digest, until }
     }
 }

@@ -234,7 +234,7 @@ impl Proxy {
         spot: &super::lookup::Spot<'_>,
         slot: Option<Slot>,
     ) -> Result<(Decision, String), PassReason> {
-        Ok(match self.judge(slot, spot, lookup, self.cache.clock.now())? {
+        Ok(match self.judge(slot, spot, lookup, self.cache.clock.instant())? {
             Judged::Usable(_, _, outcome, refresh) => {
                 let when = match refresh == super::lookup::Refresh::Behind {
                     true => "behind: the stored answer is served meanwhile",

@@ -10,7 +10,6 @@ use super::access::Asking;
 use super::lookup::{Spot, flight_key, serve};
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
-use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::Entry;
 use crate::facet::Worth;
@@ -196,8 +195,8 @@ impl Proxy {
         };
         // The beginning is gone: it has become too long to be kept.
         let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
-        let now = self.cache.clock.now();
-        let freshness = arriving(&filling.head.vital, now.instant);
+        let now = self.cache.clock.instant();
+        let freshness = arriving(&filling.head.vital, now);
         let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
         let status = filling.head.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored };
@@ -223,13 +222,13 @@ impl Proxy {
     fn serve_landed(&self, waiter: &Waiter<'_>, entry: &Entry, outcome: Outcome) -> Waited {
         let Waiter { exchange, lookup, demand, .. } = *waiter;
         let standing = self.cache.log.check(entry.birth(), entry);
-        let now = self.cache.clock.now();
+        let now = self.cache.clock.instant();
         let any = RequestDirectives::default();
         match reuse(&entry.vital(), standing, &any, lookup.credentialed, now) {
             Reuse::Unusable(UnusableReason::Credentials) => Waited::Pass(PassReason::Credentials),
             Reuse::Unusable(UnusableReason::Purged) => Waited::Again(Demand { born: Some(exchange.arrived), ..demand }),
             // It has just been confirmed, or it stands in: its lifetime was judged there.
-            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.vital(), now.instant), outcome)),
+            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.vital(), now), outcome)),
         }
     }
 
@@ -240,11 +239,11 @@ impl Proxy {
         lookup: &Lookup,
         spot: &Spot<'_>,
         entry: &Entry,
-        now: Now,
+        now: Instant,
     ) {
         let key = flight_key(spot, lookup);
         let Ok(permit) = self.cache.refreshes.clone().try_acquire_owned() else { return };
-        if !self.cache.backoff.may_refresh(&key, exchange.route.upstream, now.instant) {
+        if !self.cache.backoff.may_refresh(&key, exchange.route.upstream, now) {
             return;
         }
         let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return };

@@ -1,12 +1,12 @@
 //! The way through the cache: find, judge, and fly where there is nothing to use; then look again, or deliver.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderName, Method, StatusCode, header};
 
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
-use crate::clock::Now;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::entry::{Entry, Slot};
@@ -79,9 +79,9 @@ impl Exchange<'_> {
 
 impl Proxy {
     /// Answers with what is stored and fresh.
-    pub(super) fn fresh(&self, exchange: &Exchange<'_>, lookup: &Lookup) -> Option<Answer> {
+    pub(super) fn fresh(&self, exchange: &Exchange<'_>, lookup: &Lookup, now: Instant) -> Option<Answer> {
         let (spot, slot) = self.find(exchange, lookup);
-        match self.judge(slot, &spot, lookup, self.cache.clock.now()) {
+        match self.judge(slot, &spot, lookup, now) {
             Ok(Found::Usable(entry, freshness, outcome, Refresh::No)) => {
                 Some(serve(exchange, &entry, freshness, outcome))
             }
@@ -98,7 +98,7 @@ impl Proxy {
         let mut demand = self.demand(&lookup.directives);
         let mut failed = None;
         for _ in 0..MAX_ROUNDS {
-            let now = self.cache.clock.now();
+            let now = self.cache.clock.instant();
             let (spot, slot) = self.find(exchange, lookup);
             let (base, forward) = match self.judge(slot, &spot, lookup, now)? {
                 Found::Usable(entry, freshness, outcome, refresh) => {
@@ -162,7 +162,7 @@ impl Proxy {
         slot: Option<Slot>,
         spot: &Spot<'_>,
         lookup: &Lookup,
-        now: Now,
+        now: Instant,
     ) -> Result<Found, PassReason> {
         let found = self.judge_found(slot, spot, lookup, now)?;
         if self.asking(spot, now).is_none() {
@@ -175,11 +175,17 @@ impl Proxy {
         Ok(Found::Ask(entry, Forward::Stale(RevalidateReason::Access)))
     }
 
-    fn judge_found(&self, slot: Option<Slot>, spot: &Spot<'_>, lookup: &Lookup, now: Now) -> Result<Found, PassReason> {
+    fn judge_found(
+        &self,
+        slot: Option<Slot>,
+        spot: &Spot<'_>,
+        lookup: &Lookup,
+        now: Instant,
+    ) -> Result<Found, PassReason> {
         let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
         let entry = match slot {
             Some(Slot::Entry(entry)) => entry,
-            Some(Slot::Uncacheable(until)) if now.instant < until => return Err(PassReason::Uncacheable),
+            Some(Slot::Uncacheable(until)) if now < until => return Err(PassReason::Uncacheable),
             _ => {
                 self.check_credentialed(spot, lookup, now)?;
                 return Ok(Found::Ask(None, miss));
@@ -200,12 +206,12 @@ impl Proxy {
     }
 
     /// What is remembered of requests with credentials is kept apart from what holds for those without.
-    fn check_credentialed(&self, spot: &Spot<'_>, lookup: &Lookup, now: Now) -> Result<(), PassReason> {
+    fn check_credentialed(&self, spot: &Spot<'_>, lookup: &Lookup, now: Instant) -> Result<(), PassReason> {
         if lookup.credentialed == Credentialed::No {
             return Ok(());
         }
         match self.cache.memory.get(&flight_key(spot, lookup)) {
-            Some(Slot::Uncacheable(until)) if now.instant < until => Err(PassReason::Uncacheable),
+            Some(Slot::Uncacheable(until)) if now < until => Err(PassReason::Uncacheable),
             _ => Ok(()),
         }
     }

@@ -296,6 +296,6 @@ fn moved(stream: TcpStream) -> Option<TcpStream> {
 async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {
     let stream =
         TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
-    crate::socket::prepare(&stream);
+    stream.set_nodelay(true)?;
     Ok(stream)
 }

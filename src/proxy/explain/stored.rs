@@ -18,10 +18,10 @@ impl Proxy {
         vary: &[HeaderName],
         slot: Option<Slot>,
     ) -> StoredTold {
-        let now = self.cache.clock.now();
+        let now = self.cache.clock.instant();
         let (found, answer) = match slot {
             Some(Slot::Entry(entry)) => (Found::Answer, Some(self.answer_told(exchange, lookup, &entry))),
-            Some(Slot::Uncacheable(until)) if now.instant < until => (Found::Uncacheable, None),
+            Some(Slot::Uncacheable(until)) if now < until => (Found::Uncacheable, None),
             Some(Slot::Uncacheable(_) | Slot::Vary(_)) | None => (Found::Nothing, None),
         };
         let varies_by = vary.iter().map(ToString::to_string).collect();
@@ -29,7 +29,7 @@ impl Proxy {
     }
 
     fn answer_told(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry) -> AnswerTold {
-        let (vital, tags, now) = (entry.vital(), entry.tags(), self.cache.clock.now());
+        let (vital, tags, now) = (entry.vital(), entry.tags(), self.cache.clock.instant());
         let standing = self.cache.log.check(entry.birth(), entry);
         let usable = match reuse(&vital, standing, &lookup.directives, lookup.credentialed, now) {
             Reuse::Fresh(_) => "fresh",
@@ -38,7 +38,7 @@ impl Proxy {
             Reuse::Unusable(why) => why.as_str(),
         };
         let life = &vital.lifetime;
-        let Freshness { age, ttl } = Freshness::of(vital.age(now.instant), life.fresh_for);
+        let Freshness { age, ttl } = Freshness::of(vital.age(now), life.fresh_for);
         let place = self.place_told(exchange, &lookup.query, Worth::Claimed);
         let own = place.known_tags(exchange.route).into_iter();
         let carried = own.filter(|tag| {
