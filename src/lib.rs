@@ -31,7 +31,7 @@
 //! |---|---|
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`] |
 //! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
@@ -85,6 +85,7 @@ pub mod query;
 pub mod reload;
 pub mod review;
 pub mod route;
+pub mod socket;
 pub mod store;
 pub mod tag;
 pub mod telemetry;

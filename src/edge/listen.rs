@@ -165,7 +165,7 @@ impl<S: Service> Listening<S> {
     }
 
     fn serve(&mut self, stream: TcpStream, address: SocketAddr, place: Option<OwnedSemaphorePermit>) {
-        let _ = stream.set_nodelay(true);
+        crate::socket::prepare(&stream);
         let peer = Peer::new(address.ip().to_canonical(), Scheme::Http);
         let (read, write) = stream.into_split();
         let line = Arc::new(Line::new(write));

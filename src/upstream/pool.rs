@@ -296,6 +296,6 @@ fn moved(stream: TcpStream) -> Option<TcpStream> {
 async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {
     let stream =
         TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
+    crate::socket::prepare(&stream);
     Ok(stream)
 }
