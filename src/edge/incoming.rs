@@ -277,34 +277,47 @@ impl Arrival {
 
     /// Adds what the origin is told of the client and of us: `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`.
     pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer) {
-        let chain = self.forwarded.chain.clone();
-        headers.insert(X_FORWARDED_FOR, chain.map_or(peer.text.clone(), |chain| joined(Some(chain), &peer.text)));
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme.as_str()));
-        // As it is keyed: in lower case, or another that is part of the key.
-        let host = self.other_host().unwrap_or(&self.authority);
-        if let Ok(host) = HeaderValue::from_str(host) {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-        headers.insert(header::FORWARDED, self.standard(peer));
-        headers.append(header::VIA, HeaderValue::from_static("1.1 stent"));
-        headers.insert(X_REQUEST_ID, self.request_id.clone());
+        self.each_told(peer, |name, pieces| {
+            // What came in fields, and words of ours, make a value.
+            let Ok(value) = HeaderValue::from_bytes(&pieces.concat()) else { return };
+            if name != header::VIA {
+                headers.remove(&name);
+            }
+            headers.append(name, value);
+        });
     }
 
-    /// RFC 7239.
-    fn standard(&self, peer: &Peer) -> HeaderValue {
-        let client = peer.text.to_str().unwrap_or("unknown");
-        let mut text: Vec<u8> = Vec::with_capacity(96);
-        if let Some(before) = &self.forwarded.standard {
-            text.extend_from_slice(before.as_bytes());
-            text.extend_from_slice(b", ");
+    /// The same as lines, for a head that says nothing of it yet: most are only passed on, and a map is not needed for that.
+    pub fn told(&self, peer: &Peer) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(256);
+        self.each_told(peer, |name, pieces| {
+            let line =
+                [name.as_str().as_bytes(), b": "].into_iter().chain(pieces.iter().copied()).chain([&b"\r\n"[..]]);
+            line.for_each(|piece| lines.extend_from_slice(piece));
+        });
+        lines
+    }
+
+    /// Each field with its value in pieces.
+    fn each_told(&self, peer: &Peer, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
+        const BETWEEN: &[u8] = b", ";
+        let scheme = self.scheme.as_str().as_bytes();
+        match &self.forwarded.chain {
+            Some(chain) => tell(X_FORWARDED_FOR, &[chain.as_bytes(), BETWEEN, peer.text.as_bytes()]),
+            None => tell(X_FORWARDED_FOR, &[peer.text.as_bytes()]),
         }
-        let (open, close) = if peer.ip.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
-        for piece in ["for=", open, client, close, ";host=\"", &self.authority, "\";proto=", self.scheme.as_str()] {
-            text.extend_from_slice(piece.as_bytes());
-        }
-        // Bytes that came in headers or make up an address: they make a value.
-        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(text));
-        value.unwrap_or_else(|_| HeaderValue::from_static("for=unknown"))
+        tell(X_FORWARDED_PROTO, &[scheme]);
+        // As it is keyed: in lower case, or another that is part of the key.
+        tell(X_FORWARDED_HOST, &[self.other_host().unwrap_or(&self.authority).as_bytes()]);
+        // RFC 7239.
+        let before = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
+        let (before, between) = before.map_or((&b""[..], &b""[..]), |before| (before, BETWEEN));
+        let (open, close): (&[u8], &[u8]) = if peer.ip.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
+        let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
+        let pieces = [before, between, b"for=", open, client, close, b";host=\"", host, b"\";proto=", scheme];
+        tell(header::FORWARDED, &pieces);
+        tell(header::VIA, &[b"1.1 stent"]);
+        tell(X_REQUEST_ID, &[self.request_id.as_bytes()]);
     }
 }
 
@@ -363,10 +376,14 @@ fn authority(host: &HeaderValue, scheme: Scheme) -> Result<String, Refusal> {
         return Err(Refusal::Host);
     }
     let default_port = if scheme == Scheme::Https { 443 } else { 80 };
-    Ok(match port.filter(|&port| port != default_port) {
-        Some(port) => format!("{}:{port}", name.to_ascii_lowercase()),
-        None => name.to_ascii_lowercase(),
-    })
+    let mut authority = String::with_capacity(text.len());
+    authority.push_str(name);
+    authority.make_ascii_lowercase();
+    if let Some(port) = port.filter(|&port| port != default_port) {
+        authority.push(':');
+        authority.push_str(itoa::Buffer::new().format(port));
+    }
+    Ok(authority)
 }
 
 /// The host of an authority, without the port.

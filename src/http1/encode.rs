@@ -22,10 +22,10 @@ pub enum Announce {
     Nothing,
 }
 
-/// The fields of an answer.
+/// The fields of a head.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {
-    /// Those that were stored, as they are sent.
+    /// Those that are there as lines, as they are sent.
     pub lines: &'a [u8],
     /// The others.
     pub headers: &'a HeaderMap,
@@ -72,7 +72,8 @@ pub fn response_head(
 }
 
 /// Writes a request's head, `Host` first (RFC 9110 §7.2).
-pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, headers: &HeaderMap, framing: Framing) {
+pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, fields: Fields<'_>, framing: Framing) {
+    let Fields { lines, headers } = fields;
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     let target = target.path_and_query().map_or("/", |target| target.as_str());
@@ -89,6 +90,7 @@ pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, headers: &
             write_line(out, name, value);
         }
     }
+    out.extend_from_slice(lines);
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     // RFC 9110 §8.6: a length of zero is said where a body would be usual.
     if framing != Framing::Length(0) || expects_body {

@@ -153,6 +153,7 @@ impl Proxy {
     /// What a pass asks of the origin.
     fn pass_asks(&self, exchange: &Exchange<'_>, body: BodyPresence, when: String) -> AskedOf {
         let mut headers = exchange.headers.clone();
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         exchange.tell_next_hop(&mut headers, body);
         let target = exchange.pass_target().map_or("/".to_owned(), |target| target.to_string());
         let why = |name: &HeaderName| match exchange.headers.get(name) == headers.get(name) {

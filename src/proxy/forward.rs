@@ -68,10 +68,9 @@ impl Proxy {
         };
         let accept = accept_only(exchange);
         let mut headers = std::mem::replace(&mut exchange.headers, accept);
-        // What is added below would make the map grow twice.
-        headers.reserve(8);
         let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
         let upgrades = exchange.tell_next_hop(&mut headers, body);
+        let told = exchange.arrival.told(&exchange.client.peer);
         let (body, upload) = match incoming.is_end_stream() {
             true => (Body::Empty, None),
             false => {
@@ -87,7 +86,7 @@ impl Proxy {
         };
         let interim = interim(&exchange.client.interim, upload.clone());
         let method = exchange.method.clone();
-        Ok(Outgoing { method, target, headers, body, interim: Some(interim), upgrades, upload })
+        Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload })
     }
 
     /// Notes where the time went on the way to the origin and back.
@@ -125,9 +124,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Adds to a pass's end-to-end fields what the origin and the next hop are told; answers what the client may change to.
+    /// Adds to a pass's end-to-end fields what the next hop is told; answers what the client may change to.
     pub(super) fn tell_next_hop(&self, headers: &mut HeaderMap, body: BodyPresence) -> Upgrades {
-        self.arrival.tell_origin(headers, &self.client.peer);
         if self.arrival.trailers == Trailers::Accepted {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));

@@ -44,8 +44,10 @@ pub struct Outgoing {
     pub method: Method,
     /// Origin-form target.
     pub target: Uri,
-    /// All fields, `Host` among them.
+    /// Its fields, `Host` among them.
     pub headers: HeaderMap,
+    /// Further ones, as lines that are sent as they are.
+    pub told: Vec<u8>,
     /// Its body.
     pub body: Body,
     /// Called with every interim answer (1xx).
@@ -59,8 +61,8 @@ pub struct Outgoing {
 impl Outgoing {
     /// A request of our own, for nobody in particular.
     pub fn get(target: Uri, headers: HeaderMap) -> Outgoing {
-        let (method, upgrades) = (Method::GET, Upgrades::Never);
-        Outgoing { method, target, headers, body: Body::Empty, interim: None, upgrades, upload: None }
+        let (method, upgrades, told) = (Method::GET, Upgrades::Never, Vec::new());
+        Outgoing { method, target, headers, told, body: Body::Empty, interim: None, upgrades, upload: None }
     }
 
     /// Sending it twice does no more than sending it once (RFC 9110 §9.2.2), and it can be sent twice.

@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 use super::Outgoing;
 use crate::body::Body;
 use crate::failure::{Failure, FailureKind};
+use crate::http1::Framing;
+use crate::http1::encode::{self, Fields};
 use crate::http1::sink::Sink;
-use crate::http1::{Framing, encode};
 
 /// A request on its way out.
 pub(super) struct Uploading {
@@ -56,7 +57,8 @@ impl Uploading {
             None => Framing::Chunked,
         };
         let mut sink = Sink::default();
-        encode::request_head(sink.text(), &request.method, &request.target, &request.headers, framing);
+        let fields = Fields { lines: &request.told, headers: &request.headers };
+        encode::request_head(sink.text(), &request.method, &request.target, fields, framing);
         let body = std::mem::replace(&mut request.body, Body::Empty);
         Uploading { sink, body, framing, begun: Begun::No, state: Upload::Body, pieces: 0 }
     }
