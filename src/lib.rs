@@ -6,8 +6,9 @@
 //!
 //! [`edge`] accepts the connection, reads the head strictly ([`http1`]) and takes off what belongs to this hop; [`proxy`] is
 //! the line from arrival to delivery; [`policy`] answers the four questions on that line, knowing who asks ([`identity`],
-//! [`facet`], [`token`]); [`store`] keeps answers and knows what purges say of them; [`fetch`] brings one answer for all who
-//! wait for it; [`upstream`] holds the connections to the origin; [`telemetry`] tells of each exchange once it is over.
+//! [`facet`], [`token`]); [`coherence`] decides what is looked up, fetched, followed and kept, [`store`] keeps it and knows what
+//! purges say of it; [`fetch`] brings one answer for all who wait for it; [`upstream`] holds the connections to the origin;
+//! [`telemetry`] tells of each exchange once it is over.
 //!
 //! Beside that line, [`proxy::explain`] tells what a request would get, [`proxy::current`] puts another configuration in
 //! force, and [`admin`] takes purges and questions on a listener of its own.
@@ -17,8 +18,8 @@
 //! 1. **Four questions.** All caching judgement is four pure functions ([`policy::plan::plan`], [`policy::reuse::reuse`],
 //!    [`policy::admit::admit`], [`policy::rescue::rescue`]) on values, `now` given. Each answer carries its reason, and the
 //!    reason's one spelling is what `Cache-Status`, metrics and people see.
-//! 2. **Flights belong to nobody.** A miss starts one [`fetch::flight::Flight`] per key; who hangs up cancels nothing.
-//! 3. **Bodies stream.** A [`fetch::spool::Spool`] is read by all who want it while it is being filled. An incomplete body
+//! 2. **Flights belong to nobody.** A miss starts one [`coherence::flight::Flight`] per key; who hangs up cancels nothing.
+//! 3. **Bodies stream.** A [`spool::Spool`] is read by all who want it while it is being filled. An incomplete body
 //!    is never stored.
 //! 4. **A purge is an epoch in a log, not a hunt.** [`store::purge`]: a fill that began before a purge is dead on arrival.
 //! 5. **A key says who may share.** [`key::Partition`] has no default; and what is not in the key is not sent.
@@ -31,7 +32,8 @@
 //! |---|---|
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`] |
+//! | steps | [`coherence`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
 //! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
@@ -44,9 +46,9 @@
 //!    narrow, never widen ([`policy::admit`]).
 //! 3. **Body in = body out.** One answer of the origin, whole, or visibly cut off.
 //! 4. **When unsure: do not store, do not share, do not serve purged.** A route without a policy is a pass.
-//! 5. **Losing memory loses speed, never truth** ([`store::memory`], [`store::purge`], [`fetch::budget`]).
+//! 5. **Losing memory loses speed, never truth** ([`store::memory`], [`store::purge`], [`spool::budget`]).
 //! 6. **Everything has a bound and a deadline** ([`edge::settings`], [`edge::watch`], [`upstream::settings`], [`upload`],
-//!    [`fetch::spool`], [`fetch::budget`]).
+//!    [`spool`], [`spool::budget`]).
 //! 7. **No patient data in logs, metrics or error pages.** Paths appear as route templates ([`edge::error`], [`telemetry`]).
 //! 8. **One request in, one request out.** Ambiguous framing is refused and the connection closed ([`http1`], [`edge::incoming`]).
 //!    Nothing from the network or the configuration can panic the process.
@@ -54,7 +56,7 @@
 //!
 //! # Reading order
 //!
-//! [`proxy`], then [`policy`] and its four questions, [`key`], [`store::purge`], [`fetch::flight`], [`fetch::fill`]. For the
+//! [`proxy`], then [`policy`] and its four questions, [`key`], [`store::purge`], [`coherence`], [`fetch::fill`]. For the
 //! wire: [`http1`], [`edge::connection`], [`upstream::exchange`]. For the file: [`config`]. The tests under `tests/it` read
 //! like stories of the same.
 
@@ -66,6 +68,7 @@ pub mod app;
 pub mod body;
 pub mod cli;
 pub mod clock;
+pub mod coherence;
 pub mod config;
 pub mod demo;
 pub mod edge;
@@ -86,6 +89,7 @@ pub mod reload;
 pub mod review;
 pub mod route;
 pub mod socket;
+pub mod spool;
 pub mod store;
 pub mod tag;
 pub mod telemetry;

@@ -43,6 +43,8 @@ use self::current::Current;
 use self::ending::{Begun, Unanswered};
 pub use self::ids::RequestIds;
 use crate::body::Body;
+use crate::coherence::Cache;
+use crate::coherence::tags::Place;
 use crate::edge::connection::{Client, Reply};
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
@@ -51,14 +53,13 @@ use crate::edge::incoming::{Arrival, Trust, Upgrade};
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::failure::Failure;
-use crate::fetch::fill::Cache;
-use crate::fetch::tags::Place;
 use crate::identity::Identity;
 use crate::outcome::Outcome;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
 use crate::route::{Route, Router, Target};
+use crate::store::memory::Memory;
 use crate::store::permission::Permissions;
 use crate::store::purge::Stamp;
 use crate::store::settings::CacheMode;
@@ -95,7 +96,7 @@ pub struct Proxy {
     /// What principals' digests are keyed with.
     pub secret: PrincipalKey,
     /// Store, purge log and flights.
-    pub cache: Arc<Cache>,
+    pub cache: Arc<Cache<Memory>>,
     /// Whether answers say how long they took.
     pub timing: Timing,
     /// What is counted and written down.

@@ -13,15 +13,15 @@ use tokio::sync::Semaphore;
 
 use crate::admin::settings::AdminSettings;
 use crate::clock::Clock;
+use crate::coherence::backoff::Backoff;
+use crate::coherence::{Cache, MAX_REFRESHES};
 use crate::config::{Loaded, Problem, Report, Settings};
 use crate::edge::settings::ServerSettings;
-use crate::fetch::backoff::Backoff;
-use crate::fetch::budget::Budget;
-use crate::fetch::fill::{Cache, MAX_REFRESHES};
 use crate::policy::plan::PrincipalKey;
 use crate::proxy::current::Current;
 use crate::proxy::{Proxy, RequestIds};
 use crate::route::Router;
+use crate::spool::budget::Budget;
 use crate::store::memory::Memory;
 use crate::store::permission::Permissions;
 use crate::telemetry::log::Log;
@@ -166,7 +166,7 @@ fn keep<T: PartialEq + Clone>(key: &'static str, old: &T, next: &mut T, needed: 
 /// What goes on from one configuration to the next.
 struct Lasting {
     secret: PrincipalKey,
-    cache: Arc<Cache>,
+    cache: Arc<Cache<Memory>>,
     ids: Arc<RequestIds>,
     log: Arc<Log>,
 }

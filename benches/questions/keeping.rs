@@ -1,6 +1,7 @@
 //! Keys, the store, and what purges say of an entry.
 
 use divan::{Bencher, black_box};
+use stent::coherence::Slots;
 use stent::key::{KeyBuf, Partition, Primary, Scheme};
 use stent::store::purge::{Birth, PurgeLog, Stamp, Standing, Strength};
 use stent::tag::TagSet;

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use stent::app::App;
 use stent::body::Body;
 use stent::clock::Clock;
+use stent::coherence::Slots;
 use stent::config;
 use stent::edge::connection::{Client, Reply};
 use stent::edge::incoming::{Arrival, Peer, Trust};

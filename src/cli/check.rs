@@ -8,10 +8,10 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{ConfigArgs, terminal};
+use crate::coherence::tags::{Place, facets};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
 use crate::facet::{Claims, Known, Proven, Worth};
-use crate::fetch::tags::{Place, facets};
 use crate::identity::TokenSource;
 use crate::key::Scheme;
 use crate::path::RequestPath;

@@ -1,11 +1,4 @@
-//! The way to the origin and back into the store: one flight per key, a body that many read while it comes, and what is
-//! made of the answer.
+//! The way to the origin and back: what [`crate::coherence`] decides, with the waiting in between.
 
-pub mod backoff;
-pub mod budget;
 pub mod fill;
-pub mod flight;
-pub mod head;
 mod pump;
-pub mod spool;
-pub mod tags;

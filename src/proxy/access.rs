@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
-use super::lookup::Spot;
 use super::sent::set;
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
+use crate::coherence::find::Spot;
+use crate::coherence::tags::{Place, facets, principal_parts};
 use crate::facet::{FacetSource, Known, Proven, Worth};
 use crate::failure::{Failure, FailureKind};
-use crate::fetch::tags::{Place, facets, principal_parts};
 use crate::outcome::Outcome;
 use crate::policy::admit::media_type;
 use crate::policy::plan::{PassReason, Permission, Question};

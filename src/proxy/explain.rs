@@ -17,8 +17,10 @@ pub use self::question::Question;
 use self::dropped::dropped_at_the_edge;
 use self::keyed::key_parts;
 use self::lifetimes::lifetimes;
-use super::lookup::{Found as Judged, Grounded};
+use super::lookup::Grounded;
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
+use crate::coherence::find::{Found as Judged, Refresh, Spot};
+use crate::coherence::tags::Place;
 use crate::edge::connection::Client;
 use crate::edge::error::Problem;
 use crate::edge::fields::drop_untrusted;
@@ -26,7 +28,6 @@ use crate::edge::incoming::Arrival;
 use crate::entry::Slot;
 use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::facet::{Proven, Worth};
-use crate::fetch::tags::Place;
 use crate::identity::{CookieRole, cookies};
 use crate::outcome::Outcome;
 use crate::outcome::meaning::{About, meaning};
@@ -232,12 +233,12 @@ impl Proxy {
         &self,
         exchange: &Exchange<'_>,
         lookup: &Lookup,
-        spot: &super::lookup::Spot<'_>,
+        spot: &Spot<'_>,
         slot: Option<Slot>,
     ) -> Result<(Decision, String), PassReason> {
-        Ok(match self.judge(slot, spot, lookup, self.cache.clock.instant())? {
+        Ok(match self.judge(slot, spot, self.cache.clock.instant())? {
             Judged::Usable(_, _, outcome, refresh) => {
-                let when = match refresh == super::lookup::Refresh::Behind {
+                let when = match refresh == Refresh::Behind {
                     true => "behind: the stored answer is served meanwhile",
                     false => "not now: the stored answer is served",
                 };

@@ -3,28 +3,29 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 use tokio::sync::{oneshot, watch};
 
 use super::access::Asking;
-use super::lookup::{Spot, flight_key, serve};
+use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
+use crate::coherence::fetch::{Errand, Fetch, StandingIn};
+use crate::coherence::find::Spot;
+use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
+use crate::coherence::head::arriving;
+use crate::coherence::tags::{Place, principal_parts};
+use crate::coherence::waiter::{self, Instead};
 use crate::edge::deliver;
 use crate::entry::Entry;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
-use crate::fetch::fill::{Errand, Own, StandingIn, fly};
-use crate::fetch::flight::{Demand, Departure, Filling, Flight, Joined, Landing, TagsKnown, Takeoff};
-use crate::fetch::head::arriving;
-use crate::fetch::tags::{Place, principal_parts};
+use crate::fetch::fill::{Own, Trip, fly};
 use crate::key::{Key, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
 use crate::policy::admit::NotStored;
-use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason};
-use crate::policy::reuse::{Reuse, RevalidateReason, UnusableReason, reuse};
-use crate::store::mutants::{Rule, is_off};
+use crate::policy::reuse::RevalidateReason;
 
 /// What a flight is wanted for.
 pub(super) struct Wanted<'a> {
@@ -78,6 +79,14 @@ struct Waiter<'a> {
     collapsed: Collapsed,
     flight: Arc<Flight>,
     leader: Option<Leader>,
+}
+
+impl Waiter<'_> {
+    /// As much of it as decides whether it may have what landed.
+    fn seen(&self) -> waiter::Waiter {
+        let (arrived, credentialed) = (self.exchange.arrived, self.lookup.credentialed);
+        waiter::Waiter { arrived, credentialed, demand: self.demand }
+    }
 }
 
 impl Proxy {
@@ -143,51 +152,28 @@ impl Proxy {
         target: Uri,
         wanted: &Wanted<'_>,
     ) -> Boarded {
-        let mut key = flight_key(spot, lookup);
-        if let Some(asking) = &wanted.asking {
-            // What the origin lets one see says nothing about another: nobody follows but the same principal.
-            key.push(b'P');
-            key.extend_from_slice(&asking.digest);
-        }
-        let joined = match wanted.failed.filter(|flight| *flight.key == *key) {
-            Some(flight) => self.cache.flights.succeed(flight, wanted.demand, || self.cache.log.stamp()),
-            None => self.cache.flights.join(&key, wanted.demand, || self.departure(exchange)),
-        };
+        let key = spot.flight_key(wanted.asking.as_ref().map(|asking| &asking.digest));
+        let joined = self.cache.board(&key, wanted.demand, wanted.failed, || self.deadline(exchange));
         let takeoff = match joined {
             Joined::Follower(flight, landing) => return Boarded { flight, landing, leader: None },
             Joined::Leader(takeoff) => takeoff,
         };
         let (sender, own) = oneshot::channel();
         let standing_in = if wanted.asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
-        let (base, own_answer) = (wanted.base.clone(), Some(sender));
-        let errand = self.errand(exchange, lookup, spot, target);
-        let errand = Errand { base, standing_in, own: own_answer, ..errand };
+        let errand = Errand { base: wanted.base.clone(), standing_in, ..self.errand(exchange, lookup, spot) };
         let leader = Some(Leader { own, withholds: self.withholds(exchange, &errand.headers) });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
-        tokio::spawn(fly(self.cache.clone(), takeoff, errand));
+        let trip = Trip { own: Some(sender), ..self.trip(exchange, target) };
+        tokio::spawn(fly(Fetch::new(self.cache.clone(), takeoff, errand), trip));
         Boarded { flight, landing, leader }
     }
 
     /// Serves an answer that is still coming, if it is for this request (purge rule 7).
     fn follow(&self, mut waiter: Waiter<'_>, filling: &Filling) -> Waited {
-        let Waiter { exchange, lookup, forward, demand, collapsed, .. } = waiter;
-        let (born, arrived) = (waiter.flight.born, exchange.arrived);
-        let other_variant =
-            !filling.vary.is_empty() && self.variant(exchange, lookup, &filling.vary).as_slice() != &*filling.variant;
-        if other_variant {
-            return match filling.stored {
-                // Nothing is remembered that would lead to the right one.
-                Stored::No(_) => Waited::Pass(PassReason::Uncacheable),
-                Stored::Yes | Stored::IfItFits => Waited::Again(demand),
-            };
-        }
-        let may_follow = self.cache.log.may_follow(born, arrived, &filling.head.tags)
-            && match filling.tags {
-                TagsKnown::All => true,
-                TagsKnown::NotBodys => self.cache.log.may_follow_untagged(born, arrived),
-            };
-        if !may_follow && !is_off(Rule::Followers) {
-            return Waited::Again(Demand { born: Some(arrived), ..demand });
+        let Waiter { exchange, lookup, forward, collapsed, .. } = waiter;
+        let variant = |names: &[HeaderName]| self.variant(exchange, lookup, names);
+        if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
+            return instead.into();
         }
         let reader = match waiter.leader.as_mut().and_then(|leader| leader.own.try_recv().ok()) {
             Some(Own::Reader(reader)) => Some(reader),
@@ -220,15 +206,10 @@ impl Proxy {
 
     /// Serves a whole entry that a flight ended with, if it still stands for this request.
     fn serve_landed(&self, waiter: &Waiter<'_>, entry: &Entry, outcome: Outcome) -> Waited {
-        let Waiter { exchange, lookup, demand, .. } = *waiter;
-        let standing = self.cache.log.check(entry.birth(), entry);
         let now = self.cache.clock.instant();
-        let any = RequestDirectives::default();
-        match reuse(&entry.vital(), standing, &any, lookup.credentialed, now) {
-            Reuse::Unusable(UnusableReason::Credentials) => Waited::Pass(PassReason::Credentials),
-            Reuse::Unusable(UnusableReason::Purged) => Waited::Again(Demand { born: Some(exchange.arrived), ..demand }),
-            // It has just been confirmed, or it stands in: its lifetime was judged there.
-            _ => Waited::Answer(serve(exchange, entry, arriving(&entry.vital(), now), outcome)),
+        match self.cache.may_have(&waiter.seen(), entry, now) {
+            Ok(()) => Waited::Answer(serve(waiter.exchange, entry, arriving(&entry.vital(), now), outcome)),
+            Err(instead) => instead.into(),
         }
     }
 
@@ -241,30 +222,30 @@ impl Proxy {
         entry: &Entry,
         now: Instant,
     ) {
-        let key = flight_key(spot, lookup);
-        let Ok(permit) = self.cache.refreshes.clone().try_acquire_owned() else { return };
-        if !self.cache.backoff.may_refresh(&key, exchange.route.upstream, now) {
-            return;
-        }
+        let key = spot.flight_key(None);
+        let Some(permit) = self.cache.may_refresh(&key, exchange.route.upstream, now) else { return };
         let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return };
-        let joined = self.cache.flights.join(&key, Demand::ANY, || self.departure(exchange));
+        let joined = self.cache.board(&key, Demand::ANY, None, || self.deadline(exchange));
         let Joined::Leader(takeoff) = joined else { return };
-        let errand = Errand { base: Some(entry.clone()), ..self.errand(exchange, lookup, spot, target) };
-        let cache = self.cache.clone();
+        let errand = Errand { base: Some(entry.clone()), ..self.errand(exchange, lookup, spot) };
+        let (fetch, trip) = (Fetch::new(self.cache.clone(), takeoff, errand), self.trip(exchange, target));
         tokio::spawn(async move {
             let _permit = permit;
-            let takeoff: Takeoff = takeoff;
-            fly(cache, takeoff, errand).await;
+            fly(fetch, trip).await;
         });
     }
 
-    fn departure(&self, exchange: &Exchange<'_>) -> Departure {
-        let limit = self.upstreams[exchange.route.upstream].settings.deadline;
-        Departure { born: self.cache.log.stamp(), deadline: Instant::now() + limit }
+    fn deadline(&self, exchange: &Exchange<'_>) -> Instant {
+        Instant::now() + self.upstreams[exchange.route.upstream].settings.deadline
+    }
+
+    fn trip(&self, exchange: &Exchange<'_>, target: Uri) -> Trip {
+        let upstream = self.upstreams[exchange.route.upstream].clone();
+        Trip { upstream, worker: exchange.client.worker, target, own: None }
     }
 
     /// What to bring, from nothing and for everybody.
-    fn errand(&self, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>, target: Uri) -> Errand {
+    fn errand(&self, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>) -> Errand {
         let route = exchange.route;
         let principal = match lookup.partition {
             Partition::Principal(_) => principal_parts(&exchange.headers, &self.identity, &self.secret),
@@ -272,19 +253,24 @@ impl Proxy {
         };
         let facets = self.tag_facets(exchange, Worth::Claimed);
         Errand {
-            upstream: self.upstreams[route.upstream].clone(),
-            worker: exchange.client.worker,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
-            target,
             headers: self.fetch_headers(exchange, spot.vary()),
             credentialed: lookup.credentialed,
             max_object: self.max_object,
             place: Place { principal, facets, ..exchange.place(&lookup.query) },
             base: None,
             standing_in: StandingIn::Allowed,
-            own: None,
+        }
+    }
+}
+
+impl From<Instead> for Waited {
+    fn from(instead: Instead) -> Waited {
+        match instead {
+            Instead::Again(demand) => Waited::Again(demand),
+            Instead::Pass(reason) => Waited::Pass(reason),
         }
     }
 }

@@ -7,52 +7,16 @@ use http::{HeaderName, Method, StatusCode, header};
 
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
+use crate::coherence::find::{Found, Refresh, Spot};
+use crate::coherence::flight::Demand;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::entry::{Entry, Slot};
-use crate::fetch::flight::Demand;
 use crate::key::{self, KeyBuf};
-use crate::outcome::{Forward, Outcome, StaleBecause};
+use crate::outcome::Outcome;
 use crate::policy::directives::RequestDirectives;
-use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
-use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
-
-/// What the store has for a request.
-pub(super) enum Found {
-    /// This, to be served as it is.
-    Usable(Entry, Freshness, Outcome, Refresh),
-    /// This or nothing, and why the origin must be asked.
-    Ask(Option<Entry>, Forward),
-}
-
-/// Whether a served entry is to be fetched anew behind.
-#[derive(PartialEq, Eq)]
-pub(super) enum Refresh {
-    Behind,
-    No,
-}
-
-/// Where in the store a request's answer is.
-pub(super) struct Spot<'a> {
-    lookup: &'a Lookup,
-    /// The headers that the origin's `Vary` named here, and the key with their values.
-    variant: Option<(Arc<[HeaderName]>, KeyBuf)>,
-}
-
-impl Spot<'_> {
-    /// The key of the variant, or the primary key while none is known.
-    pub(super) fn key(&self) -> &[u8] {
-        self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
-    }
-
-    pub(super) fn permission(&self) -> &Permission {
-        &self.lookup.permission
-    }
-
-    pub(super) fn vary(&self) -> &[HeaderName] {
-        self.variant.as_ref().map_or(&[], |(names, _)| names)
-    }
-}
+use crate::policy::plan::{Lookup, PassReason};
+use crate::policy::reuse::Freshness;
 
 /// Why a request for which the store has nothing starts no flight.
 pub(super) enum Grounded {
@@ -81,7 +45,7 @@ impl Proxy {
     /// Answers with what is stored and fresh.
     pub(super) fn fresh(&self, exchange: &Exchange<'_>, lookup: &Lookup, now: Instant) -> Option<Answer> {
         let (spot, slot) = self.find(exchange, lookup);
-        match self.judge(slot, &spot, lookup, now) {
+        match self.judge(slot, &spot, now) {
             Ok(Found::Usable(entry, freshness, outcome, Refresh::No)) => {
                 Some(serve(exchange, &entry, freshness, outcome))
             }
@@ -100,7 +64,7 @@ impl Proxy {
         for _ in 0..MAX_ROUNDS {
             let now = self.cache.clock.instant();
             let (spot, slot) = self.find(exchange, lookup);
-            let (base, forward) = match self.judge(slot, &spot, lookup, now)? {
+            let (base, forward) = match self.judge(slot, &spot, now)? {
                 Found::Usable(entry, freshness, outcome, refresh) => {
                     if refresh == Refresh::Behind {
                         self.refresh(exchange, lookup, &spot, &entry, now);
@@ -136,14 +100,7 @@ impl Proxy {
     }
 
     pub(super) fn find<'a>(&self, exchange: &Exchange<'_>, lookup: &'a Lookup) -> (Spot<'a>, Option<Slot>) {
-        match self.cache.memory.get(&lookup.key) {
-            Some(Slot::Vary(names)) => {
-                let key = self.variant(exchange, lookup, &names);
-                let slot = self.cache.memory.get(&key);
-                (Spot { lookup, variant: Some((names, key)) }, slot)
-            }
-            slot => (Spot { lookup, variant: None }, slot),
-        }
+        self.cache.find(lookup, |names| self.variant(exchange, lookup, names))
     }
 
     /// The key of a request's variant, by what a fetch for it sends.
@@ -156,74 +113,11 @@ impl Proxy {
         key::variant(&lookup.key, names, &headers)
     }
 
-    /// The second question, for what was found. Whoever is still to be let see it is told the same, whatever is there.
-    pub(super) fn judge(
-        &self,
-        slot: Option<Slot>,
-        spot: &Spot<'_>,
-        lookup: &Lookup,
-        now: Instant,
-    ) -> Result<Found, PassReason> {
-        let found = self.judge_found(slot, spot, lookup, now)?;
-        if self.asking(spot, now).is_none() {
-            return Ok(found);
-        }
-        let entry = match found {
-            Found::Usable(entry, ..) => Some(entry),
-            Found::Ask(base, _) => base,
-        };
-        Ok(Found::Ask(entry, Forward::Stale(RevalidateReason::Access)))
+    /// The second question, for what was found.
+    pub(super) fn judge(&self, slot: Option<Slot>, spot: &Spot<'_>, now: Instant) -> Result<Found, PassReason> {
+        let found = self.cache.judge(slot, spot, now)?;
+        Ok(if self.asking(spot, now).is_some() { found.once_let_see() } else { found })
     }
-
-    fn judge_found(
-        &self,
-        slot: Option<Slot>,
-        spot: &Spot<'_>,
-        lookup: &Lookup,
-        now: Instant,
-    ) -> Result<Found, PassReason> {
-        let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
-        let entry = match slot {
-            Some(Slot::Entry(entry)) => entry,
-            Some(Slot::Uncacheable(until)) if now < until => return Err(PassReason::Uncacheable),
-            _ => {
-                self.check_credentialed(spot, lookup, now)?;
-                return Ok(Found::Ask(None, miss));
-            }
-        };
-        let standing = self.cache.log.check(entry.birth(), &entry);
-        Ok(match reuse(&entry.vital(), standing, &lookup.directives, lookup.credentialed, now) {
-            Reuse::Fresh(freshness) => Found::Usable(entry, freshness, Outcome::Hit(freshness), Refresh::No),
-            Reuse::StaleWhileRevalidate(freshness) => {
-                let outcome = Outcome::Stale(freshness, StaleBecause::Revalidating);
-                Found::Usable(entry, freshness, outcome, Refresh::Behind)
-            }
-            Reuse::Revalidate(why) => Found::Ask(Some(entry), Forward::Stale(why)),
-            // Others may go on using it; this one's credentials speak to the origin themselves.
-            Reuse::Unusable(UnusableReason::Credentials) => return Err(PassReason::Credentials),
-            Reuse::Unusable(why) => Found::Ask(None, Forward::Unusable(why)),
-        })
-    }
-
-    /// What is remembered of requests with credentials is kept apart from what holds for those without.
-    fn check_credentialed(&self, spot: &Spot<'_>, lookup: &Lookup, now: Instant) -> Result<(), PassReason> {
-        if lookup.credentialed == Credentialed::No {
-            return Ok(());
-        }
-        match self.cache.memory.get(&flight_key(spot, lookup)) {
-            Some(Slot::Uncacheable(until)) if now < until => Err(PassReason::Uncacheable),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Requests with unkeyed credentials never share a flight with those without.
-pub(super) fn flight_key(spot: &Spot<'_>, lookup: &Lookup) -> KeyBuf {
-    let mut key = KeyBuf::from_slice(spot.key());
-    if lookup.credentialed == Credentialed::Yes {
-        key.push(b'C');
-    }
-    key
 }
 
 pub(super) fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {

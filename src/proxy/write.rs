@@ -12,11 +12,11 @@ use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
+use crate::coherence::tags::{Place, principal_parts};
 use crate::edge::deliver;
 use crate::edge::incoming::without_port;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
-use crate::fetch::tags::{Place, principal_parts};
 use crate::outcome::Outcome;
 use crate::policy::admit::media_type;
 use crate::policy::plan::PassReason;

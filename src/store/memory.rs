@@ -5,6 +5,7 @@
 
 use moka::sync::Cache;
 
+use crate::coherence::Slots;
 use crate::entry::Slot;
 use crate::key::Key;
 
@@ -24,16 +25,6 @@ impl Memory {
         Memory { slots }
     }
 
-    /// What is kept under this key.
-    pub fn get(&self, key: &[u8]) -> Option<Slot> {
-        self.slots.get(key)
-    }
-
-    /// Keeps it, in place of what was there.
-    pub fn put(&self, key: Key, slot: Slot) {
-        self.slots.insert(key, slot);
-    }
-
     /// Moves moka's own housekeeping along; evictions happen here and on writes.
     pub fn tend(&self) {
         self.slots.run_pending_tasks();
@@ -42,5 +33,15 @@ impl Memory {
     /// Entries, and their bytes; as of the last housekeeping.
     pub fn size(&self) -> (u64, u64) {
         (self.slots.entry_count(), self.slots.weighted_size())
+    }
+}
+
+impl Slots for Memory {
+    fn get(&self, key: &[u8]) -> Option<Slot> {
+        self.slots.get(key)
+    }
+
+    fn put(&self, key: Key, slot: Slot) {
+        self.slots.insert(key, slot);
     }
 }

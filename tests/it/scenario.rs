@@ -18,7 +18,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use stent::app::App;
 use stent::clock::{Clock, ManualClock};
-use stent::fetch::fill::Cache;
+use stent::coherence::Cache;
+use stent::store::memory::Memory;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -222,7 +223,7 @@ impl Stent {
     }
 
     /// What is stored and on its way.
-    pub fn cache(&self) -> Arc<Cache> {
+    pub fn cache(&self) -> Arc<Cache<Memory>> {
         self.app.as_ref().expect("it runs").proxy().cache.clone()
     }
 

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::spool::Spool;
 use crate::entry::{Entry, Head};
 use crate::failure::Failure;
 use crate::key::Key;
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
 use crate::policy::reuse::Freshness;
+use crate::spool::Spool;
 use crate::store::purge::Stamp;
 
 /// What a flight has come to.
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use crate::entry::{Lifetime, Openness, Staleness, Validators, Vital};
     use crate::failure::FailureKind;
-    use crate::fetch::budget::Budget;
+    use crate::spool::budget::Budget;
     use crate::store::purge::Birth;
     use crate::tag::TagSet;
 

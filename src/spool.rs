@@ -5,6 +5,8 @@
 //! for that one only for a bounded time, [`PATIENCE`]; then it is cut off, visibly. So memory is bounded whatever readers
 //! do, and a stuck one harms nobody else. Workers share a spool: hence the mutex, held for moments.
 
+pub mod budget;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use super::budget::{Budget, Grant};
+use self::budget::{Budget, Grant};
 use crate::body::BodyError;
 use crate::policy::admit::NotStored;
 

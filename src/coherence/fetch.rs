@@ -1,0 +1,379 @@
+//! One fetch, from take-off to the head of an answer: what is asked, and what is made of what comes.
+//!
+//! A hard-purged entry is never the base of a 304, checked again at the merge (purge rule 8). Whatever ends a fetch is told
+//! to those who wait before the flight leaves, and so is what later ones learn from it: whoever finds none under way finds
+//! that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::backoff::Ended;
+use super::fill::Fill;
+use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
+use super::head::{as_said, build, http_date};
+use super::tags::Place;
+use super::{Cache, MAX_VARY_NAMES, REMEMBER_UNCACHEABLE, Slots};
+use crate::clock::Now;
+use crate::edge::deliver;
+use crate::entry::{Entry, Slot};
+use crate::failure::{Failure, FailureKind};
+use crate::http1::Framing;
+use crate::key::{self, Key};
+use crate::outcome::Stored;
+use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all};
+use crate::policy::plan::Credentialed;
+use crate::policy::rescue::{Rescue, rescue};
+use crate::policy::validate;
+use crate::route::Route;
+use crate::spool::Spool;
+use crate::store::mutants::{Rule, is_off};
+use crate::store::purge::{Birth, Stamp, Standing};
+use crate::tag::TagSet;
+
+/// What a flight is to bring, and for whom.
+#[derive(Debug)]
+pub struct Errand {
+    /// The route.
+    pub route: Arc<Route>,
+    /// The key before any `Vary`.
+    pub primary: Key,
+    /// The key under which the answer was looked for: the primary one, or a variant's.
+    pub spot: Key,
+    /// The fields to send: what is keyed, and ours.
+    pub headers: HeaderMap,
+    /// Whether credentials were shown that are no part of the key.
+    pub credentialed: Credentialed,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
+    /// For its tags.
+    pub place: Place,
+    /// What is stored and may be confirmed or stand in.
+    pub base: Option<Entry>,
+    /// Whether it may stand in.
+    pub standing_in: StandingIn,
+}
+
+/// Whether a stored answer may stand in when the origin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandingIn {
+    /// As its windows allow.
+    Allowed,
+    /// Not for somebody of whom the origin has not said that they may have it.
+    Forbidden,
+}
+
+/// The head of an answer, as it came.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// How the end of its body is known.
+    pub framing: Framing,
+    /// From sending the request to receiving the head.
+    pub delay: Duration,
+}
+
+/// What is to be done with an answer.
+#[derive(Debug)]
+// It lives for a moment, on the way to one of its arms.
+#[allow(clippy::large_enum_variant)]
+pub enum Heard<S: Slots> {
+    /// Nothing more: all are told.
+    Over,
+    /// Ask again; there is no condition any more.
+    Again(Fetch<S>),
+    /// Hand it to the leader.
+    Private(Private<S>),
+    /// Fill its body.
+    Fill(Fill<S>),
+}
+
+/// An answer that is nobody's but the leader's.
+#[derive(Debug)]
+pub struct Private<S: Slots> {
+    /// Its fields as they came.
+    pub headers: HeaderMap,
+    fetch: Fetch<S>,
+    why: NotStored,
+    unkept: Ended,
+}
+
+/// A fetch before there is a head.
+#[derive(Debug)]
+pub struct Fetch<S: Slots> {
+    pub(super) cache: Arc<Cache<S>>,
+    pub(super) takeoff: Takeoff,
+    pub(super) errand: Errand,
+    /// What a 304 would confirm.
+    condition: Option<Entry>,
+    /// Where the log stood before the last request left: what a confirmation is worth.
+    asked: Stamp,
+}
+
+impl<S: Slots> Fetch<S> {
+    /// Nothing was asked yet.
+    pub fn new(cache: Arc<Cache<S>>, takeoff: Takeoff, errand: Errand) -> Fetch<S> {
+        let (condition, asked) = (errand.base.clone(), takeoff.flight.born);
+        Fetch { cache, takeoff, errand, condition, asked }
+    }
+
+    /// The flight that it flies.
+    pub fn flight(&self) -> &Arc<Flight> {
+        &self.takeoff.flight
+    }
+
+    /// What it is part of.
+    pub fn cache(&self) -> &Arc<Cache<S>> {
+        &self.cache
+    }
+
+    /// The fields of the request, which is to leave at once.
+    pub fn ask(&mut self) -> HeaderMap {
+        let mut headers = self.errand.headers.clone();
+        if let Some(entry) = &self.condition {
+            validate::add_conditions(&mut headers, &entry.validators());
+        }
+        self.asked = self.cache.log.stamp();
+        headers
+    }
+
+    /// No answer came: what is stale stands in, or everybody is told.
+    pub fn failed(self, failure: Failure, now: Instant) {
+        self.land_failure(failure, now);
+        self.end(Ended::Failed, now);
+    }
+
+    /// The head of an answer is there.
+    pub fn answered(self, arrived: Arrived, now: Now) -> Heard<S> {
+        self.takeoff.flight.add_origin_delay(arrived.delay);
+        if arrived.status == StatusCode::NOT_MODIFIED {
+            return self.not_modified(arrived, now);
+        }
+        if !is_ill(arrived.status) {
+            return self.receive(arrived, Ended::NotKept, now);
+        }
+        match self.stand_in(Failure::sent(FailureKind::Protocol), now.instant) {
+            Some(landing) => self.over(landing, Ended::Failed, now.instant),
+            None => self.receive(arrived, Ended::Failed, now),
+        }
+    }
+
+    pub(super) fn end(self, ended: Ended, now: Instant) {
+        // Before the flight leaves with `self`.
+        self.cache.backoff.note(&self.takeoff.flight.key, self.errand.route.upstream, ended, now);
+    }
+
+    fn over(self, landing: Landing, ended: Ended, now: Instant) -> Heard<S> {
+        self.takeoff.flight.land(landing);
+        self.end(ended, now);
+        Heard::Over
+    }
+
+    pub(super) fn land_failure(&self, failure: Failure, now: Instant) {
+        let landing = self.stand_in(failure, now).unwrap_or(Landing::Failed(failure));
+        self.takeoff.flight.land(landing);
+    }
+
+    fn stand_in(&self, failure: Failure, now: Instant) -> Option<Landing> {
+        let entry = self.errand.base.as_ref().filter(|_| self.errand.standing_in == StandingIn::Allowed)?;
+        let standing = self.cache.log.check(entry.birth(), entry);
+        match rescue(&entry.vital(), standing, now) {
+            Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),
+            Rescue::Fail => None,
+        }
+    }
+
+    /// Twice asked at most: with the condition and, should the base be purged meanwhile or not be what was meant, without it.
+    fn not_modified(mut self, arrived: Arrived, now: Now) -> Heard<S> {
+        let Some(base) = self.condition.take() else {
+            self.failed(Failure::sent(FailureKind::Protocol), now.instant);
+            return Heard::Over;
+        };
+        match self.confirm(&base, arrived, now) {
+            Some(entry) => self.over(Landing::Revalidated(entry), Ended::Kept, now.instant),
+            None => Heard::Again(self),
+        }
+    }
+
+    /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
+    fn confirm(&self, base: &Entry, confirmed: Arrived, now: Now) -> Option<Entry> {
+        let Fetch { cache, errand, .. } = self;
+        let validators = base.validators();
+        let dead = cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base);
+        if !validators.any() || dead || !validate::confirms(&confirmed.headers, &validators) {
+            return None;
+        }
+        let mut fields = confirmed.headers;
+        deliver::leave_hop(&mut fields);
+        fields.remove(header::VIA);
+        let mut tags = base.tags();
+        // A 304 that names no tags drops none: the union.
+        deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
+        let mut merged = validate::merge(&as_said(base), &fields);
+        if !fields.contains_key(header::DATE) {
+            merged.insert(header::DATE, http_date(now));
+        }
+        let answered = errand.answered(base.status(), &merged, confirmed.delay, now);
+        let Admit::Store(terms) = admit(&answered, &errand.route.caching) else {
+            // It may be used for those who asked, but not kept: the whole is fetched and judged.
+            return None;
+        };
+        let variant = key::variant(&errand.primary, &terms.vary, &errand.headers);
+        if !terms.vary.is_empty() && variant.as_slice() != &*errand.spot {
+            return None;
+        }
+        let born = if is_off(Rule::Base) { cache.log.stamp() } else { base.birth().born };
+        let birth = Birth::new(born, self.asked);
+        let head = build(merged, base.status(), &terms, now, birth, tags);
+        let entry = Entry::new(&head, base.body().clone());
+        cache.memory.put(errand.spot.clone(), Slot::Entry(entry.clone()));
+        Some(entry)
+    }
+
+    /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
+    fn receive(self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
+        let verdict = self.errand.judge(&arrived, now);
+        let (terms, storing) = match verdict {
+            Admit::Store(terms) => (terms, Ok(())),
+            // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
+            Admit::Discard(why) if self.errand.is_everybodys(&arrived) => (self.errand.passing_terms(), Err(why)),
+            Admit::Discard(why) | Admit::RememberUncacheable(why) => {
+                if matches!(verdict, Admit::RememberUncacheable(_)) {
+                    self.remember_uncacheable(now.instant);
+                }
+                self.cache.flights.leave(&self.takeoff.flight);
+                return Heard::Private(Private { headers: arrived.headers, fetch: self, why, unkept });
+            }
+        };
+        let filling = self.filling(arrived, terms, storing, now);
+        Heard::Fill(Fill::new(self, filling, unkept))
+    }
+
+    fn filling(&self, arrived: Arrived, terms: Terms, mut storing: Result<(), NotStored>, now: Now) -> Filling {
+        let Fetch { cache, errand, .. } = self;
+        let mut fields = arrived.headers;
+        deliver::leave_hop(&mut fields);
+        if !fields.contains_key(header::DATE) {
+            fields.insert(header::DATE, http_date(now));
+        }
+        let mut tags = errand.place.carried(&errand.route);
+        deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
+        if storing.is_ok() {
+            storing = errand.storable(&terms, &mut tags);
+            if storing.is_err() {
+                self.remember_uncacheable(now.instant);
+            }
+        }
+        let known = match errand.route.tags.iter().any(|template| template.needs_answer()) {
+            true => TagsKnown::NotBodys,
+            false => TagsKnown::All,
+        };
+        let (spool, stored) = self.spool(arrived.framing, storing);
+        let born = if is_off(Rule::Birth) { cache.log.stamp() } else { self.takeoff.flight.born };
+        let vary: Arc<[http::HeaderName]> = terms.vary.clone().into();
+        let variant = match vary.is_empty() {
+            true => errand.primary.clone(),
+            false => Key::from(key::variant(&errand.primary, &vary, &errand.headers).as_slice()),
+        };
+        if !vary.is_empty() && !matches!(stored, Stored::No(_)) {
+            // At once, so that whoever wants another variant finds its own way while this one is still coming.
+            cache.memory.put(errand.primary.clone(), Slot::Vary(vary.clone()));
+        }
+        let head = Arc::new(build(fields, arrived.status, &terms, now, Birth::new(born, born), tags));
+        Filling { head, spool, variant, vary, tags: known, stored }
+    }
+
+    /// Room for a body: all of it where it is to be stored and there is so much, else a window.
+    fn spool(&self, framing: Framing, storing: Result<(), NotStored>) -> (Arc<Spool>, Stored) {
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::Close => None,
+        };
+        let budget = &self.cache.budget;
+        match (Spool::kept(length, budget, self.errand.max_object), storing) {
+            (Ok(spool), Ok(())) if length.is_some() => (spool, Stored::Yes),
+            (Ok(spool), Ok(())) => (spool, Stored::IfItFits),
+            (Ok(spool), Err(why)) => (spool, Stored::No(why)),
+            (Err(no_room), storing) => {
+                (Spool::window(length, budget), Stored::No(storing.err().unwrap_or(no_room.into())))
+            }
+        }
+    }
+
+    /// For a while nobody waits for another's fetch here.
+    pub(super) fn remember_uncacheable(&self, now: Instant) {
+        let until = now + REMEMBER_UNCACHEABLE;
+        self.cache.memory.put(self.takeoff.flight.key.clone(), Slot::Uncacheable(until));
+    }
+}
+
+impl<S: Slots> Private<S> {
+    /// The leader has it; the others are told to ask for themselves.
+    pub fn handed_on(self, now: Instant) {
+        self.fetch.takeoff.flight.land(Landing::Uncacheable(self.why));
+        self.fetch.end(self.unkept, now);
+    }
+}
+
+impl Errand {
+    /// The third question, and what only the transfer tells.
+    fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
+        let headers = &arrived.headers;
+        let answered = self.answered(arrived.status, headers, arrived.delay, now);
+        let verdict = admit(&answered, &self.route.caching);
+        if matches!(verdict, Admit::RememberUncacheable(_)) {
+            return verdict;
+        }
+        match arrived.framing {
+            Framing::Length(length) if length > self.max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+            // A cut could not be told from the end.
+            Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
+            // Trailers are not kept, so what has them is not the whole without them.
+            _ if headers.contains_key(header::TRAILER) => Admit::RememberUncacheable(NotStored::Trailers),
+            _ => verdict,
+        }
+    }
+
+    fn answered<'a>(&'a self, status: StatusCode, headers: &'a HeaderMap, delay: Duration, now: Now) -> Answered<'a> {
+        let (path, credentialed) = (&self.place.path, self.credentialed);
+        Answered { status, headers, path, credentialed, arrived: now.wall, delay }
+    }
+
+    fn is_everybodys(&self, arrived: &Arrived) -> bool {
+        self.credentialed == Credentialed::No && is_alike_for_all(&arrived.headers, &self.route.caching)
+    }
+
+    /// What of the judgement takes the route's tags; adds those that are known with the head.
+    fn storable(&self, terms: &Terms, tags: &mut TagSet) -> Result<(), NotStored> {
+        self.place.add_known_templates(&self.route, tags).map_err(|_| NotStored::TagUnknown)?;
+        if tags.overflowed() {
+            return Err(NotStored::TooManyTags);
+        }
+        if terms.vary.len() > MAX_VARY_NAMES {
+            return Err(NotStored::VaryAll);
+        }
+        Ok(())
+    }
+
+    fn passing_terms(&self) -> Terms {
+        use crate::entry::{Lifetime, Openness, Staleness};
+        let lifetime = Lifetime {
+            fresh_for: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            ceiling: Lifetime::NO_CEILING,
+            staleness: Staleness::Forbidden,
+        };
+        let downstream = if self.route.caching.is_sensitive() { Downstream::Private } else { Downstream::AsOrigin };
+        Terms { lifetime, initial_age: Duration::ZERO, openness: Openness::Closed, vary: Vec::new(), downstream }
+    }
+}
+
+/// RFC 5861 §4 names these.
+fn is_ill(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

@@ -1,0 +1,170 @@
+//! The body of an answer, on its way into its spool, and into the store once it is whole.
+//!
+//! The entry is stored before the end of its body is handed out, so whoever has read all of it finds it stored. An incomplete
+//! body is never stored.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header;
+
+use super::backoff::Ended;
+use super::fetch::{Errand, Fetch};
+use super::flight::{Filling, Flight, Landing, TagsKnown};
+use super::{Cache, Slots};
+use crate::entry::{Entry, Head, Slot};
+use crate::failure::{Failure, FailureKind};
+use crate::outcome::Stored;
+use crate::policy::admit::NotStored;
+use crate::store::purge::Birth;
+
+/// A fetch once there is a head.
+#[derive(Debug)]
+pub struct Fill<S: Slots> {
+    fetch: Fetch<S>,
+    filling: Filling,
+    /// What later ones learn from it if it is not kept.
+    unkept: Ended,
+}
+
+impl<S: Slots> Fill<S> {
+    pub(super) fn new(fetch: Fetch<S>, filling: Filling, unkept: Ended) -> Fill<S> {
+        let fill = Fill { fetch, filling, unkept };
+        if !fill.is_storable() {
+            // Those who wait may have it, nobody later.
+            fill.leave();
+        }
+        fill
+    }
+
+    /// The flight that it ends.
+    pub fn flight(&self) -> &Arc<Flight> {
+        self.fetch.flight()
+    }
+
+    /// What it is part of.
+    pub fn cache(&self) -> &Arc<Cache<S>> {
+        self.fetch.cache()
+    }
+
+    /// What is told of it.
+    pub fn filling(&self) -> &Filling {
+        &self.filling
+    }
+
+    /// Whether it may yet be stored.
+    pub fn is_storable(&self) -> bool {
+        !matches!(self.filling.stored, Stored::No(_))
+    }
+
+    /// Tells whoever waits of the head, once.
+    pub fn announce(&self) {
+        if self.flight().is_waiting() {
+            self.flight().land(Landing::Filling(self.filling.clone()));
+        }
+    }
+
+    /// Keeps a chunk; it comes back where there is no room to keep all: it will not be stored.
+    pub fn keep(&mut self, chunk: Bytes, now: Instant) -> Result<(), Bytes> {
+        if !self.filling.spool.is_kept() {
+            return Err(chunk);
+        }
+        self.filling.spool.keep(chunk).map_err(|(chunk, why)| {
+            self.give_up(why.into(), now);
+            chunk
+        })
+    }
+
+    /// The body is whole with this last chunk: stores it and tells everybody. It comes back if it cannot be stored: the chunk
+    /// is to be passed on, and [`Fill::finish`] follows.
+    pub fn complete(mut self, last: &Bytes, now: Instant) -> Option<Fill<S>> {
+        match self.store(last) {
+            Ok(whole) => {
+                self.filling.stored = Stored::Yes;
+                self.leave();
+                self.filling.spool.finish_with(whole);
+                self.announce();
+                self.fetch.end(Ended::Kept, now);
+                None
+            }
+            Err(why) => {
+                self.give_up(why, now);
+                self.announce();
+                Some(self)
+            }
+        }
+    }
+
+    /// All of what is not stored was passed on.
+    pub fn finish(self, now: Instant) {
+        self.filling.spool.finish();
+        self.fetch.end(self.unkept, now);
+    }
+
+    /// Nothing of it is stored, and whoever reads sees that it broke off. For whoever has not begun to it is a failure, as
+    /// long as nothing of the body has come.
+    pub fn break_off(self, now: Instant) {
+        self.leave();
+        if self.filling.spool.is_empty() {
+            self.fetch.land_failure(Failure::sent(FailureKind::Reset), now);
+        }
+        self.filling.spool.fail();
+        self.fetch.end(Ended::Failed, now);
+    }
+
+    /// Nobody is left.
+    pub fn abandon(self, now: Instant) {
+        self.leave();
+        self.filling.spool.fail();
+        let ended = if self.is_storable() { Ended::Failed } else { self.unkept };
+        self.fetch.end(ended, now);
+    }
+
+    /// It will not be stored.
+    fn give_up(&mut self, why: NotStored, now: Instant) {
+        if self.is_storable() {
+            self.filling.stored = Stored::No(why);
+            if why != NotStored::FillMemory {
+                self.fetch.remember_uncacheable(now);
+            }
+            self.leave();
+        }
+    }
+
+    fn leave(&self) {
+        self.cache().flights.leave(self.flight());
+    }
+
+    /// Puts a whole answer into the store, under its variant's key.
+    fn store(&self, last: &Bytes) -> Result<Bytes, NotStored> {
+        if let Stored::No(why) = self.filling.stored {
+            return Err(why);
+        }
+        let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
+        let entry = packed(&self.fetch.errand, &self.filling, &whole)?;
+        self.cache().memory.put(self.filling.variant.clone(), Slot::Entry(entry));
+        Ok(whole)
+    }
+}
+
+/// The answer as it is stored: with the tags that its body gives.
+fn packed(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Entry, NotStored> {
+    let head = &filling.head;
+    if filling.tags == TagsKnown::All {
+        return Ok(Entry::new(head, body.clone()));
+    }
+    if head.headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(NotStored::TagUnknown);
+    }
+    let mut tags = head.tags.clone();
+    let json = serde_json::from_slice(body).map_err(|_| NotStored::TagUnknown)?;
+    errand.place.add_templates(&errand.route, Some(&json), &mut tags).map_err(|_| NotStored::TagUnknown)?;
+    if tags.overflowed() {
+        return Err(NotStored::TooManyTags);
+    }
+    let birth = Birth::new(head.birth.born, head.birth.validated);
+    let (headers, replaced, validators) = (head.headers.clone(), head.replaced.clone(), head.validators.clone());
+    let (status, vital) = (head.status, head.vital);
+    Ok(Entry::new(&Head { status, headers, replaced, validators, vital, birth, tags }, body.clone()))
+}

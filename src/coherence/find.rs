@@ -1,0 +1,136 @@
+//! A request is there: what is stored for it, and whether that may be used.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderName;
+
+use super::{Cache, Slots};
+use crate::entry::{Entry, Slot};
+use crate::key::KeyBuf;
+use crate::outcome::{Forward, Outcome, StaleBecause};
+use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
+use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
+
+/// What the store has for a request.
+#[derive(Debug)]
+pub enum Found {
+    /// This, to be served as it is.
+    Usable(Entry, Freshness, Outcome, Refresh),
+    /// This or nothing, and why the origin must be asked.
+    Ask(Option<Entry>, Forward),
+}
+
+/// Whether a served entry is to be fetched anew behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// It is.
+    Behind,
+    /// It is fresh.
+    No,
+}
+
+impl Found {
+    /// The same for whoever is still to be let see it: they are told the same, whatever is there.
+    pub fn once_let_see(self) -> Found {
+        let entry = match self {
+            Found::Usable(entry, ..) => Some(entry),
+            Found::Ask(base, _) => base,
+        };
+        Found::Ask(entry, Forward::Stale(RevalidateReason::Access))
+    }
+}
+
+/// Where in the store a request's answer is.
+#[derive(Debug)]
+pub struct Spot<'a> {
+    lookup: &'a Lookup,
+    /// The headers that the origin's `Vary` named here, and the key with their values.
+    variant: Option<(Arc<[HeaderName]>, KeyBuf)>,
+}
+
+impl Spot<'_> {
+    /// The key of the variant, or the primary key while none is known.
+    pub fn key(&self) -> &[u8] {
+        self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
+    }
+
+    /// Whether what is there may be used for it.
+    pub fn permission(&self) -> &Permission {
+        &self.lookup.permission
+    }
+
+    /// The request headers by which answers differ here, as far as is known.
+    pub fn vary(&self) -> &[HeaderName] {
+        self.variant.as_ref().map_or(&[], |(names, _)| names)
+    }
+
+    /// Who shares a flight. Requests with unkeyed credentials never share one with those without. What the origin lets one
+    /// see says nothing about another: nobody follows who is `asking` but the same principal.
+    pub fn flight_key(&self, asking: Option<&[u8; 32]>) -> KeyBuf {
+        let mut key = KeyBuf::from_slice(self.key());
+        if self.lookup.credentialed == Credentialed::Yes {
+            key.push(b'C');
+        }
+        if let Some(digest) = asking {
+            key.push(b'P');
+            key.extend_from_slice(digest);
+        }
+        key
+    }
+}
+
+impl<S: Slots> Cache<S> {
+    /// Looks for what is stored. `variant` makes the key by the headers that an answer's `Vary` named.
+    pub fn find<'a>(
+        &self,
+        lookup: &'a Lookup,
+        variant: impl FnOnce(&[HeaderName]) -> KeyBuf,
+    ) -> (Spot<'a>, Option<Slot>) {
+        match self.memory.get(&lookup.key) {
+            Some(Slot::Vary(names)) => {
+                let key = variant(&names);
+                let slot = self.memory.get(&key);
+                (Spot { lookup, variant: Some((names, key)) }, slot)
+            }
+            slot => (Spot { lookup, variant: None }, slot),
+        }
+    }
+
+    /// The second question, for what was found. `Err`: the request is to be passed, for this reason.
+    pub fn judge(&self, slot: Option<Slot>, spot: &Spot<'_>, now: Instant) -> Result<Found, PassReason> {
+        let lookup = spot.lookup;
+        let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
+        let entry = match slot {
+            Some(Slot::Entry(entry)) => entry,
+            Some(Slot::Uncacheable(until)) if now < until => return Err(PassReason::Uncacheable),
+            _ => {
+                self.check_credentialed(spot, now)?;
+                return Ok(Found::Ask(None, miss));
+            }
+        };
+        let standing = self.log.check(entry.birth(), &entry);
+        Ok(match reuse(&entry.vital(), standing, &lookup.directives, lookup.credentialed, now) {
+            Reuse::Fresh(freshness) => Found::Usable(entry, freshness, Outcome::Hit(freshness), Refresh::No),
+            Reuse::StaleWhileRevalidate(freshness) => {
+                let outcome = Outcome::Stale(freshness, StaleBecause::Revalidating);
+                Found::Usable(entry, freshness, outcome, Refresh::Behind)
+            }
+            Reuse::Revalidate(why) => Found::Ask(Some(entry), Forward::Stale(why)),
+            // Others may go on using it; this one's credentials speak to the origin themselves.
+            Reuse::Unusable(UnusableReason::Credentials) => return Err(PassReason::Credentials),
+            Reuse::Unusable(why) => Found::Ask(None, Forward::Unusable(why)),
+        })
+    }
+
+    /// What is remembered of requests with credentials is kept apart from what holds for those without.
+    fn check_credentialed(&self, spot: &Spot<'_>, now: Instant) -> Result<(), PassReason> {
+        if spot.lookup.credentialed == Credentialed::No {
+            return Ok(());
+        }
+        match self.memory.get(&spot.flight_key(None)) {
+            Some(Slot::Uncacheable(until)) if now < until => Err(PassReason::Uncacheable),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is known of answers and how it changes: keys, slots, flights, epochs and refreshes, as steps without I/O.
+//!
+//! The proxy does the waiting and calls these; `tests/simulate` calls the very same in every order that a seed can think of.
+//! So a step takes what it needs as an argument: the time, what came from the origin, who asks. None of them waits.
+//!
+//! | step | when | decides |
+//! |---|---|---|
+//! | [`Cache::find`], [`Cache::judge`] | a request is there | what is stored for it, and whether that may be used |
+//! | [`Cache::board`], [`Cache::may_refresh`] | nothing may be used, or it is stale | who fetches, who waits |
+//! | [`fetch::Fetch`] | the origin is asked, and answers | conditions, 304, what stands in, whose the answer is |
+//! | [`fill::Fill`] | the body comes | what of it is stored, and what is told to whom |
+//! | [`Cache::may_follow`], [`Cache::may_have`] | a flight has landed | whether it is for this request |
+//!
+//! What purges say is [`crate::store::purge`]'s, whose rules are referred to by number.
+
+pub mod backoff;
+pub mod fetch;
+pub mod fill;
+pub mod find;
+pub mod flight;
+pub mod head;
+pub mod tags;
+pub mod waiter;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::backoff::Backoff;
+use self::flight::{Demand, Departure, Flight, Flights, Joined};
+use crate::clock::Clock;
+use crate::entry::Slot;
+use crate::key::Key;
+use crate::spool::budget::Budget;
+use crate::store::purge::PurgeLog;
+
+/// The most refreshes that nobody waits for, at once.
+pub const MAX_REFRESHES: usize = 64;
+
+/// How long it is remembered that the answers to a key cannot be stored.
+pub const REMEMBER_UNCACHEABLE: Duration = Duration::from_secs(120);
+
+/// The most request headers that an answer's `Vary` may add to a key.
+pub const MAX_VARY_NAMES: usize = 8;
+
+/// Where slots are kept. It may forget any of them at any time.
+pub trait Slots {
+    /// What is kept under this key.
+    fn get(&self, key: &[u8]) -> Option<Slot>;
+    /// Keeps it, in place of what was there.
+    fn put(&self, key: Key, slot: Slot);
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Cache<S> {
+    /// Stored answers.
+    pub memory: S,
+    /// What of them is still true.
+    pub log: PurgeLog,
+    /// Fetches under way.
+    pub flights: Arc<Flights>,
+    /// The time, for those who call the steps.
+    pub clock: Clock,
+    /// What bodies take while they are being filled.
+    pub budget: Arc<Budget>,
+    /// Refreshes that nobody waits for, at once.
+    pub refreshes: Arc<Semaphore>,
+    /// When to refresh after failures.
+    pub backoff: Backoff,
+}
+
+impl<S: Slots> Cache<S> {
+    /// Joins the flight for a key, or begins it; in place of one that was seen to fail, where that is given. `deadline` is
+    /// asked only when one begins that has none from there.
+    pub fn board(
+        &self,
+        key: &[u8],
+        demand: Demand,
+        failed: Option<&Flight>,
+        deadline: impl FnOnce() -> Instant,
+    ) -> Joined {
+        match failed.filter(|flight| *flight.key == *key) {
+            Some(flight) => self.flights.succeed(flight, demand, || self.log.stamp()),
+            None => self.flights.join(key, demand, || Departure { born: self.log.stamp(), deadline: deadline() }),
+        }
+    }
+
+    /// Whether what is stored under a key may be fetched anew behind a stale answer: not while too much is, or while the
+    /// origin is ill.
+    pub fn may_refresh(&self, key: &[u8], upstream: usize, now: Instant) -> Option<OwnedSemaphorePermit> {
+        let permit = self.refreshes.clone().try_acquire_owned().ok()?;
+        self.backoff.may_refresh(key, upstream, now).then_some(permit)
+    }
+}

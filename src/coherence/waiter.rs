@@ -1,0 +1,79 @@
+//! A flight has landed: whether what it brought is for one of those who waited, judged for each of them anew.
+
+use std::time::Instant;
+
+use http::HeaderName;
+
+use super::flight::{Demand, Filling, TagsKnown};
+use super::{Cache, Slots};
+use crate::entry::Entry;
+use crate::key::KeyBuf;
+use crate::outcome::Stored;
+use crate::policy::directives::RequestDirectives;
+use crate::policy::plan::{Credentialed, PassReason};
+use crate::policy::reuse::{Reuse, UnusableReason, reuse};
+use crate::store::mutants::{Rule, is_off};
+use crate::store::purge::Stamp;
+
+/// A request before what its flight brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiter {
+    /// Where the purge log stood when it was complete.
+    pub arrived: Stamp,
+    /// Whether it shows credentials that are no part of the key.
+    pub credentialed: Credentialed,
+    /// What it demanded of the flight.
+    pub demand: Demand,
+}
+
+/// What to do where it may not have what landed.
+#[derive(Debug, Clone, Copy)]
+pub enum Instead {
+    /// Look again, and demand this of the next flight.
+    Again(Demand),
+    /// Pass it.
+    Pass(PassReason),
+}
+
+impl Waiter {
+    /// Nothing that left before it asked.
+    fn younger(&self) -> Instead {
+        Instead::Again(Demand { born: Some(self.arrived), ..self.demand })
+    }
+}
+
+impl<S: Slots> Cache<S> {
+    /// An answer that is still coming, born at `born` (purge rule 7). `variant` makes the key by what the answer varies by.
+    pub fn may_follow(
+        &self,
+        waiter: &Waiter,
+        born: Stamp,
+        filling: &Filling,
+        variant: impl FnOnce(&[HeaderName]) -> KeyBuf,
+    ) -> Result<(), Instead> {
+        let arrived = waiter.arrived;
+        if !filling.vary.is_empty() && variant(&filling.vary).as_slice() != &*filling.variant {
+            return Err(match filling.stored {
+                // Nothing is remembered that would lead to the right one.
+                Stored::No(_) => Instead::Pass(PassReason::Uncacheable),
+                Stored::Yes | Stored::IfItFits => Instead::Again(waiter.demand),
+            });
+        }
+        let may_follow = self.log.may_follow(born, arrived, &filling.head.tags)
+            && match filling.tags {
+                TagsKnown::All => true,
+                TagsKnown::NotBodys => self.log.may_follow_untagged(born, arrived),
+            };
+        if may_follow || is_off(Rule::Followers) { Ok(()) } else { Err(waiter.younger()) }
+    }
+
+    /// A whole entry that a flight ended with. It has just been confirmed, or it stands in: its lifetime was judged there.
+    pub fn may_have(&self, waiter: &Waiter, entry: &Entry, now: Instant) -> Result<(), Instead> {
+        let standing = self.log.check(entry.birth(), entry);
+        match reuse(&entry.vital(), standing, &RequestDirectives::default(), waiter.credentialed, now) {
+            Reuse::Unusable(UnusableReason::Credentials) => Err(Instead::Pass(PassReason::Credentials)),
+            Reuse::Unusable(UnusableReason::Purged) => Err(waiter.younger()),
+            _ => Ok(()),
+        }
+    }
+}
