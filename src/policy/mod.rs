@@ -16,6 +16,7 @@ pub mod plan;
 pub mod rescue;
 pub mod reuse;
 pub mod sharing;
+pub mod structured;
 pub mod validate;
 
 use std::fmt;
