@@ -1,4 +1,6 @@
 //! What became of a request: the one value from which `Cache-Status` (RFC 9211), metrics and logs are made.
+//!
+//! Of the parameters of RFC 9211 `key` (§2.7) is never said: it would tell what answers are kept by, and so of whom.
 
 pub mod meaning;
 
@@ -26,11 +28,22 @@ pub enum Outcome {
         status: u16,
         /// Whether the answer is stored, and if not, why.
         stored: Stored,
+        /// What is left of its lifetime in seconds; said of what is stored.
+        ttl: i64,
     },
-    /// Confirmed by the origin (304) and served from the store.
-    Revalidated(RevalidateReason, Collapsed),
-    /// Forwarded as it was.
-    Passed(PassReason),
+    /// Confirmed by the origin and served from the store.
+    Revalidated {
+        /// Why the cache went to the origin.
+        why: RevalidateReason,
+        /// Whether it waited for another's question.
+        collapsed: Collapsed,
+        /// The origin's status: 304, or 200 to HEAD.
+        status: u16,
+        /// What is left of its new lifetime in seconds.
+        ttl: i64,
+    },
+    /// Forwarded as it was; with the origin's status, once it is known.
+    Passed(PassReason, Option<u16>),
     /// The client wanted it from the store only, and it was not there.
     OnlyIfCached,
     /// A purge that was carried out.
@@ -38,7 +51,7 @@ pub enum Outcome {
     /// Refused before any of this.
     Refused(&'static str),
     /// The origin did not answer.
-    Failed(Failure),
+    Failed(Failure, Sent),
     /// The client's connection broke before there was an answer.
     Abandoned,
 }
@@ -48,8 +61,17 @@ pub enum Outcome {
 pub enum StaleBecause {
     /// It is being fetched anew behind.
     Revalidating,
-    /// The origin failed.
-    Rescued(Failure),
+    /// The origin was asked for this reason, and failed.
+    Rescued(Forward, Failure),
+}
+
+/// Why a request went to the origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The cache had nothing to use.
+    Through(Forward),
+    /// It was passed.
+    Past(PassReason),
 }
 
 /// Why the cache went to the origin (RFC 9211 §2.2).
@@ -98,10 +120,10 @@ impl Outcome {
             Outcome::Stale(..) => 1,
             Outcome::Fetched { collapsed: Collapsed::No, .. } => 2,
             Outcome::Fetched { collapsed: Collapsed::Yes, .. } => 3,
-            Outcome::Revalidated(..) => 4,
-            Outcome::Passed(_) => 5,
+            Outcome::Revalidated { .. } => 4,
+            Outcome::Passed(..) => 5,
             Outcome::OnlyIfCached | Outcome::Refused(_) => 6,
-            Outcome::Failed(_) => 7,
+            Outcome::Failed(..) => 7,
             Outcome::Purged => 8,
             Outcome::Abandoned => 9,
         }
@@ -113,11 +135,13 @@ impl Outcome {
         match self {
             Outcome::Hit(_) | Outcome::Purged | Outcome::Abandoned => None,
             Outcome::Stale(_, StaleBecause::Revalidating) => Some("stale-while-revalidate"),
-            Outcome::Stale(_, StaleBecause::Rescued(failure)) | Outcome::Failed(failure) => Some(failure.as_str()),
+            Outcome::Stale(_, StaleBecause::Rescued(_, failure)) | Outcome::Failed(failure, _) => {
+                Some(failure.as_str())
+            }
             Outcome::Fetched { forward: Forward::VaryMiss, .. } => Some("vary-miss"),
             Outcome::Fetched { forward, .. } => forward.detail(),
-            Outcome::Revalidated(why, _) => Some(why.as_str()),
-            Outcome::Passed(why) => Some(why.as_str()),
+            Outcome::Revalidated { why, .. } => Some(why.as_str()),
+            Outcome::Passed(why, _) => Some(why.as_str()),
             Outcome::OnlyIfCached => Some("only-if-cached"),
             Outcome::Refused(why) => Some(why),
         }
@@ -125,59 +149,128 @@ impl Outcome {
 
     /// The field's value, our member only.
     pub fn cache_status(&self) -> HeaderValue {
-        let text = match self {
+        let mut member = Member::new();
+        match *self {
             Outcome::Hit(freshness) => return hit(freshness.ttl, ""),
             Outcome::Stale(freshness, StaleBecause::Revalidating) => {
                 return hit(freshness.ttl, "; detail=stale-while-revalidate");
             }
-            Outcome::Stale(freshness, StaleBecause::Rescued(failure)) => {
-                let (ttl, why) = (freshness.ttl, failure.as_str());
-                format!("stent; hit; ttl={ttl}; detail=\"stale-if-error {why}\"")
+            // It was forwarded, so it is no hit (§2.1).
+            Outcome::Stale(freshness, StaleBecause::Rescued(forward, failure)) => {
+                let why = format!("stale-if-error {}", failure.as_str());
+                member.word("fwd", forward.token()).number("ttl", freshness.ttl).string("detail", &why);
             }
-            Outcome::Fetched { forward, collapsed, status, stored } => {
-                let mut text = format!("stent; fwd={}; fwd-status={status}", forward.token());
+            Outcome::Fetched { forward, collapsed, status, stored, ttl } => {
+                member.word("fwd", forward.token()).number("fwd-status", status);
                 match stored {
-                    Stored::Yes => text.push_str("; stored"),
-                    Stored::IfItFits => text.push_str("; detail=stored-if-it-fits"),
-                    Stored::No(why) => text.push_str(&format!("; detail={}", why.as_str())),
+                    Stored::Yes => member.flag("stored").collapsed(collapsed).number("ttl", ttl),
+                    Stored::IfItFits | Stored::No(_) => member.collapsed(collapsed),
+                };
+                match stored {
+                    Stored::Yes => member.detail(forward.detail()),
+                    Stored::IfItFits => member.detail(Some("stored-if-it-fits")),
+                    Stored::No(why) => member.detail(Some(why.as_str())),
+                };
+            }
+            Outcome::Revalidated { why, collapsed, status, ttl } => {
+                member.word("fwd", Forward::Stale(why).token()).number("fwd-status", status);
+                member.collapsed(collapsed).number("ttl", ttl).detail(Some(why.as_str()));
+            }
+            Outcome::Passed(reason, status) => {
+                let why = Some(reason.as_str()).filter(|_| reason != PassReason::Method);
+                member.word("fwd", passed(reason)).detail(why);
+                if let Some(status) = status {
+                    member.number("fwd-status", status);
                 }
-                if *collapsed == Collapsed::Yes {
-                    text.push_str("; collapsed");
-                }
-                if let (Stored::Yes, Some(why)) = (stored, forward.detail()) {
-                    text.push_str("; detail=");
-                    text.push_str(why);
-                }
-                text
             }
-            Outcome::Revalidated(why, collapsed) => {
-                let token = Forward::Stale(*why).token();
-                let collapsed = if *collapsed == Collapsed::Yes { "; collapsed" } else { "" };
-                format!("stent; fwd={token}; fwd-status=304{collapsed}; detail={}", why.as_str())
+            Outcome::OnlyIfCached => {
+                member.detail(Some("only-if-cached"));
             }
-            Outcome::Passed(PassReason::Method) => return HeaderValue::from_static("stent; fwd=method"),
-            Outcome::Passed(PassReason::NoPolicy) => {
-                return HeaderValue::from_static("stent; fwd=bypass; detail=no-policy");
+            Outcome::Purged => {
+                member.detail(Some("purged"));
             }
-            Outcome::Passed(reason @ (PassReason::NoStore | PassReason::Precondition)) => {
-                format!("stent; fwd=request; detail={}", reason.as_str())
-            }
-            Outcome::Passed(reason) => format!("stent; fwd=bypass; detail={}", reason.as_str()),
-            Outcome::OnlyIfCached => return HeaderValue::from_static("stent; detail=only-if-cached"),
-            Outcome::Purged => return HeaderValue::from_static("stent; detail=purged"),
             // Nobody is left to read it.
-            Outcome::Abandoned => return HeaderValue::from_static("stent"),
-            Outcome::Refused(why) => format!("stent; detail={why}"),
-            Outcome::Failed(failure) => format!("stent; fwd=miss; detail={}", failure.as_str()),
+            Outcome::Abandoned => {}
+            Outcome::Refused(why) => {
+                member.detail(Some(why));
+            }
+            Outcome::Failed(failure, sent) => {
+                member.word("fwd", sent.token()).detail(Some(failure.as_str()));
+            }
         };
-        // Tokens and digits make a value.
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("stent"))
+        member.value()
+    }
+}
+
+/// A member in the making (RFC 9651 §3.1): tokens, numbers and strings of ours.
+struct Member(String);
+
+impl Member {
+    fn new() -> Member {
+        let mut text = String::with_capacity(64);
+        text.push_str("stent");
+        Member(text)
+    }
+
+    fn flag(&mut self, name: &str) -> &mut Member {
+        self.0.push_str("; ");
+        self.0.push_str(name);
+        self
+    }
+
+    fn word(&mut self, name: &str, token: &str) -> &mut Member {
+        self.flag(name).0.push('=');
+        self.0.push_str(token);
+        self
+    }
+
+    fn string(&mut self, name: &str, text: &str) -> &mut Member {
+        self.flag(name).0.push_str("=\"");
+        self.0.push_str(text);
+        self.0.push('"');
+        self
+    }
+
+    fn number(&mut self, name: &str, number: impl itoa::Integer) -> &mut Member {
+        self.word(name, itoa::Buffer::new().format(number))
+    }
+
+    fn collapsed(&mut self, collapsed: Collapsed) -> &mut Member {
+        if collapsed == Collapsed::Yes { self.flag("collapsed") } else { self }
+    }
+
+    fn detail(&mut self, why: Option<&str>) -> &mut Member {
+        if let Some(why) = why { self.word("detail", why) } else { self }
+    }
+
+    fn value(self) -> HeaderValue {
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(self.0)).unwrap_or(HeaderValue::from_static("stent"))
     }
 }
 
 /// The labels of [`Outcome::label`].
 pub const LABELS: [&str; 10] =
     ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed", "purged", "abandoned"];
+
+impl Sent {
+    fn token(self) -> &'static str {
+        match self {
+            Sent::Through(forward) => forward.token(),
+            Sent::Past(reason) => passed(reason),
+        }
+    }
+}
+
+/// The value of `fwd` for what is passed: whether the cache had nothing for it, the request forbade it, or it was never to be
+/// looked for.
+fn passed(reason: PassReason) -> &'static str {
+    match reason {
+        PassReason::Method => "method",
+        PassReason::NoStore | PassReason::Precondition => "request",
+        PassReason::HeadMiss | PassReason::Range | PassReason::Credentials | PassReason::Rounds => "miss",
+        _ => "bypass",
+    }
+}
 
 impl Forward {
     /// The value of `fwd`.
@@ -210,4 +303,58 @@ fn hit(ttl: i64, detail: &str) -> HeaderValue {
     text.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
     text.extend_from_slice(detail.as_bytes());
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("stent; hit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{Failure, FailureKind};
+    use crate::policy::admit::NotStored;
+
+    #[test]
+    fn cache_status() {
+        use Collapsed::{No, Yes};
+        let check = |outcome: Outcome, want: &str| assert_eq!(outcome.cache_status(), want, "{outcome:?}");
+        let (fresh, stale) = (Freshness { age: 1, ttl: 59 }, Freshness { age: 70, ttl: -10 });
+        let failure = Failure::sent(FailureKind::Timeout);
+        let fetched =
+            |forward, collapsed, status, stored| Outcome::Fetched { forward, collapsed, status, stored, ttl: 60 };
+        let (why, gone) = (Forward::Stale(RevalidateReason::Stale), Forward::Unusable(UnusableReason::Purged));
+        // RFC 9211 §2.1: what was forwarded is no hit
+        check(Outcome::Hit(fresh), "stent; hit; ttl=59");
+        check(Outcome::Stale(stale, StaleBecause::Revalidating), "stent; hit; ttl=-10; detail=stale-while-revalidate");
+        let rescued = Outcome::Stale(stale, StaleBecause::Rescued(why, failure));
+        check(rescued, "stent; fwd=stale; ttl=-10; detail=\"stale-if-error timeout\"");
+        // §2.2 to §2.6
+        check(fetched(Forward::Miss, No, 200, Stored::Yes), "stent; fwd=uri-miss; fwd-status=200; stored; ttl=60");
+        check(
+            fetched(Forward::VaryMiss, Yes, 200, Stored::Yes),
+            "stent; fwd=vary-miss; fwd-status=200; stored; collapsed; ttl=60",
+        );
+        check(fetched(gone, No, 200, Stored::Yes), "stent; fwd=miss; fwd-status=200; stored; ttl=60; detail=purged");
+        check(fetched(why, No, 200, Stored::IfItFits), "stent; fwd=stale; fwd-status=200; detail=stored-if-it-fits");
+        check(
+            fetched(Forward::Miss, Yes, 404, Stored::No(NotStored::Status)),
+            "stent; fwd=uri-miss; fwd-status=404; collapsed; detail=status",
+        );
+        let revalidated = |why, status| Outcome::Revalidated { why, collapsed: No, status, ttl: 60 };
+        check(revalidated(RevalidateReason::Stale, 304), "stent; fwd=stale; fwd-status=304; ttl=60; detail=stale");
+        check(
+            revalidated(RevalidateReason::RequestNoCache, 200),
+            "stent; fwd=request; fwd-status=200; ttl=60; detail=request-no-cache",
+        );
+        check(Outcome::Passed(PassReason::Method, Some(201)), "stent; fwd=method; fwd-status=201");
+        check(Outcome::Passed(PassReason::NoPolicy, Some(304)), "stent; fwd=bypass; detail=no-policy; fwd-status=304");
+        check(Outcome::Passed(PassReason::NoStore, None), "stent; fwd=request; detail=request-no-store");
+        check(
+            Outcome::Passed(PassReason::HeadMiss, Some(200)),
+            "stent; fwd=miss; detail=head-not-stored; fwd-status=200",
+        );
+        check(Outcome::Failed(failure, Sent::Through(why)), "stent; fwd=stale; detail=timeout");
+        check(Outcome::Failed(failure, Sent::Past(PassReason::Method)), "stent; fwd=method; detail=timeout");
+        check(Outcome::OnlyIfCached, "stent; detail=only-if-cached");
+        check(Outcome::Purged, "stent; detail=purged");
+        check(Outcome::Refused("no-route"), "stent; detail=no-route");
+        check(Outcome::Abandoned, "stent");
+    }
 }

@@ -54,7 +54,7 @@ use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::failure::Failure;
 use crate::identity::Identity;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Sent};
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
@@ -281,8 +281,8 @@ impl Exchange<'_> {
     }
 
     /// Answers for an origin that did not.
-    fn failure(&self, failure: Failure) -> Answer {
-        self.problem(Problem::from(failure), Outcome::Failed(failure))
+    fn failure(&self, failure: Failure, sent: Sent) -> Answer {
+        self.problem(Problem::from(failure), Outcome::Failed(failure, sent))
     }
 }
 

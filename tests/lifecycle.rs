@@ -319,7 +319,7 @@ async fn commands_reach_the_running_process() {
         stent(&["bypass", "--route", "kept", "--for", "1h"], admin).await,
         (true, "kept is bypassed for 1h\n".into())
     );
-    assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=operator-bypass");
+    assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=operator-bypass; fwd-status=200");
     assert_eq!(
         stent(&["bypass", "--route", "kept", "--off"], admin).await,
         (true, "kept is no longer bypassed\n".into())
@@ -335,5 +335,5 @@ async fn commands_reach_the_running_process() {
     let (content, said) = stent(&["reload"], admin).await;
     assert!(content && said.starts_with("reloaded\n"), "{said}");
     assert!(said.ends_with("these take a restart: server.workers\n"), "{said}");
-    assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=no-policy");
+    assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=no-policy; fwd-status=200");
 }

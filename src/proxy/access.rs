@@ -18,7 +18,7 @@ use crate::coherence::find::Spot;
 use crate::coherence::tags::{Place, facets, principal_parts};
 use crate::facet::{FacetSource, Known, Proven, Worth};
 use crate::failure::{Failure, FailureKind};
-use crate::outcome::Outcome;
+use crate::outcome::Sent;
 use crate::policy::admit::media_type;
 use crate::policy::plan::{PassReason, Permission, Question};
 use crate::policy::{Caching, NamedPolicy};
@@ -82,13 +82,13 @@ impl Proxy {
             }
             let born = self.cache.log.stamp();
             let Some(outgoing) = self.question(exchange, question) else {
-                return Err(exchange.failure(Failure::before(FailureKind::Internal)));
+                return Err(exchange.failure(Failure::before(FailureKind::Internal), Sent::Past(PassReason::Denied)));
             };
             let upstream = &self.upstreams[exchange.route.upstream];
             let exchanged = match upstream.send(exchange.client.worker, outgoing).await {
                 Ok(exchanged) if exchanged.head.status.is_success() => exchanged,
                 Ok(refusal) => return Err(self.refusal(exchange, refusal)),
-                Err(failure) => return Err(exchange.failure(failure)),
+                Err(failure) => return Err(exchange.failure(failure, Sent::Past(PassReason::Denied))),
             };
             let facts = Arc::new(facts(exchanged, upstream.settings.deadline).await);
             let asking = Asking::new(question.digest, question.keep, now);
@@ -151,11 +151,11 @@ impl Proxy {
     }
 
     fn refusal(&self, exchange: &Exchange<'_>, refusal: Exchanged) -> Answer {
-        let mut response = self.hand_on(exchange.route, refusal);
+        let (mut response, outcome) = self.end_pass(exchange, Ok(refusal), PassReason::Denied);
         if exchange.method == Method::HEAD {
             *response.body_mut() = Body::Empty;
         }
-        (response, Outcome::Passed(PassReason::Denied))
+        (response, outcome)
     }
 }
 

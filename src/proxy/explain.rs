@@ -175,7 +175,7 @@ impl Proxy {
             reason: Some(reason.as_str().to_owned()),
             because: meaning(About::Passed, reason.as_str()).map(|meaning| meaning.when.to_owned()),
             names: self.culprits(exchange, reason),
-            cache_status: Some(spelled(&Outcome::Passed(reason))),
+            cache_status: Some(spelled(&Outcome::Passed(reason, None))),
         }
     }
 

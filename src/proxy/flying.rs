@@ -22,10 +22,10 @@ use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
 use crate::fetch::fill::{Own, Trip, fly};
 use crate::key::{Key, Partition};
-use crate::outcome::{Collapsed, Forward, Outcome, StaleBecause, Stored};
+use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::admit::NotStored;
 use crate::policy::plan::{Lookup, PassReason};
-use crate::policy::reuse::RevalidateReason;
+use crate::policy::reuse::{Freshness, RevalidateReason};
 
 /// What a flight is wanted for.
 pub(super) struct Wanted<'a> {
@@ -126,17 +126,19 @@ impl Proxy {
                     Forward::Stale(why) => why,
                     _ => RevalidateReason::Stale,
                 };
-                self.serve_landed(&waiter, &entry, Outcome::Revalidated(why, collapsed))
+                let revalidated = |ttl| Outcome::Revalidated { why, collapsed, status: 304, ttl };
+                self.serve_landed(&waiter, &entry, |freshness| revalidated(freshness.ttl))
             }
             Landing::Rescued(entry, freshness, failure) => {
-                self.serve_landed(&waiter, &entry, Outcome::Stale(freshness, StaleBecause::Rescued(failure)))
+                let because = StaleBecause::Rescued(forward, failure);
+                self.serve_landed(&waiter, &entry, |_| Outcome::Stale(freshness, because))
             }
             Landing::Uncacheable(why) => self.own_answer(waiter, why),
             Landing::Failed(failure) => {
                 let may_elect = collapsed == Collapsed::Yes && failed.is_none() && failure.is_mishap();
                 match may_elect && Instant::now() < waiter.flight.deadline {
                     true => Waited::Elect(waiter.flight),
-                    false => Waited::Answer(exchange.failure(failure)),
+                    false => Waited::Answer(exchange.failure(failure, Sent::Through(forward))),
                 }
             }
             Landing::Waiting => Waited::Pass(PassReason::Rounds),
@@ -185,7 +187,7 @@ impl Proxy {
         let freshness = arriving(&filling.head.vital, now);
         let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
         let status = filling.head.status.as_u16();
-        let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored };
+        let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored, ttl: freshness.ttl };
         Waited::Answer((response, outcome))
     }
 
@@ -196,7 +198,7 @@ impl Proxy {
         match (leader.withholds, leader.own.try_recv()) {
             (Withholds::No, Ok(Own::Answer(exchanged))) => {
                 let status = exchanged.head.status.as_u16();
-                let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why) };
+                let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
                 Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
             }
             // What is nobody's to share is the client's own: it is asked for with all that the client sent.
@@ -205,10 +207,13 @@ impl Proxy {
     }
 
     /// Serves a whole entry that a flight ended with, if it still stands for this request.
-    fn serve_landed(&self, waiter: &Waiter<'_>, entry: &Entry, outcome: Outcome) -> Waited {
+    fn serve_landed(&self, waiter: &Waiter<'_>, entry: &Entry, outcome: impl FnOnce(Freshness) -> Outcome) -> Waited {
         let now = self.cache.clock.instant();
         match self.cache.may_have(&waiter.seen(), entry, now) {
-            Ok(()) => Waited::Answer(serve(waiter.exchange, entry, arriving(&entry.vital(), now), outcome)),
+            Ok(()) => {
+                let freshness = arriving(&entry.vital(), now);
+                Waited::Answer(serve(waiter.exchange, entry, freshness, outcome(freshness)))
+            }
             Err(instead) => instead.into(),
         }
     }

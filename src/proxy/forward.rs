@@ -11,7 +11,7 @@ use crate::body::Body;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Sent};
 use crate::policy::plan::{BodyPresence, PassReason};
 use crate::route::{Route, Upgrades};
 use crate::tag::TagSet;
@@ -40,15 +40,28 @@ impl Proxy {
     async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, reason: PassReason) -> Answer {
         let outgoing = match self.outgoing(exchange, incoming, Aside::No).await {
             Ok(outgoing) => outgoing,
-            Err(failure) => return exchange.failure(failure),
+            Err(failure) => return exchange.failure(failure, Sent::Past(reason)),
         };
         let upstream = &self.upstreams[exchange.route.upstream];
         let sent_at = self.cache.clock.instant();
         let sent = upstream.send(exchange.client.worker, outgoing).await;
         self.spent_since(sent_at, exchange, &sent);
+        self.end_pass(exchange, sent, reason)
+    }
+
+    /// What a pass came to.
+    pub(super) fn end_pass(
+        &self,
+        exchange: &Exchange<'_>,
+        sent: Result<Exchanged, Failure>,
+        reason: PassReason,
+    ) -> Answer {
         match sent {
-            Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
-            Err(failure) => exchange.failure(failure),
+            Ok(exchanged) => {
+                let status = exchanged.head.status.as_u16();
+                (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason, Some(status)))
+            }
+            Err(failure) => exchange.failure(failure, Sent::Past(reason)),
         }
     }
 

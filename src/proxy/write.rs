@@ -17,7 +17,7 @@ use crate::edge::deliver;
 use crate::edge::incoming::without_port;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
-use crate::outcome::Outcome;
+use crate::outcome::Sent;
 use crate::policy::admit::media_type;
 use crate::policy::plan::PassReason;
 use crate::route::{HostTemplate, Route};
@@ -48,7 +48,7 @@ impl Proxy {
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let outgoing = match self.outgoing(exchange, incoming, aside).await {
             Ok(outgoing) => outgoing,
-            Err(failure) => return exchange.failure(failure),
+            Err(failure) => return exchange.failure(failure, Sent::Past(reason)),
         };
         touched.upload = outgoing.upload.clone();
         let (proxy, worker) = (self.clone(), exchange.client.worker);
@@ -60,10 +60,7 @@ impl Proxy {
         });
         let exchanged = task.await.unwrap_or(Err(Failure::sent(FailureKind::Internal)));
         self.spent_since(sent_at, exchange, &exchanged);
-        match exchanged {
-            Ok(exchanged) => (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason)),
-            Err(failure) => exchange.failure(failure),
-        }
+        self.end_pass(exchange, exchanged, reason)
     }
 
     /// Purges what a write touched, by how it ended.

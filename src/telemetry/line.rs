@@ -259,7 +259,7 @@ mod tests {
              \"worker\":3}"
         );
         let stored = Stored::No(NotStored::SetCookie);
-        let miss = Outcome::Fetched { forward: Forward::Miss, collapsed: Collapsed::No, status: 200, stored };
+        let miss = Outcome::Fetched { forward: Forward::Miss, collapsed: Collapsed::No, status: 200, stored, ttl: 60 };
         let mut miss = event(miss);
         miss.spent = Spent { wait: Some(Duration::from_micros(5)), origin: Some(Duration::from_millis(1200)) };
         let at = miss.began + Duration::from_secs(2);

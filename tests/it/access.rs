@@ -86,9 +86,9 @@ async fn a_team_shares_by_what_its_tokens_prove() {
     assert!(client.get("/stats/1").bearer(&other).send().await.is_hit(), "a refused write purges nothing");
 
     let beside = client.get("/stats/1").bearer(&ann).cookie("sessionid=x").send().await;
-    assert_eq!(beside.cache(), "stent; fwd=bypass; detail=credentials-beside-token");
+    assert_eq!(beside.cache(), "stent; fwd=bypass; detail=credentials-beside-token; fwd-status=200");
     let nobody = client.get("/stats/1").send().await;
-    assert_eq!((nobody.status, nobody.cache()), (401, "stent; fwd=bypass; detail=no-valid-token"));
+    assert_eq!((nobody.status, nobody.cache()), (401, "stent; fwd=bypass; detail=no-valid-token; fwd-status=401"));
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_key_that_a_reload_takes_away_proves_nothing_any_more() {
     std::fs::write(&other, key).unwrap();
     assert!(stent.reload(origin.address, &TEAM.replace("tests/it/jwks.json", other.to_str().unwrap())).is_empty());
     let late = client.get("/stats/1").bearer(&ann).send().await;
-    assert_eq!(late.cache(), "stent; fwd=bypass; detail=no-valid-token");
+    assert_eq!(late.cache(), "stent; fwd=bypass; detail=no-valid-token; fwd-status=200");
 }
 
 /// A forgery: the same claims in other hands, other claims under the same signature, no signature, and so on.
@@ -212,7 +212,7 @@ async fn a_trusted_header_is_believed_of_trusted_proxies_only() {
         let stranger = stent.client().get("/2").header("x-tenant", "a").header("x_tenant", "a").header("x-ward", "w");
         let reply = stranger.send().await;
         assert!(reply.text().starts_with("- - w #"), "{}", reply.text());
-        assert_eq!(reply.cache(), "stent; fwd=bypass; detail=facet-without-value");
+        assert_eq!(reply.cache(), "stent; fwd=bypass; detail=facet-without-value; fwd-status=200");
     }
 }
 
@@ -292,13 +292,13 @@ async fn the_origin_is_asked_with_the_callers_own_credentials() {
     let eve = client.get("/charts/7").bearer("eve").send().await;
     assert_eq!(
         (eve.status, eve.text().as_str(), eve.cache()),
-        (403, "not yours", "stent; fwd=bypass; detail=access-denied")
+        (403, "not yours", "stent; fwd=bypass; detail=access-denied; fwd-status=403")
     );
     assert_eq!(eve.header("cache-control"), "private, no-cache");
     let head = client.ask("HEAD", "/charts/7").bearer("eve").send().await;
     assert_eq!((head.status, head.text().as_str()), (403, ""));
     let nobody = client.get("/charts/7").send().await;
-    assert_eq!((nobody.status, nobody.cache()), (403, "stent; fwd=bypass; detail=no-principal"));
+    assert_eq!((nobody.status, nobody.cache()), (403, "stent; fwd=bypass; detail=no-principal; fwd-status=403"));
     // A no is not kept: who is let in is let in at once.
     clinic.allow("eve", "7");
     assert!(client.get("/charts/7").bearer("eve").send().await.is_hit());
@@ -386,7 +386,10 @@ async fn a_conditional_request_of_ones_own_asks_too() {
     assert_eq!(client.get("/charts/7").bearer("ann").send().await.text(), "chart #1");
     assert!(client.get("/charts/7").bearer("ann").send().await.is_hit(), "her own answer was the yes");
     let ben = client.get("/charts/7").bearer("ben").send().await;
-    assert_eq!((ben.text().as_str(), ben.cache()), ("chart #1", "stent; fwd=request; fwd-status=304; detail=access"));
+    assert_eq!(
+        (ben.text().as_str(), ben.cache()),
+        ("chart #1", "stent; fwd=request; fwd-status=304; ttl=3600; detail=access")
+    );
     let asked = origin.last("/charts/7");
     assert_eq!((asked.header("authorization"), asked.header("if-none-match")), (Some("Bearer ben"), Some("\"v1\"")));
     assert!(client.get("/charts/7").bearer("ben").send().await.is_hit());

@@ -160,7 +160,7 @@ async fn followers_of_a_failed_leader_elect_one_of_them_once() {
     origin.gate.open(2);
     for one in all {
         let reply = one.await.unwrap();
-        assert_eq!((reply.status, reply.cache()), (502, "stent; fwd=miss; detail=reset"));
+        assert_eq!((reply.status, reply.cache()), (502, "stent; fwd=uri-miss; detail=reset"));
     }
     assert_eq!(origin.requests(), 2, "two for five hundred and one");
     assert!(stent.cache().flights.is_empty());
@@ -195,7 +195,7 @@ async fn an_origin_that_is_ill_is_not_asked_once_more_for_the_followers() {
     let all: Vec<_> = (0..50).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
     eventually(|| stent.cache().flights.waiting() == 50).await;
     for one in all {
-        assert_eq!(one.await.unwrap().cache(), "stent; fwd=miss; detail=timeout");
+        assert_eq!(one.await.unwrap().cache(), "stent; fwd=uri-miss; detail=timeout");
     }
     assert_eq!(origin.requests(), 1);
 }

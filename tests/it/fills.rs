@@ -165,8 +165,8 @@ async fn stored_is_said_when_it_is_known() {
     .await;
     let stent = Stent::start(origin.address, SMALL);
     for (path, want) in [
-        ("/whole", "stored"),
-        ("/announced", "stored"),
+        ("/whole", "stored; ttl=60"),
+        ("/announced", "stored; ttl=60"),
         ("/unknown", "detail=stored-if-it-fits"),
         ("/too-long", "detail=too-large"),
     ] {

@@ -101,12 +101,12 @@ async fn anonymous_pages_are_for_those_who_show_nothing() {
     let signed_in = client.get("/page/1").cookie("sessionid=a").send().await;
     assert_eq!(
         (signed_in.text().as_str(), signed_in.cache()),
-        ("- sessionid=a #2 /page/1", "stent; fwd=bypass; detail=signed-in")
+        ("- sessionid=a #2 /page/1", "stent; fwd=bypass; detail=signed-in; fwd-status=200")
     );
     let bearer = client.get("/page/1").bearer("a").send().await;
-    assert_eq!(bearer.cache(), "stent; fwd=bypass; detail=signed-in");
+    assert_eq!(bearer.cache(), "stent; fwd=bypass; detail=signed-in; fwd-status=200");
     let unknown = client.get("/page/1").cookie("lang=de").send().await;
-    assert_eq!(unknown.cache(), "stent; fwd=bypass; detail=unknown-cookie");
+    assert_eq!(unknown.cache(), "stent; fwd=bypass; detail=unknown-cookie; fwd-status=200");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn an_unlisted_query_parameter_never_shares_an_entry() {
     let evil = client.get("/listed?evil=1").send().await;
     assert_eq!(
         (evil.text().as_str(), evil.cache()),
-        ("- - #2 /listed?evil=1", "stent; fwd=bypass; detail=unlisted-query-parameter")
+        ("- - #2 /listed?evil=1", "stent; fwd=bypass; detail=unlisted-query-parameter; fwd-status=200")
     );
     assert_eq!(client.get("/listed").send().await.text(), "- - #1 /listed?size=20");
     assert_eq!(client.get("/listed?size=500").send().await.text(), "- - #3 /listed?size=100");
@@ -177,7 +177,11 @@ async fn a_keyed_header_cannot_be_taken_off_by_connection() {
     let poisoned = client.get("/keyed").header("x-tenant", "b").header("connection", "x-tenant").send().await;
     assert!(!poisoned.is_hit());
     let honest = client.get("/keyed").header("x-tenant", "b").send().await;
-    assert_eq!(honest.cache(), "stent; fwd=uri-miss; fwd-status=200; stored", "b's own answer was not made without b");
+    assert_eq!(
+        honest.cache(),
+        "stent; fwd=uri-miss; fwd-status=200; stored; ttl=60",
+        "b's own answer was not made without b"
+    );
 }
 
 #[tokio::test]

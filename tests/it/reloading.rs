@@ -37,7 +37,7 @@ async fn a_request_ends_by_the_rules_it_began_with_and_the_next_goes_by_the_new_
     let (origin, gate) = numbered().await;
     let stent = Stent::start(origin.address, OWN);
     let mut open = KeptOpen::to(stent.address).await.unwrap();
-    assert_eq!(open.get("/a").await.unwrap().cache(), "stent; fwd=bypass; detail=no-principal");
+    assert_eq!(open.get("/a").await.unwrap().cache(), "stent; fwd=bypass; detail=no-principal; fwd-status=200");
     let slow = tokio::spawn(stent.client().get("/slow/1").bearer("a").send());
     gate.arrived(1).await;
     assert!(stent.reload(origin.address, SHARED).is_empty());
@@ -46,7 +46,10 @@ async fn a_request_ends_by_the_rules_it_began_with_and_the_next_goes_by_the_new_
     assert_eq!((slow.status, slow.header("cache-control")), (200, "private, no-cache"), "as it began");
     // On the connection that was open before.
     let next = open.get("/a").await.unwrap();
-    assert_eq!((next.cache(), next.header("cache-control")), ("stent; fwd=uri-miss; fwd-status=200; stored", ""));
+    assert_eq!(
+        (next.cache(), next.header("cache-control")),
+        ("stent; fwd=uri-miss; fwd-status=200; stored; ttl=60", "")
+    );
     assert!(open.get("/a").await.unwrap().is_hit());
 }
 
@@ -173,7 +176,7 @@ async fn a_file_with_mistakes_changes_nothing_and_all_of_them_are_named() {
         (told.status, told.text().as_str()),
         (200, "{\"reloaded\":true,\"restart_needed\":[],\"warnings\":[]}\n")
     );
-    assert_eq!(stent.client().get("/a").send().await.cache(), "stent; fwd=bypass; detail=no-principal");
+    assert_eq!(stent.client().get("/a").send().await.cache(), "stent; fwd=bypass; detail=no-principal; fwd-status=200");
 }
 
 #[tokio::test]
@@ -192,7 +195,10 @@ async fn what_takes_a_restart_is_named_and_the_rest_holds() {
         let keys = ["server.listen", "server.workers", "server.limits.connections", "cache.memory"];
         assert_eq!(told["restart_needed"], json!(keys), "also when it is said again");
     }
-    assert_eq!(stent.client().get("/a").send().await.cache(), "stent; fwd=bypass; detail=cache-bypassed");
+    assert_eq!(
+        stent.client().get("/a").send().await.cache(),
+        "stent; fwd=bypass; detail=cache-bypassed; fwd-status=200"
+    );
     assert_eq!(stent.client().ask("POST", "/a").body("two").send().await.status, 413);
     // Tokens hold from the next call on; but an address that is not there keeps its own.
     write(&format!("{}{SHARED}", tokens.replace("[reload, read]", "[reload]")));
@@ -233,11 +239,11 @@ async fn a_bypassed_route_passes_until_its_time_is_over() {
     assert!(list().await.is_hit());
     let on = call("POST", json!({"route": "list", "for": "1h"})).await;
     assert_eq!((on.status, on.text().as_str()), (200, "{\"bypasses\":[{\"route\":\"list\",\"seconds_left\":3600}]}\n"));
-    assert_eq!(list().await.cache(), "stent; fwd=bypass; detail=operator-bypass");
+    assert_eq!(list().await.cache(), "stent; fwd=bypass; detail=operator-bypass; fwd-status=200");
     assert!(stent.client().get("/a").send().await.cache().contains("uri-miss"), "no other route");
     // It outlasts a reload, ends where its route does, and is listed.
     stent.reload(origin.address, OWN);
-    assert_eq!(list().await.cache(), "stent; fwd=bypass; detail=operator-bypass");
+    assert_eq!(list().await.cache(), "stent; fwd=bypass; detail=operator-bypass; fwd-status=200");
     let status: Value = serde_json::from_slice(&stent.admin("GET", "/api/v1/status").send().await.body).unwrap();
     assert_eq!(status["bypasses"][0]["route"], "list");
     assert_eq!(call("DELETE", json!({"route": "list"})).await.status, 200);
@@ -246,7 +252,7 @@ async fn a_bypassed_route_passes_until_its_time_is_over() {
     call("POST", json!({"route": "list", "for": "1h"})).await;
     stent.client().ask("POST", "/list").send().await;
     stent.clock.advance(std::time::Duration::from_secs(3599));
-    assert_eq!(list().await.cache(), "stent; fwd=bypass; detail=operator-bypass");
+    assert_eq!(list().await.cache(), "stent; fwd=bypass; detail=operator-bypass; fwd-status=200");
     stent.clock.advance(std::time::Duration::from_secs(1));
     let app = stent.app.as_ref().unwrap();
     crate::scenario::eventually(|| app.configuration.current.bypasses().is_empty()).await;
