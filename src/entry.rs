@@ -169,7 +169,8 @@ impl Entry {
 
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
     pub fn validators(&self) -> Validators {
-        let wanted = |(name, _): &(HeaderName, HeaderValue)| *name == header::ETAG || *name == header::LAST_MODIFIED;
+        let wanted =
+            |(name, _): &(HeaderName, HeaderValue)| [header::ETAG, header::LAST_MODIFIED, header::DATE].contains(name);
         Validators::of(&fields(self.lines()).filter(wanted).collect())
     }
 
@@ -281,22 +282,36 @@ pub struct Validators {
     pub etag: Option<HeaderValue>,
     /// As sent, and read.
     pub last_modified: Option<(HeaderValue, SystemTime)>,
+    /// When it was made, where nothing is said of its last modification (RFC 9111 §4.3.2).
+    pub date: Option<SystemTime>,
 }
 
 impl Validators {
-    /// Reads them from a response. An unreadable date is none.
+    /// Reads them from a response. What is repeated or unreadable is none.
     pub fn of(headers: &HeaderMap) -> Validators {
-        let last_modified = headers.get(http::header::LAST_MODIFIED).and_then(|value| {
-            let date = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
-            Some((value.clone(), date))
-        });
-        Validators { etag: headers.get(http::header::ETAG).cloned(), last_modified }
+        let etag = single(headers, header::ETAG).filter(|etag| !etag.is_empty()).cloned();
+        let date = match headers.contains_key(header::LAST_MODIFIED) {
+            true => None,
+            false => dated(headers, header::DATE).map(|(_, date)| date),
+        };
+        Validators { etag, last_modified: dated(headers, header::LAST_MODIFIED), date }
     }
 
     /// Whether the origin can be asked for a 304.
     pub fn any(&self) -> bool {
         self.etag.is_some() || self.last_modified.is_some()
     }
+}
+
+/// A field that holds a date, once.
+pub(crate) fn dated(headers: &HeaderMap, name: HeaderName) -> Option<(HeaderValue, SystemTime)> {
+    let value = single(headers, name)?;
+    Some((value.clone(), httpdate::parse_http_date(value.to_str().ok()?).ok()?))
+}
+
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// What a key finds.

@@ -266,6 +266,7 @@ impl Exchange<'_> {
     /// Where it takes place: what tags are made from, less who asks.
     fn place(&self, query: &str) -> Place {
         Place {
+            scheme: self.arrival.scheme,
             authority: self.arrival.authority.clone(),
             forwarded_host: self.arrival.other_host_named(),
             path: self.path.text.clone().into_owned(),

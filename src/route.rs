@@ -13,6 +13,7 @@ use ipnet::IpNet;
 pub use self::router::{Router, Target};
 use crate::path::RequestPath;
 use crate::policy::Caching;
+use crate::policy::invalidate::is_safe;
 use crate::query::QueryRules;
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
@@ -191,7 +192,7 @@ fn is_uuid(text: &str) -> bool {
 impl Route {
     /// Whether a request of this method changes nothing here (RFC 9110 §9.2.1).
     pub fn only_reads(&self, method: &Method) -> bool {
-        self.read_only || [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
+        self.read_only || is_safe(method)
     }
 
     /// The value of a named part for a host and a path that this route took.

@@ -147,9 +147,9 @@ impl TagSet {
         self.add(Space::Principal, digest);
     }
 
-    /// A cache group of one origin (RFC 9875 §2).
-    pub fn group(&mut self, host: &str, group: &str) {
-        self.add_parts(Space::Group, &[host.as_bytes(), b"\0", group.as_bytes()]);
+    /// A cache group of one origin (RFC 9875 §2.1).
+    pub fn group(&mut self, origin: &str, group: &str) {
+        self.add_parts(Space::Group, &[origin.as_bytes(), b"\0", group.as_bytes()]);
     }
 
     /// All of `other` too.

@@ -106,6 +106,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     let part = |name: &str| route.part(name, host, &path.text);
     let known = Known { headers: &headers, proven: &proven, part: &part };
     let place = Place {
+        scheme: asked.scheme,
         authority: authority.clone(),
         forwarded_host: None,
         path: path.text.clone().into_owned(),

@@ -212,8 +212,8 @@ impl<S: Slots> Fetch<S> {
         fields.remove(header::VIA);
         let mut tags = base.tags();
         // A 304 that names no tags drops none: the union.
-        deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
-        let mut merged = validate::merge(&as_said(base), &fields);
+        deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
+        let mut merged = validate::merge(&as_said(base), &fields, &errand.route.caching);
         if !fields.contains_key(header::DATE) {
             merged.insert(header::DATE, http_date(now));
         }
@@ -261,7 +261,7 @@ impl<S: Slots> Fetch<S> {
             fields.insert(header::DATE, http_date(now));
         }
         let mut tags = errand.place.carried(&errand.route);
-        deliver::take_tags(&mut fields, &errand.place.authority, &mut tags);
+        deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
         if storing.is_ok() {
             storing = errand.storable(&terms, &mut tags);
             if storing.is_err() {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::edge::incoming::without_port;
 use crate::facet::{Known, Worth};
+use crate::key::Scheme;
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
@@ -12,6 +13,8 @@ use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, Unknown, Values, de
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
 pub struct Place {
+    /// The client's scheme.
+    pub scheme: Scheme,
     /// Host and port in lower case.
     pub authority: String,
     /// The host that a trusted proxy forwards for, where it is another; in lower case.
@@ -27,6 +30,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// The origin of its URL (RFC 9110 §4.3.1), within which cache groups are known (RFC 9875 §2.1).
+    pub fn origin(&self) -> String {
+        let authority = self.forwarded_host.as_ref().unwrap_or(&self.authority);
+        format!("{}://{authority}", self.scheme.as_str())
+    }
+
     /// The tags that every entry carries: everything, its route, host, URL, path and path prefixes, with this host and
     /// without any; and its principal.
     pub fn carried(&self, route: &Route) -> TagSet {

@@ -10,6 +10,7 @@ use crate::body::{Body, Part};
 use crate::entry::{Entry as Stored, Head};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
+use crate::policy::structured;
 use crate::policy::validate::{Condition, condition, if_range};
 use crate::tag::TagSet;
 
@@ -21,12 +22,12 @@ pub fn entry(entry: &Stored, freshness: Freshness, method: &Method, request: &He
     let mut part = if method == Method::HEAD { Part::Nothing } else { Part::Whole };
     let mut status = entry.status();
     let mut headers = HeaderMap::with_capacity(8);
-    if status == StatusCode::OK && is_conditional(request) {
+    if status.is_success() && is_conditional(request) {
         let validators = entry.validators();
         if condition(request, &validators) == Condition::NotModified {
             return not_modified(&entry.fields(), freshness);
         }
-        let range = request.get(header::RANGE).filter(|_| part == Part::Whole);
+        let range = request.get(header::RANGE).filter(|_| part == Part::Whole && status == StatusCode::OK);
         let range = range.filter(|_| if_range(request, &validators) == Condition::NotModified);
         let length = entry.body().len();
         match range.map_or(Range::Whole, |range| byte_range(range, length)) {
@@ -75,7 +76,7 @@ pub fn unpack(response: &mut Response<Body>) {
 
 /// Delivers an answer whose body is still being filled.
 pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMap) -> Response<Body> {
-    if condition(request, &head.validators) == Condition::NotModified && head.status == StatusCode::OK {
+    if head.status.is_success() && condition(request, &head.validators) == Condition::NotModified {
         return not_modified(&head.headers, freshness);
     }
     let mut response = Response::new(body);
@@ -85,22 +86,24 @@ pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMa
     response
 }
 
-/// RFC 9110 §15.4.5: what would have been sent, less the fields of the body.
+/// RFC 9110 §15.4.5: what would have been sent, less what describes the body; `Last-Modified` guides those who guess.
 fn not_modified(fields: &HeaderMap, freshness: Freshness) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
-    for (name, value) in fields {
-        let of_body = matches!(
-            name.as_str(),
-            "content-length" | "content-type" | "content-encoding" | "content-language" | "content-range"
-        );
-        if !of_body {
-            headers.append(name.clone(), value.clone());
-        }
+    for (name, value) in fields.iter().filter(|(name, _)| !is_of_body(name)) {
+        headers.append(name.clone(), value.clone());
     }
     age(headers, freshness);
     response
+}
+
+fn is_of_body(name: &HeaderName) -> bool {
+    match name.as_str().strip_prefix("content-") {
+        Some(rest) => rest != "location" && !rest.starts_with("security-policy"),
+        // RFC 9530.
+        None => matches!(name.as_str(), "repr-digest" | "digest"),
+    }
 }
 
 fn age(headers: &mut HeaderMap, freshness: Freshness) {
@@ -143,9 +146,9 @@ pub fn leave_hop(headers: &mut HeaderMap) -> NamesTags {
                 dropped.extend(named.filter(|name| name != header::CONTENT_LENGTH));
                 dropped.push(header::CONNECTION);
             }
-            "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te" | "proxy-authenticate" => {
-                dropped.push(name.clone());
-            }
+            "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te" => dropped.push(name.clone()),
+            // RFC 9111 §3.1: they speak of this proxy.
+            "proxy-authenticate" | "proxy-authentication-info" | "proxy-authorization" => dropped.push(name.clone()),
             _ => {}
         }
     }
@@ -172,13 +175,13 @@ pub fn make_private(headers: &mut HeaderMap) {
 
 /// Takes the tags that the origin names off a head: `Surrogate-Key` and `xkey` by spaces, `Cache-Tag` by commas,
 /// `Cache-Groups` as RFC 9875 §2 has it.
-pub fn take_tags(headers: &mut HeaderMap, host: &str, tags: &mut TagSet) {
+pub fn take_tags(headers: &mut HeaderMap, origin: &str, tags: &mut TagSet) {
     for name in TAG_FIELDS {
         listed_tags(headers, name).iter().for_each(|tag| tags.carry(tag));
         headers.remove(name);
     }
-    for group in groups(headers, "cache-groups") {
-        tags.group(host, &group);
+    for group in structured::strings(headers, "cache-groups").unwrap_or_default() {
+        tags.group(origin, &group);
         tags.carry(&group);
     }
     headers.remove("cache-groups");
@@ -203,20 +206,6 @@ pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
         tags.extend(pieces.filter(|tag| !tag.is_empty()).map(str::to_owned));
     }
     tags
-}
-
-/// The strings of a structured list (RFC 9651 §3.1), parameters ignored.
-pub fn groups(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for line in headers.get_all(name) {
-        let mut rest = line.to_str().unwrap_or("");
-        while let Some(open) = rest.find('"') {
-            let Some(close) = rest[open + 1..].find('"') else { break };
-            found.push(rest[open + 1..open + 1 + close].to_owned());
-            rest = &rest[open + close + 2..];
-        }
-    }
-    found
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -269,6 +258,57 @@ mod tests {
         check("bytes=0-1,3-4", Range::Whole);
         check("lines=0-1", Range::Whole);
         check("bytes=x-1", Range::Whole);
+    }
+
+    #[test]
+    fn a_304_says_what_it_must_and_nothing_of_the_body() {
+        let said = [
+            ("date", true),
+            ("etag", true),
+            ("vary", true),
+            ("cache-control", true),
+            ("expires", true),
+            ("content-location", true),
+            ("last-modified", true),
+            ("content-security-policy", true),
+            ("content-type", false),
+            ("content-length", false),
+            ("content-encoding", false),
+            ("content-language", false),
+            ("content-range", false),
+            ("content-disposition", false),
+            ("content-digest", false),
+            ("repr-digest", false),
+        ];
+        let fields = said.map(|(name, _)| (HeaderName::from_static(name), HeaderValue::from_static("x")));
+        let answer = not_modified(&fields.into_iter().collect(), Freshness { age: 7, ttl: 1 });
+        assert_eq!((answer.status(), &answer.headers()["age"]), (StatusCode::NOT_MODIFIED, &HeaderValue::from(7)));
+        said.iter().for_each(|(name, kept)| assert_eq!(answer.headers().contains_key(*name), *kept, "{name}"));
+    }
+
+    #[test]
+    fn what_belongs_to_the_hop_is_left_behind() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, X-Named, content-length"),
+            ("x-named", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authentication-info", "x=1"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("content-length", "3"),
+            ("x-other", "1"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        leave_hop(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort();
+        assert_eq!(left, ["content-length", "via", "x-other"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -183,14 +183,19 @@ impl Line {
     }
 }
 
+/// What no interim answer says to a client.
+const UNSAID: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::SET_COOKIE, header::WWW_AUTHENTICATE, AUTHENTICATION_INFO];
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
+
 fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or("Interim");
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     let mut headers = headers.clone();
     super::deliver::leave_hop(&mut headers);
     super::deliver::take_tags(&mut headers, "", &mut TagSet::default());
-    // RFC 9110 §8.6: there is no body, and nobody is to look for one.
-    headers.remove(header::CONTENT_LENGTH);
+    // RFC 9110 §8.6: there is no body, and nobody is to look for one. And a hint is no place for secrets.
+    UNSAID.iter().for_each(|name| drop(headers.remove(name)));
     field_lines(&mut head, &headers);
     head.extend_from_slice(b"\r\n");
     head

@@ -12,6 +12,7 @@
 
 pub mod admit;
 pub mod directives;
+pub mod invalidate;
 pub mod plan;
 pub mod rescue;
 pub mod reuse;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::directives::RequestDirectives;
 use super::{Access, Ask, Caching, Credentials, NamedPolicy, Share};
@@ -303,7 +303,7 @@ impl Seen {
                     cache_control = true;
                     seen.directives.read(value);
                 }
-                "pragma" => pragma |= value.as_bytes().eq_ignore_ascii_case(b"no-cache"),
+                "pragma" => pragma |= says_no_cache(value),
                 "if-match" | "if-unmodified-since" => return Err(PassReason::Precondition),
                 "upgrade" => return Err(PassReason::Upgrade),
                 _ => {}
@@ -321,6 +321,11 @@ impl Seen {
             false => Ok(seen),
         }
     }
+}
+
+/// RFC 9111 §5.4: a list, of which no other member means anything.
+fn says_no_cache(pragma: &HeaderValue) -> bool {
+    pragma.as_bytes().split(|&b| b == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
 }
 
 /// `vouched`: a trusted proxy says who asks, or what of them.

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::header;
 use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_parts};
-use crate::edge::deliver;
 use crate::edge::incoming::without_port;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::outcome::Sent;
 use crate::policy::admit::media_type;
+use crate::policy::invalidate::{self, Base, Reading};
 use crate::policy::plan::PassReason;
+use crate::policy::structured;
 use crate::route::{HostTemplate, Route};
 use crate::store::purge::Strength;
 use crate::tag::{PurgeTemplate, TagSet, TagSource};
@@ -66,10 +67,10 @@ impl Proxy {
     /// Purges what a write touched, by how it ended.
     async fn after(self: &Arc<Self>, touched: Touched, sent: Result<Exchanged, Failure>) -> Result<Exchanged, Failure> {
         match sent {
-            Ok(exchanged) if is_refused(exchanged.head.status) && exchanged.sending == Sending::First => Ok(exchanged),
+            Ok(exchanged) if touched.is_undone(&exchanged) => Ok(exchanged),
             Ok(exchanged) => {
                 let (exchanged, answer) = peek(&touched.route, exchanged).await?;
-                let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head.headers));
+                let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head));
                 self.purge(&tags, Strength::Hard);
                 if exchanged.sending == Sending::Again {
                     self.purge_again(tags);
@@ -97,7 +98,12 @@ impl Proxy {
     }
 
     /// The path with any query, the route's tags and purges, and where the answer points (RFC 9111 §4.4).
-    fn touched(&self, touched: &Touched, answer: Option<&serde_json::Value>, headers: Option<&HeaderMap>) -> TagSet {
+    fn touched(
+        &self,
+        touched: &Touched,
+        answer: Option<&serde_json::Value>,
+        head: Option<&http::response::Parts>,
+    ) -> TagSet {
         let Touched { route, place, .. } = touched;
         let mut tags = TagSet::default();
         // Tenants by host are kept apart; otherwise other names of the host are the same origin.
@@ -115,16 +121,16 @@ impl Proxy {
         if route.purges.contains(&PurgeTemplate::Principal) {
             place.principal.iter().for_each(|digest| tags.principal(digest));
         }
-        let Some(headers) = headers else { return tags };
+        let Some(head) = head else { return tags };
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
-            let value = headers.get(name).and_then(|value| value.to_str().ok());
-            if let Some(path) = value.and_then(|value| same_origin_path(value, touched)) {
-                tags.path(host, &path);
-            }
+            let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.filter_map(|value| touched.same_origin_path(value)).for_each(|path| tags.path(host, &path));
         }
-        // RFC 9875 §3.
-        let groups = deliver::groups(headers, "cache-group-invalidation");
-        groups.iter().for_each(|group| tags.group(&place.authority, group));
+        if invalidate::is_done(head.status) {
+            // RFC 9875 §3.
+            let groups = structured::strings(&head.headers, "cache-group-invalidation").unwrap_or_default();
+            groups.iter().for_each(|group| tags.group(&place.origin(), group));
+        }
         tags
     }
 
@@ -137,31 +143,18 @@ impl Proxy {
     }
 }
 
-/// The origin says that it did not do it. Its own errors say nothing: it may have done it before it failed.
-fn is_refused(status: StatusCode) -> bool {
-    status.is_client_error()
-}
+impl Touched {
+    /// The origin has not done it, now or before.
+    fn is_undone(&self, exchanged: &Exchanged) -> bool {
+        let reading = Reading::of(&self.route.caching);
+        invalidate::is_undone(exchanged.head.status, reading) && exchanged.sending == Sending::First
+    }
 
-/// The path that a `Location` or `Content-Location` names (RFC 3986 §5.3), if it is on this host, by whatever scheme.
-fn same_origin_path(value: &str, touched: &Touched) -> Option<String> {
-    let place = &touched.place;
-    let value = value.split(['?', '#']).next()?;
-    let rest = value.split_once("://").map(|(_, rest)| rest).or_else(|| value.strip_prefix("//"));
-    let path = match rest {
-        Some(rest) => {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let own = [Some(place.authority.as_str()), place.forwarded_host.as_deref()].into_iter().flatten();
-            let same = own.map(without_port).any(|own| without_port(authority).eq_ignore_ascii_case(own));
-            same.then(|| if path.is_empty() { "/".to_owned() } else { path.to_owned() })?
-        }
-        None if value.starts_with('/') => value.to_owned(),
-        None => {
-            let folder = place.path.rfind('/').map_or("/", |slash| &place.path[..=slash]);
-            format!("{folder}{value}")
-        }
-    };
-    let path = crate::path::RequestPath::new(&path);
-    (path.text.starts_with('/') && path.ambiguity.is_none()).then(|| path.text.into_owned())
+    fn same_origin_path(&self, reference: &str) -> Option<String> {
+        let Place { scheme, authority, forwarded_host, path, .. } = &self.place;
+        let base = Base { scheme: *scheme, authority, forwarded_host: forwarded_host.as_deref(), path };
+        invalidate::same_origin_path(reference, &base, Reading::of(&self.route.caching))
+    }
 }
 
 /// Reads an answer whose fields name what to purge, as far as [`ASIDE_BYTES`]; the body is whole again afterwards.

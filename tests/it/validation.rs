@@ -1,0 +1,219 @@
+//! What the origin is asked about what is stored, and what clients are told (RFC 9111 §4.3): conditions, 304, HEAD.
+
+use std::time::Duration;
+
+use crate::proxying::bytes_origin;
+use crate::scenario::{Counter, Origin, Reply, Stent, answer};
+
+const LETTER: &str = "routes: [{name: all, path: /**, policy: rfc9111}]";
+
+const NAMED: &str = "policies: {p: {share: public, ttl: 10s}}\nroutes: [{name: all, path: /**, policy: p}]";
+
+/// A status, fields and a body for each request.
+type Script = &'static [(u16, Fields, &'static str)];
+type Fields = &'static [(&'static str, &'static str)];
+
+/// Answers the nth request for a path with the nth of these, and later ones with the last.
+async fn scripted(script: Script) -> Origin {
+    let counter = Counter::default();
+    Origin::start(move |seen| {
+        let number = counter.next(seen.path());
+        async move {
+            let (status, headers, body) = script[number.min(script.len()) - 1];
+            answer(status, headers, if seen.method == "HEAD" { "" } else { body })
+        }
+    })
+    .await
+}
+
+struct Stage {
+    origin: Origin,
+    stent: Stent,
+}
+
+impl Stage {
+    async fn with(yaml: &str, script: Script) -> Stage {
+        let origin = scripted(script).await;
+        Stage { stent: Stent::start(origin.address, yaml), origin }
+    }
+
+    async fn get(&self, headers: &[(&str, &str)]) -> Reply {
+        self.ask("GET", headers).await
+    }
+
+    async fn ask(&self, method: &str, headers: &[(&str, &str)]) -> Reply {
+        let asking = self.stent.client().ask(method, "/a");
+        headers.iter().fold(asking, |asking, (name, value)| asking.header(name, value)).send().await
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.stent.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn asked(&self) -> Vec<(String, Option<String>)> {
+        let seen = self.origin.seen().into_iter();
+        seen.map(|seen| (seen.method.to_string(), seen.header("if-none-match").map(str::to_owned))).collect()
+    }
+}
+
+const A: Fields = &[("etag", "\"a\""), ("cache-control", "max-age=10")];
+const B: Fields = &[("etag", "\"b\""), ("cache-control", "max-age=10")];
+
+/// RFC 9111 §4.3.1, §4.3.2: ours go to the origin, the client's are judged by what comes of it.
+#[tokio::test]
+async fn the_clients_validators_and_ours() {
+    for yaml in [LETTER, NAMED] {
+        let stage = Stage::with(yaml, &[(200, A, "one"), (304, A, ""), (304, A, ""), (200, B, "two")]).await;
+        stage.get(&[]).await;
+        stage.pass(11);
+        let other = stage.get(&[("if-none-match", "\"old\"")]).await;
+        assert_eq!((other.status, other.text().as_str()), (200, "one"), "confirmed, and not what the client has");
+        let same = stage.get(&[("if-none-match", "\"old\", \"a\""), ("cache-control", "no-cache")]).await;
+        assert_eq!((same.status, same.header("etag"), same.body.len()), (304, "\"a\"", 0));
+        assert_eq!(same.cache(), "stent; fwd=request; fwd-status=304; ttl=10; detail=request-no-cache");
+        stage.pass(11);
+        let new = stage.get(&[("if-none-match", "\"b\"")]).await;
+        assert_eq!(new.status, 304, "a full answer replaced it, and it is what the client has");
+        assert_eq!(stage.get(&[]).await.text(), "two");
+        let ours = || ("GET".to_owned(), Some("\"a\"".to_owned()));
+        assert_eq!(stage.asked(), [("GET".to_owned(), None), ours(), ours(), ours()]);
+    }
+}
+
+/// RFC 9111 §4.3.1: both validators, where both are stored.
+#[tokio::test]
+async fn all_stored_validators_are_sent() {
+    const BOTH: Fields =
+        &[("etag", "W/\"a\""), ("last-modified", "Sun, 09 Sep 2001 01:46:40 GMT"), ("cache-control", "no-cache")];
+    let stage = Stage::with(LETTER, &[(200, BOTH, "one"), (304, &[], "")]).await;
+    stage.get(&[]).await;
+    assert_eq!(stage.get(&[]).await.text(), "one");
+    let asked = stage.origin.last("/a");
+    assert_eq!(asked.header("if-none-match"), Some("W/\"a\""));
+    assert_eq!(asked.header("if-modified-since"), Some("Sun, 09 Sep 2001 01:46:40 GMT"));
+}
+
+/// RFC 9111 §4.3.4: a 304 that speaks of something else updates nothing; it is asked once more, without a condition.
+#[tokio::test]
+async fn a_304_of_something_else_is_asked_again_whole() {
+    let stage = Stage::with(LETTER, &[(200, A, "one"), (304, B, ""), (200, B, "two")]).await;
+    stage.get(&[]).await;
+    stage.pass(11);
+    assert_eq!(stage.get(&[]).await.text(), "two");
+    let conditions: Vec<_> = stage.asked().into_iter().map(|(_, condition)| condition).collect();
+    assert_eq!(conditions, [None, Some("\"a\"".to_owned()), None]);
+    assert!(stage.get(&[]).await.is_hit());
+
+    let stage = Stage::with(LETTER, &[(200, A, "one"), (304, B, "")]).await;
+    stage.get(&[]).await;
+    stage.pass(11);
+    assert_eq!(stage.get(&[]).await.status, 502, "nobody asked on a condition any more");
+    assert_eq!(stage.asked().len(), 3);
+}
+
+/// RFC 9111 §4.3.3.
+#[tokio::test]
+async fn an_error_while_it_is_asked_about_is_handed_on_and_replaces_nothing() {
+    let stage = Stage::with(LETTER, &[(200, A, "one"), (500, &[], "ill"), (304, A, "")]).await;
+    stage.get(&[]).await;
+    stage.pass(11);
+    let ill = stage.get(&[("if-none-match", "\"a\"")]).await;
+    assert_eq!((ill.status, ill.text().as_str()), (500, "ill"), "a condition is for successes only");
+    assert_eq!(stage.get(&[]).await.text(), "one");
+}
+
+/// RFC 9110 §13.2.1: conditions are for successes.
+#[tokio::test]
+async fn no_condition_is_judged_on_a_stored_error() {
+    let stage = Stage::with(LETTER, &[(404, A, "gone")]).await;
+    for _ in 0..2 {
+        for condition in [("if-none-match", "\"a\""), ("if-none-match", "*")] {
+            let reply = stage.get(&[condition]).await;
+            assert_eq!((reply.status, reply.text().as_str()), (404, "gone"));
+        }
+    }
+    assert_eq!(stage.asked().len(), 1);
+}
+
+/// RFC 9111 §3.2, §4.3.4, §3.1.
+#[tokio::test]
+async fn a_304_updates_what_is_stored() {
+    const FIRST: Fields = &[
+        ("etag", "\"a\""),
+        ("cache-control", "max-age=10"),
+        ("content-type", "text/css"),
+        ("x-old", "1"),
+        ("x-many", "1"),
+        ("x-many", "2"),
+    ];
+    const UPDATE: Fields = &[
+        ("etag", "\"a\""),
+        ("cache-control", "max-age=99"),
+        ("content-type", "text/html"),
+        ("content-length", "77"),
+        ("x-many", "3"),
+        ("x-new", "1"),
+        ("connection", "x-named"),
+        ("x-named", "1"),
+        ("proxy-authenticate", "Basic"),
+        ("proxy-authentication-info", "x=1"),
+        ("keep-alive", "timeout=5"),
+    ];
+    for (yaml, media) in [(LETTER, "text/html"), (NAMED, "text/css")] {
+        let (address, _origin) = bytes_origin(|number, head| {
+            let (status, fields) = if number == 1 { ("200 OK", FIRST) } else { ("304 Not Modified", UPDATE) };
+            assert!(number == 1 || head.contains("if-none-match: \"a\"\r\n"), "{head}");
+            let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let body = if number == 1 { "content-length: 3\r\n\r\none" } else { "\r\n" };
+            Some(format!("HTTP/1.1 {status}\r\n{fields}{body}"))
+        })
+        .await;
+        let stent = Stent::start(address, yaml);
+        let client = stent.client();
+        client.get("/a").send().await;
+        stent.clock.advance(Duration::from_secs(11));
+        for _ in 0..2 {
+            let reply = client.get("/a").send().await;
+            assert_eq!((reply.status, reply.text().as_str(), reply.header("content-length")), (200, "one", "3"));
+            assert_eq!(reply.header("content-type"), media, "{yaml}");
+            assert_eq!(reply.headers.get_all("x-many").iter().collect::<Vec<_>>(), ["3"]);
+            assert_eq!((reply.header("x-old"), reply.header("x-new")), ("1", "1"));
+            for name in ["x-named", "proxy-authenticate", "proxy-authentication-info", "keep-alive"] {
+                assert!(!reply.headers.contains_key(name), "{name}");
+            }
+        }
+        assert!(client.get("/a").send().await.is_hit());
+    }
+}
+
+/// RFC 9111 §5.4.
+#[tokio::test]
+async fn pragma_speaks_where_cache_control_is_silent() {
+    let stage = Stage::with(LETTER, &[(200, &[("cache-control", "max-age=100")], "x")]).await;
+    for (number, pragma, control) in
+        [(1, "", ""), (1, "x", ""), (2, "No-Cache", ""), (3, "x, no-cache", ""), (3, "no-cache", "max-age=100")]
+    {
+        let fields = [("pragma", pragma), ("cache-control", control)];
+        let fields: Vec<_> = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        stage.get(&fields).await;
+        assert_eq!(stage.asked().len(), number, "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_makes_no_entry_and_errors_change_none() {
+    for yaml in [LETTER, NAMED] {
+        let stage = Stage::with(yaml, &[(200, A, "one"), (200, A, "one"), (404, B, "gone"), (503, &[], "ill")]).await;
+        let nothing = stage.ask("HEAD", &[]).await;
+        assert_eq!(nothing.cache(), "stent; fwd=miss; detail=head-not-stored; fwd-status=200");
+        assert_eq!(stage.get(&[]).await.text(), "one");
+        for status in [404, 503] {
+            let head = stage.ask("HEAD", &[("cache-control", "no-cache")]).await;
+            assert_eq!((head.status, head.body.len()), (status, 0), "{}", head.cache());
+            let fresh = stage.get(&[]).await;
+            assert!(fresh.is_hit() && fresh.text() == "one", "{}", fresh.cache());
+        }
+        let conditional = stage.ask("HEAD", &[("if-none-match", "\"a\"")]).await;
+        assert_eq!((conditional.status, conditional.header("etag")), (304, "\"a\""));
+    }
+}
