@@ -201,6 +201,19 @@ impl Entry {
         self.tag_hashes().collect()
     }
 
+    /// Whether it is this very one, not one like it.
+    pub fn is(&self, other: &Entry) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The same, stale from the beginning.
+    pub fn outdated(&self) -> Entry {
+        let Stored { birth, text, body, .. } = &*self.0;
+        let (fresh_for, stale_while_revalidate) = (Tenths(0), Tenths(0));
+        let (birth, text, body) = (Birth::new(birth.born, birth.validated), text.clone(), body.clone());
+        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ..*self.0 }))
+    }
+
     fn weight(&self) -> usize {
         size_of::<Stored>() + self.0.text.len() + self.0.body.len()
     }
@@ -363,6 +376,17 @@ pub(crate) mod tests {
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
         }
+    }
+
+    #[test]
+    fn what_is_outdated_is_the_same_but_not_fresh() {
+        let head = head(HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("\"a\""))]));
+        let entry = Entry::new(&head, Bytes::from_static(b"x"));
+        let outdated = entry.outdated();
+        assert!(entry.is(&entry.clone()) && !entry.is(&outdated));
+        assert_eq!((outdated.lines(), outdated.body()), (entry.lines(), entry.body()));
+        let lifetime = Lifetime { fresh_for: Duration::ZERO, ..head.vital.lifetime };
+        assert_eq!(outdated.vital(), Vital { lifetime, ..head.vital });
     }
 
     #[test]

@@ -35,6 +35,8 @@ use crate::tag::TagSet;
 /// What a flight is to bring, and for whom.
 #[derive(Debug)]
 pub struct Errand {
+    /// What is asked of the origin.
+    pub asks: Asks,
     /// The route.
     pub route: Arc<Route>,
     /// The key before any `Vary`.
@@ -53,6 +55,15 @@ pub struct Errand {
     pub base: Option<Entry>,
     /// Whether it may stand in.
     pub standing_in: StandingIn,
+}
+
+/// What is asked of the origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// GET: the answer, or that what is stored still is it.
+    Whole,
+    /// HEAD: what may be said of it.
+    Head,
 }
 
 /// Whether a stored answer may stand in when the origin fails.
@@ -117,7 +128,7 @@ pub struct Fetch<S: Slots> {
 impl<S: Slots> Fetch<S> {
     /// Nothing was asked yet.
     pub fn new(cache: Arc<Cache<S>>, takeoff: Takeoff, errand: Errand) -> Fetch<S> {
-        let (condition, asked) = (errand.base.clone(), takeoff.flight.born);
+        let (condition, asked) = (errand.base.clone().filter(|_| errand.asks == Asks::Whole), takeoff.flight.born);
         Fetch { cache, takeoff, errand, condition, asked }
     }
 
@@ -129,6 +140,11 @@ impl<S: Slots> Fetch<S> {
     /// What it is part of.
     pub fn cache(&self) -> &Arc<Cache<S>> {
         &self.cache
+    }
+
+    /// What it asks for.
+    pub fn asks(&self) -> Asks {
+        self.errand.asks
     }
 
     /// The fields of the request, which is to leave at once.
@@ -167,7 +183,7 @@ impl<S: Slots> Fetch<S> {
         self.cache.backoff.note(&self.takeoff.flight.key, self.errand.route.upstream, ended, now);
     }
 
-    fn over(self, landing: Landing, ended: Ended, now: Instant) -> Heard<S> {
+    pub(super) fn over(self, landing: Landing, ended: Ended, now: Instant) -> Heard<S> {
         self.takeoff.flight.land(landing);
         self.end(ended, now);
         Heard::Over
@@ -201,13 +217,22 @@ impl<S: Slots> Fetch<S> {
 
     /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
     fn confirm(&self, base: &Entry, confirmed: Arrived, now: Now) -> Option<Entry> {
-        let Fetch { cache, errand, .. } = self;
         let validators = base.validators();
-        let dead = cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base);
-        if !validators.any() || dead || !validate::confirms(&confirmed.headers, &validators) {
+        if !validators.any() || !validate::confirms(&confirmed.headers, &validators) {
             return None;
         }
-        let mut fields = confirmed.headers;
+        let entry = self.merged(base, confirmed.headers, confirmed.delay, now)?;
+        self.cache.memory.put(self.errand.spot.clone(), Slot::Entry(entry.clone()));
+        Some(entry)
+    }
+
+    /// What is stored, with the fields of a newer answer that speaks of it (RFC 9111 §3.2). `None`: it is dead, or not to be
+    /// kept any more.
+    pub(super) fn merged(&self, base: &Entry, mut fields: HeaderMap, delay: Duration, now: Now) -> Option<Entry> {
+        let Fetch { cache, errand, .. } = self;
+        if cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base) {
+            return None;
+        }
         deliver::leave_hop(&mut fields);
         fields.remove(header::VIA);
         let mut tags = base.tags();
@@ -217,7 +242,7 @@ impl<S: Slots> Fetch<S> {
         if !fields.contains_key(header::DATE) {
             merged.insert(header::DATE, http_date(now));
         }
-        let answered = errand.answered(base.status(), &merged, confirmed.delay, now);
+        let answered = errand.answered(base.status(), &merged, delay, now);
         let Admit::Store(terms) = admit(&answered, &errand.route.caching) else {
             // It may be used for those who asked, but not kept: the whole is fetched and judged.
             return None;
@@ -229,13 +254,14 @@ impl<S: Slots> Fetch<S> {
         let born = if is_off(Rule::Base) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
         let head = build(merged, base.status(), &terms, now, birth, tags);
-        let entry = Entry::new(&head, base.body().clone());
-        cache.memory.put(errand.spot.clone(), Slot::Entry(entry.clone()));
-        Some(entry)
+        Some(Entry::new(&head, base.body().clone()))
     }
 
     /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
     fn receive(self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
+        if self.errand.asks == Asks::Head {
+            return self.heard_head(arrived, unkept, now);
+        }
         let verdict = self.errand.judge(&arrived, now);
         let (terms, storing) = match verdict {
             Admit::Store(terms) => (terms, Ok(())),
@@ -245,12 +271,16 @@ impl<S: Slots> Fetch<S> {
                 if matches!(verdict, Admit::RememberUncacheable(_)) {
                     self.remember_uncacheable(now.instant);
                 }
-                self.cache.flights.leave(&self.takeoff.flight);
-                return Heard::Private(Private { headers: arrived.headers, fetch: self, why, unkept });
+                return self.private(arrived, why, unkept);
             }
         };
         let filling = self.filling(arrived, terms, storing, now);
         Heard::Fill(Fill::new(self, filling, unkept))
+    }
+
+    pub(super) fn private(self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
+        self.cache.flights.leave(&self.takeoff.flight);
+        Heard::Private(Private { headers: arrived.headers, fetch: self, why, unkept })
     }
 
     fn filling(&self, arrived: Arrived, terms: Terms, mut storing: Result<(), NotStored>, now: Now) -> Filling {

@@ -19,6 +19,7 @@ pub mod fill;
 pub mod find;
 pub mod flight;
 pub mod head;
+mod renew;
 pub mod tags;
 pub mod waiter;
 

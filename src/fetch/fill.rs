@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use http::Uri;
+use http::{Method, Uri};
 use tokio::sync::oneshot;
 
 use super::pump::pump;
-use crate::coherence::fetch::{Arrived, Fetch, Heard};
+use crate::coherence::fetch::{Arrived, Asks, Fetch, Heard};
 use crate::failure::Failure;
 use crate::spool::Reader;
 use crate::store::memory::Memory;
-use crate::upstream::exchange::Exchanged;
+use crate::upstream::exchange::{Exchanged, Interim};
 use crate::upstream::{Outgoing, Upstream, WorkerId};
 
 /// The way that a fetch takes.
@@ -24,6 +24,8 @@ pub struct Trip {
     pub worker: WorkerId,
     /// What to ask for.
     pub target: Uri,
+    /// Where the leader's client hears of interim answers (RFC 9110 §15.2); nobody who follows does.
+    pub interim: Option<Interim>,
     /// The leader's own hand: an answer that is nobody else's goes there.
     pub own: Option<oneshot::Sender<Own>>,
 }
@@ -67,7 +69,12 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
 }
 
 async fn send(fetch: &mut Fetch<Memory>, trip: &Trip) -> Result<Exchanged, Failure> {
-    let outgoing = Outgoing::get(trip.target.clone(), fetch.ask());
+    let method = match fetch.asks() {
+        Asks::Whole => Method::GET,
+        Asks::Head => Method::HEAD,
+    };
+    let outgoing =
+        Outgoing { method, interim: trip.interim.clone(), ..Outgoing::get(trip.target.clone(), fetch.ask()) };
     trip.upstream.send_by(fetch.flight().deadline, trip.worker, outgoing).await
 }
 

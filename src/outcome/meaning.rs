@@ -116,7 +116,7 @@ pub const PASSED: [Meaning; 25] = [
         "under `origin`: credentials, and the origin did not open what is stored",
         "use a policy with `share: principal`, or let the origin say `public`",
     ),
-    is("head-not-stored", "HEAD, and nothing is stored", ""),
+    is("head-not-stored", "HEAD, and nothing is stored that answers it", ""),
     is(
         "asked-again-too-often",
         "what it waited for was not for it, four times",
@@ -140,7 +140,7 @@ pub const NOT_USED: [Meaning; 7] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 17] = [
+pub const NOT_KEPT: [Meaning; 18] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -182,6 +182,7 @@ pub const NOT_KEPT: [Meaning; 17] = [
         "other answers on their way held all the memory that they may take; the next one may be kept",
         "raise `cache.memory`, if that happens often",
     ),
+    is("head", "it answers HEAD, and is not what is stored", ""),
 ];
 
 /// What failed at the origin.

@@ -128,6 +128,8 @@ pub enum NotStored {
     Trailers,
     /// Other fills hold all the memory that fills may take.
     FillMemory,
+    /// It answers HEAD.
+    Head,
 }
 
 impl NotStored {
@@ -151,6 +153,7 @@ impl NotStored {
             NotStored::Incomplete => "incomplete",
             NotStored::Trailers => "trailers",
             NotStored::FillMemory => "fill-memory",
+            NotStored::Head => "head",
         }
     }
 

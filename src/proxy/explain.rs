@@ -19,6 +19,7 @@ use self::keyed::key_parts;
 use self::lifetimes::lifetimes;
 use super::lookup::Grounded;
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
+use crate::coherence::fetch::Asks;
 use crate::coherence::find::{Found as Judged, Refresh, Spot};
 use crate::coherence::tags::Place;
 use crate::edge::connection::Client;
@@ -201,7 +202,8 @@ impl Proxy {
         let fetch = |when: String| AskedOf {
             upstream: self.upstreams[taken.upstream].settings.name.clone(),
             request: format!(
-                "GET {}",
+                "{} {}",
+                if exchange.asks() == Asks::Head { "HEAD" } else { "GET" },
                 target(&exchange.path.text, Some(&lookup.query)).map_or("/".to_owned(), |target| target.to_string())
             ),
             when,
@@ -212,7 +214,7 @@ impl Proxy {
             partition: Some(self.partition(taken, &fetched, lookup.credentialed)),
             key: key_parts(exchange, lookup, named, spot.vary()),
             dropped: self.not_sent(exchange, lookup, &fetched),
-            origin: Some(match (store, exchange.may_fly(lookup)) {
+            origin: Some(match (store, exchange.may_fly(lookup, None)) {
                 (Store::Absent, Err(Grounded::Pass(reason))) => {
                     let when = format!("{UNLESS_STORED}: it is passed then ({})", reason.as_str());
                     self.pass_asks(exchange, BodyPresence::Absent, when)
@@ -244,7 +246,7 @@ impl Proxy {
                 };
                 (lookup_decision(Some(spelled(&outcome))), when.to_owned())
             }
-            Judged::Ask(base, forward) => match exchange.may_fly(lookup) {
+            Judged::Ask(base, forward) => match exchange.may_fly(lookup, base.as_ref()) {
                 Err(Grounded::OnlyIfCached) => {
                     let status = spelled(&Outcome::OnlyIfCached);
                     (lookup_decision(Some(status)), NEVER.to_owned())
@@ -252,7 +254,7 @@ impl Proxy {
                 Err(Grounded::Pass(reason)) => return Err(reason),
                 Ok(()) => {
                     let why = forward.detail().unwrap_or("nothing is stored");
-                    let condition = base.is_some_and(|base| base.validators().any());
+                    let condition = base.is_some_and(|base| exchange.asks() == Asks::Whole && base.validators().any());
                     let condition = if condition { "; with a condition, since it is stored" } else { "" };
                     let status = format!("stent; fwd={}", forward.token());
                     (lookup_decision(Some(status)), format!("now: {why}{condition}"))

@@ -10,7 +10,7 @@ use super::access::Asking;
 use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
-use crate::coherence::fetch::{Errand, Fetch, StandingIn};
+use crate::coherence::fetch::{Asks, Errand, Fetch, StandingIn};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
 use crate::coherence::head::arriving;
@@ -126,7 +126,8 @@ impl Proxy {
                     Forward::Stale(why) => why,
                     _ => RevalidateReason::Stale,
                 };
-                let revalidated = |ttl| Outcome::Revalidated { why, collapsed, status: 304, ttl };
+                let status = if exchange.asks() == Asks::Head { 200 } else { 304 };
+                let revalidated = |ttl| Outcome::Revalidated { why, collapsed, status, ttl };
                 self.serve_landed(&waiter, &entry, |freshness| revalidated(freshness.ttl))
             }
             Landing::Rescued(entry, freshness, failure) => {
@@ -154,7 +155,11 @@ impl Proxy {
         target: Uri,
         wanted: &Wanted<'_>,
     ) -> Boarded {
-        let key = spot.flight_key(wanted.asking.as_ref().map(|asking| &asking.digest));
+        let mut key = spot.flight_key(wanted.asking.as_ref().map(|asking| &asking.digest));
+        let asks = exchange.asks();
+        if asks == Asks::Head {
+            key.push(b'H');
+        }
         let joined = self.cache.board(&key, wanted.demand, wanted.failed, || self.deadline(exchange));
         let takeoff = match joined {
             Joined::Follower(flight, landing) => return Boarded { flight, landing, leader: None },
@@ -162,10 +167,11 @@ impl Proxy {
         };
         let (sender, own) = oneshot::channel();
         let standing_in = if wanted.asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
-        let errand = Errand { base: wanted.base.clone(), standing_in, ..self.errand(exchange, lookup, spot) };
+        let errand = Errand { asks, base: wanted.base.clone(), standing_in, ..self.errand(exchange, lookup, spot) };
         let leader = Some(Leader { own, withholds: self.withholds(exchange, &errand.headers) });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
-        let trip = Trip { own: Some(sender), ..self.trip(exchange, target) };
+        let interim = Some(exchange.client.interim.clone());
+        let trip = Trip { interim, own: Some(sender), ..self.trip(exchange, target) };
         tokio::spawn(fly(Fetch::new(self.cache.clone(), takeoff, errand), trip));
         Boarded { flight, landing, leader }
     }
@@ -194,7 +200,11 @@ impl Proxy {
     /// Hands an answer that nobody may share to whoever caused it.
     fn own_answer(&self, waiter: Waiter<'_>, why: NotStored) -> Waited {
         let Waiter { exchange, forward, collapsed, leader, .. } = waiter;
-        let Some(mut leader) = leader else { return Waited::Pass(PassReason::Uncacheable) };
+        let passed = match why {
+            NotStored::Head => PassReason::HeadMiss,
+            _ => PassReason::Uncacheable,
+        };
+        let Some(mut leader) = leader else { return Waited::Pass(passed) };
         match (leader.withholds, leader.own.try_recv()) {
             (Withholds::No, Ok(Own::Answer(exchanged))) => {
                 let status = exchanged.head.status.as_u16();
@@ -202,7 +212,7 @@ impl Proxy {
                 Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
             }
             // What is nobody's to share is the client's own: it is asked for with all that the client sent.
-            _ => Waited::Pass(PassReason::Uncacheable),
+            _ => Waited::Pass(passed),
         }
     }
 
@@ -246,7 +256,7 @@ impl Proxy {
 
     fn trip(&self, exchange: &Exchange<'_>, target: Uri) -> Trip {
         let upstream = self.upstreams[exchange.route.upstream].clone();
-        Trip { upstream, worker: exchange.client.worker, target, own: None }
+        Trip { upstream, worker: exchange.client.worker, target, interim: None, own: None }
     }
 
     /// What to bring, from nothing and for everybody.
@@ -258,6 +268,7 @@ impl Proxy {
         };
         let facets = self.tag_facets(exchange, Worth::Claimed);
         Errand {
+            asks: Asks::Whole,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),

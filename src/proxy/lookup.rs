@@ -7,6 +7,7 @@ use http::{HeaderName, Method, StatusCode, header};
 
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
+use crate::coherence::fetch::Asks;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
 use crate::edge::deliver;
@@ -26,13 +27,19 @@ pub(super) enum Grounded {
 }
 
 impl Exchange<'_> {
-    /// Whether what the store does not have is fetched for this request through the cache.
-    pub(super) fn may_fly(&self, lookup: &Lookup) -> Result<(), Grounded> {
+    /// What a fetch for it asks for.
+    pub(super) fn asks(&self) -> Asks {
+        if self.method == Method::HEAD { Asks::Head } else { Asks::Whole }
+    }
+
+    /// Whether what the store does not have is fetched for this request through the cache. HEAD makes no entry: it is only
+    /// where there is one that it can tell something of.
+    pub(super) fn may_fly(&self, lookup: &Lookup, base: Option<&Entry>) -> Result<(), Grounded> {
         if lookup.directives.only_if_cached {
             return Err(Grounded::OnlyIfCached);
         }
-        if self.method == Method::HEAD {
-            return Err(Grounded::Pass(PassReason::HeadMiss));
+        if self.asks() == Asks::Head {
+            return base.map(|_| ()).ok_or(Grounded::Pass(PassReason::HeadMiss));
         }
         match self.headers.contains_key(header::RANGE) {
             true => Err(Grounded::Pass(PassReason::Range)),
@@ -73,7 +80,7 @@ impl Proxy {
                 }
                 Found::Ask(base, forward) => (base, forward),
             };
-            match exchange.may_fly(lookup) {
+            match exchange.may_fly(lookup, base.as_ref()) {
                 Ok(()) => {}
                 Err(Grounded::OnlyIfCached) => return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached)),
                 Err(Grounded::Pass(reason)) => return Err(reason),

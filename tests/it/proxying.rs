@@ -10,7 +10,7 @@ use crate::scenario::{Counter, Gate, LIMIT, Origin, Stent, answer};
 const PASS: &str = "routes: [{name: all, path: /**}]";
 
 /// Sends exact bytes and reads until the other side closes.
-async fn raw(address: SocketAddr, bytes: &str) -> String {
+pub async fn raw(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut read = Vec::new();

@@ -1,8 +1,8 @@
-//! What the origin is asked about what is stored, and what clients are told (RFC 9111 §4.3): conditions, 304, HEAD.
+//! What the origin is asked about what is stored, and what clients are told (RFC 9111 §4.3): conditions, 304, HEAD, hints.
 
 use std::time::Duration;
 
-use crate::proxying::bytes_origin;
+use crate::proxying::{bytes_origin, raw};
 use crate::scenario::{Counter, Origin, Reply, Stent, answer};
 
 const LETTER: &str = "routes: [{name: all, path: /**, policy: rfc9111}]";
@@ -20,7 +20,7 @@ async fn scripted(script: Script) -> Origin {
         let number = counter.next(seen.path());
         async move {
             let (status, headers, body) = script[number.min(script.len()) - 1];
-            answer(status, headers, if seen.method == "HEAD" { "" } else { body })
+            answer(status, headers, body)
         }
     })
     .await
@@ -200,6 +200,33 @@ async fn pragma_speaks_where_cache_control_is_silent() {
     }
 }
 
+/// RFC 9111 §4.3.5, RFC 9110 §9.3.2.
+#[tokio::test]
+async fn head_updates_what_is_stored_or_ends_it() {
+    const NEWS: Fields = &[("etag", "\"a\""), ("cache-control", "max-age=50"), ("x-new", "1")];
+    const LONGER: Fields = &[("etag", "\"a\""), ("cache-control", "max-age=50")];
+    for yaml in [LETTER, "policies: {p: {share: public}}\nroutes: [{name: all, path: /**, policy: p}]"] {
+        let stage = Stage::with(yaml, &[(200, A, "one"), (200, NEWS, "one"), (200, B, "two")]).await;
+        stage.get(&[]).await;
+        stage.pass(11);
+        let head = stage.ask("HEAD", &[]).await;
+        assert_eq!((head.status, head.header("content-length"), head.header("x-new")), (200, "3", "1"));
+        assert_eq!(head.cache(), "stent; fwd=stale; fwd-status=200; ttl=50; detail=stale");
+        assert_eq!(stage.asked()[1], ("HEAD".to_owned(), None));
+        let fresh = stage.get(&[]).await;
+        assert_eq!((fresh.text().as_str(), fresh.header("x-new"), fresh.cache()), ("one", "1", "stent; hit; ttl=50"));
+        let asked = stage.ask("HEAD", &[("cache-control", "no-cache"), ("if-none-match", "\"b\"")]).await;
+        assert_eq!((asked.status, asked.header("etag")), (200, "\"b\""), "the answer is the origin's own");
+        assert_eq!(stage.get(&[]).await.text(), "two", "what was stored is not what there is");
+        assert_eq!(stage.asked().last().unwrap(), &("GET".to_owned(), Some("\"a\"".to_owned())));
+
+        let stage = Stage::with(yaml, &[(200, A, "one"), (200, LONGER, "four"), (200, B, "two")]).await;
+        stage.get(&[]).await;
+        stage.ask("HEAD", &[("cache-control", "no-cache")]).await;
+        assert_eq!(stage.get(&[]).await.text(), "two", "of another length, though it would still be fresh");
+    }
+}
+
 #[tokio::test]
 async fn head_makes_no_entry_and_errors_change_none() {
     for yaml in [LETTER, NAMED] {
@@ -215,5 +242,49 @@ async fn head_makes_no_entry_and_errors_change_none() {
         }
         let conditional = stage.ask("HEAD", &[("if-none-match", "\"a\"")]).await;
         assert_eq!((conditional.status, conditional.header("etag")), (304, "\"a\""));
+    }
+}
+
+/// Purge rule 8: what a purge has overtaken is not brought back by HEAD.
+#[tokio::test]
+async fn head_does_not_revive_what_was_purged() {
+    let stage = Stage::with(LETTER, &[(200, A, "one"), (200, A, "one"), (200, B, "two")]).await;
+    stage.get(&[]).await;
+    stage.pass(11);
+    stage.stent.purge(serde_json::json!({"all": true})).await;
+    assert_eq!(stage.ask("HEAD", &[]).await.status, 200);
+    assert_eq!(stage.get(&[]).await.text(), "two");
+}
+
+/// RFC 9110 §15.2: whoever caused a fetch has its hints, and nobody later.
+#[tokio::test]
+async fn hints_reach_whoever_caused_a_fetch_and_are_not_stored() {
+    for yaml in [LETTER, NAMED] {
+        let (address, _origin) = bytes_origin(|_, _| {
+            Some(
+                "HTTP/1.1 102 Processing\r\n\r\n\
+                 HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nset-cookie: a=b\r\n\
+                 connection: x-hop\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\nx-early: 1\r\n\r\n\
+                 HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok"
+                    .to_owned(),
+            )
+        })
+        .await;
+        let stent = Stent::start(address, yaml);
+        let ask = async |version: &str, target: &str| {
+            raw(stent.address, &format!("GET {target} HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n")).await
+        };
+        let got = ask("1.1", "/a").await;
+        let hints = got.split_once("HTTP/1.1 200 OK\r\n").expect("an answer behind them").0;
+        assert!(hints.starts_with("HTTP/1.1 102 Processing\r\n"), "{got}");
+        assert!(hints.contains("HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n"), "{got}");
+        for secret in ["set-cookie", "x-hop", "proxy-authenticate"] {
+            assert!(!got.contains(secret), "{secret}: {got}");
+        }
+        let hit = ask("1.1", "/a").await;
+        assert!(hit.starts_with("HTTP/1.1 200 OK\r\n") && hit.ends_with("ok"), "{hit}");
+        assert!(!hit.contains("x-early") && !hit.contains("a.css"), "{hit}");
+        let old = ask("1.0", "/b").await;
+        assert!(old.starts_with("HTTP/1.1 200 OK\r\n") && !old.contains("x-early"), "{old}");
     }
 }

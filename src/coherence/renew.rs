@@ -1,0 +1,54 @@
+//! An answer to HEAD, and what it makes of what is stored (RFC 9111 §4.3.5): renewed where it speaks of the same, else stale.
+//!
+//! HEAD goes out as HEAD and without a condition: every origin answers that, and its 200 says as much as a 304 would. It
+//! makes no entry. A hard-purged one is not renewed (purge rule 8).
+
+use http::StatusCode;
+
+use super::backoff::Ended;
+use super::fetch::{Arrived, Fetch, Heard};
+use super::flight::Landing;
+use super::{Cache, Slots};
+use crate::clock::Now;
+use crate::entry::{Entry, Slot};
+use crate::key::Key;
+use crate::policy::admit::NotStored;
+use crate::policy::validate;
+
+impl<S: Slots> Fetch<S> {
+    /// The head of an answer to HEAD is there.
+    pub(super) fn heard_head(self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
+        if arrived.status == StatusCode::OK
+            && let Some(base) = self.errand.base.clone()
+        {
+            if let Some(entry) = self.renew(&base, &arrived, now) {
+                return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
+            }
+            self.cache.put_over(&self.errand.spot, &base, base.outdated());
+        }
+        self.private(arrived, NotStored::Head, unkept)
+    }
+
+    /// `None`: it speaks of something else, or what it speaks of is dead or not to be kept.
+    fn renew(&self, base: &Entry, arrived: &Arrived, now: Now) -> Option<Entry> {
+        let (validators, length) = (base.validators(), base.body().len());
+        let describes = base.status() == StatusCode::OK
+            && validate::describes(&arrived.headers, &validators, length, &self.errand.route.caching);
+        if !describes {
+            return None;
+        }
+        let entry = self.merged(base, arrived.headers.clone(), arrived.delay, now)?;
+        self.cache.put_over(&self.errand.spot, base, entry.clone());
+        Some(entry)
+    }
+}
+
+impl<S: Slots> Cache<S> {
+    /// Keeps an entry in place of another, unless something else has taken that one's place meanwhile.
+    fn put_over(&self, spot: &Key, before: &Entry, entry: Entry) {
+        match self.memory.get(spot) {
+            Some(Slot::Entry(current)) if current.is(before) => self.memory.put(spot.clone(), Slot::Entry(entry)),
+            _ => {}
+        }
+    }
+}
