@@ -19,6 +19,7 @@ use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, accept, bind};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
+use crate::key::Scheme;
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
 use crate::reload::{Configuration, Source};
@@ -29,6 +30,8 @@ use crate::telemetry::Registry;
 pub struct App {
     /// Where clients are served, as bound.
     pub addresses: Vec<SocketAddr>,
+    /// Where they are served under TLS, as bound.
+    pub tls_addresses: Vec<SocketAddr>,
     /// Where the admin is served, as bound.
     pub admin_address: Option<SocketAddr>,
     /// What is in force, and the way to change it.
@@ -72,11 +75,16 @@ impl App {
     pub fn start_from(settings: Settings, source: Option<Source>, clock: Clock) -> io::Result<App> {
         let workers = settings.server.workers.unwrap_or_else(cores);
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for &address in &settings.server.listen {
+        let (mut addresses, mut tls_addresses) = (Vec::new(), Vec::new());
+        let plain = settings.server.listen.iter().map(|address| (*address, Scheme::Http));
+        let tls = settings.server.tls.iter().flat_map(|tls| &tls.listen).map(|address| (*address, Scheme::Https));
+        for (address, scheme) in plain.chain(tls) {
             let bound = bind(address, workers).map_err(|error| naming(error, address))?;
-            addresses.push(bound[0].local_addr()?);
-            listeners.iter_mut().zip(bound).for_each(|(own, listener)| own.push(listener));
+            match scheme {
+                Scheme::Http => addresses.push(bound[0].local_addr()?),
+                Scheme::Https => tls_addresses.push(bound[0].local_addr()?),
+            }
+            listeners.iter_mut().zip(bound).for_each(|(own, listener)| own.push((listener, scheme)));
         }
         let admin_listener = match &settings.admin {
             Some(admin) => bind(admin.listen, 1).map_err(|error| naming(error, admin.listen))?.pop(),
@@ -94,12 +102,14 @@ impl App {
         for (worker, listeners) in listeners.into_iter().enumerate() {
             let accepting = Accepting {
                 worker,
+                scheme: Scheme::Http,
                 settings: configuration.server.clone(),
                 places: places.clone(),
                 service: Line(configuration.current.clone()),
                 stage: watched.clone(),
             };
-            let all = listeners.into_iter().map(move |listener| (listener, accepting.clone()));
+            let all = listeners.into_iter();
+            let all = all.map(move |(listener, scheme)| (listener, Accepting { scheme, ..accepting.clone() }));
             threads.push(thread(format!("worker-{worker}"), work(all.collect(), busy.subscribe(), busy.clone()))?);
         }
         let mut others = Vec::new();
@@ -107,13 +117,14 @@ impl App {
             let port = address.port();
             let service = Admin::new(configuration.clone(), registry.clone(), places.clone(), watched, port);
             let places = Places::new(ADMIN_PLACES);
-            let accepting =
-                Accepting { worker: 0, settings: admin_server, places, service, stage: watched_last.clone() };
+            let (scheme, stage) = (Scheme::Http, watched_last.clone());
+            let accepting = Accepting { worker: 0, scheme, settings: admin_server, places, service, stage };
             others.push(thread("admin".to_owned(), run_all(vec![(listener, accepting)]))?);
         }
         others.push(thread("housekeeping".to_owned(), housekeeping(configuration.current.clone(), watched_last))?);
         let stages = [stage, last_stage];
-        Ok(App { addresses, admin_address, configuration, registry, places, stages, workers: threads, others })
+        let workers = threads;
+        Ok(App { addresses, tls_addresses, admin_address, configuration, registry, places, stages, workers, others })
     }
 
     /// The line as it is now.

@@ -1,7 +1,7 @@
 //! Facets: what can be known about whoever asks, by which an answer may be shared between people.
 //!
-//! A facet is *proven* when somebody other than the client vouches for it: whoever signed a token, the origin when it was
-//! asked, a trusted proxy. What the client itself writes (a host, a path, a header) is *claimed*; alone it shares nothing.
+//! A facet is *proven* when somebody other than the client vouches for it: whoever signed a token or a certificate, the origin
+//! when it was asked, a trusted proxy. What the client itself writes (a host, a path, a header) is *claimed*; alone it shares nothing.
 //! A facet without exactly one value is not there, and what is not there is not shared by.
 
 use std::sync::Arc;
@@ -10,7 +10,10 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
+use self::certificate::{Presented, SubjectField};
 use crate::key::KeyBuf;
+
+pub mod certificate;
 
 /// A named facet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +29,8 @@ pub struct Facet {
 pub enum FacetSource {
     /// `jwt.x`: a claim of a verified token.
     Jwt(String),
+    /// `cert.x`: a field of the client's verified certificate.
+    Cert(SubjectField),
     /// `access.x`: a field of the origin's JSON answer to `access: {ask: …}`.
     Access(String),
     /// `trusted.x`: a header that only trusted proxies may set.
@@ -41,6 +46,7 @@ impl std::fmt::Display for FacetSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             FacetSource::Jwt(name) => write!(f, "jwt.{name}"),
+            FacetSource::Cert(field) => write!(f, "cert.{}", field.as_str()),
             FacetSource::Access(name) => write!(f, "access.{name}"),
             FacetSource::Trusted(name) => write!(f, "trusted.{name}"),
             FacetSource::Header(name) => write!(f, "header.{name}"),
@@ -62,7 +68,9 @@ impl FacetSource {
     /// What a value from here is worth.
     pub fn worth(&self) -> Worth {
         match self {
-            FacetSource::Jwt(_) | FacetSource::Access(_) | FacetSource::Trusted(_) => Worth::Proven,
+            FacetSource::Jwt(_) | FacetSource::Cert(_) | FacetSource::Access(_) | FacetSource::Trusted(_) => {
+                Worth::Proven
+            }
             FacetSource::Header(_) | FacetSource::Part(_) => Worth::Claimed,
         }
     }
@@ -90,6 +98,8 @@ pub struct Claims {
 pub struct Proven {
     /// A token that is signed by a known key and holds now.
     pub token: Option<Arc<Claims>>,
+    /// What the connection's certificate is worth.
+    pub certificate: Presented,
     /// The origin lets this request pass; with what it said besides. `None`: it was not asked.
     pub access: Option<Arc<Map<String, Value>>>,
 }
@@ -119,6 +129,7 @@ impl<'a> Known<'a> {
     pub fn value(&self, source: &FacetSource) -> Option<FacetValue<'a>> {
         match source {
             FacetSource::Jwt(path) => json(&self.proven.token.as_ref()?.values, path),
+            FacetSource::Cert(field) => text(self.proven.certificate.proves()?.value(*field)?),
             FacetSource::Access(path) => json(self.proven.access.as_ref()?, path),
             FacetSource::Trusted(name) | FacetSource::Header(name) => {
                 let mut lines = self.headers.get_all(name).iter();
@@ -209,7 +220,7 @@ mod tests {
 
     fn claims(values: Value) -> Proven {
         let Value::Object(values) = values else { panic!("an object") };
-        Proven { token: Some(Arc::new(Claims { expires: SystemTime::UNIX_EPOCH, values })), access: None }
+        Proven { token: Some(Arc::new(Claims { expires: SystemTime::UNIX_EPOCH, values })), ..Proven::default() }
     }
 
     fn facet(name: &str, source: FacetSource) -> Facet {

@@ -93,6 +93,14 @@ impl Identity {
             || all.any(|cookie| self.cookie(cookie.name) == CookieRole::Principal && by_cookie(cookie.name))
     }
 
+    /// Whether a request shows anything that an origin may know somebody by.
+    pub fn shows_credentials(&self, headers: &HeaderMap) -> bool {
+        let mut all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
+        headers.contains_key(header::AUTHORIZATION)
+            || self.headers.iter().any(|name| headers.contains_key(name))
+            || all.any(|cookie| self.cookie(cookie.name) != CookieRole::Ignored)
+    }
+
     /// The headers that only trusted proxies may set.
     pub fn trusted_headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.facets.iter().filter_map(|facet| match &facet.source {

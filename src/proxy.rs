@@ -52,6 +52,7 @@ use crate::edge::fields::drop_untrusted;
 use crate::edge::incoming::{Arrival, Trust, Upgrade};
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
+use crate::facet::certificate::Authorities;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::outcome::{Outcome, Sent};
@@ -89,6 +90,8 @@ pub struct Proxy {
     pub mode: CacheMode,
     /// Whose word on forwarding is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// By whom clients' certificates are verified.
+    pub authorities: Option<Authorities>,
     /// Bounds on clients.
     pub limits: ServerLimits,
     /// The longest body that is stored, in bytes.

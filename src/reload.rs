@@ -142,6 +142,10 @@ impl Configuration {
 fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str>) {
     let mut needed = Vec::new();
     keep("server.listen", &old.server.listen, &mut next.server.listen, &mut needed);
+    match (&old.server.tls, &mut next.server.tls) {
+        (Some(old), Some(next)) => keep("server.tls.listen", &old.listen, &mut next.listen, &mut needed),
+        (old, next) => keep("server.tls", old, next, &mut needed),
+    }
     keep("server.workers", &old.server.workers, &mut next.server.workers, &mut needed);
     let connections = &mut next.server.limits.connections;
     keep("server.limits.connections", &old.server.limits.connections, connections, &mut needed);
@@ -199,6 +203,7 @@ fn proxy(
         upstreams: upstreams.collect(),
         mode: settings.cache.mode,
         trusted_proxies: settings.server.trusted_proxies.clone(),
+        authorities: settings.server.tls.as_ref().and_then(|tls| tls.terms.authorities()),
         limits: settings.server.limits.clone(),
         max_object: settings.cache.max_object,
         secret: lasting.secret,

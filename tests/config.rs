@@ -1,7 +1,11 @@
 //! What a person sees who has written a configuration: every mistake, where it is, and what to write instead.
 
+#[path = "it/authority.rs"]
+mod authority;
+
 use std::path::Path;
 
+use self::authority::Authority;
 use proptest::prelude::*;
 use stent::config::problem::{Kind, Severity};
 use stent::config::selftest::{self, Ask, Outcome, Verdict};
@@ -85,8 +89,8 @@ fn real_systems_need_only_what_is_not_available_yet() {
         let Err(report) = parse(&file, &text, &no_vars) else {
             panic!("{file} was accepted: it uses what is not there yet")
         };
-        // The one file that they read is not on this machine.
-        let file = |path: &str| path == "identity.jwt.keys.file";
+        // The files that they read are not on this machine.
+        let file = |path: &str| path == "identity.jwt.keys.file" || path.starts_with("server.tls.certs[");
         assert!(report.errors().all(|problem| problem.kind == Kind::NotYet || file(&problem.path)), "{report}");
     }
 }
@@ -96,7 +100,9 @@ fn every_word_of_the_vocabulary_is_known() {
     let report = refused(&fixture("sketch.yaml"));
     for problem in report.errors() {
         // The files that the example reads are not on this machine.
-        let secret = ["admin.tokens.django.token.file", "identity.jwt.keys.file"].contains(&problem.path.as_str());
+        let secret = ["admin.tokens.django.token.file", "identity.jwt.keys.file", "server.tls.client_ca"]
+            .contains(&problem.path.as_str())
+            || problem.path.starts_with("server.tls.certs[");
         assert!(problem.kind == Kind::NotYet || secret, "{report}");
     }
     let refused = report.errors().filter(|problem| problem.kind == Kind::NotYet).count();
@@ -372,7 +378,7 @@ fn what_facets_rest_on() {
     check("", &with("ward: header.x-ward"), "principal", "path: /x, tags: [x:<ward>]", Some(Kind::Value));
     check("", &tenant, "[tenant, ward]", "path: /<ward>", None);
     check("", &with("tenant: jwt.tenant, ward: path.ward"), "[tenant, ward]", "path: /x", None);
-    check("", &with("tenant: cert.o"), "[tenant]", "path: /x, tags: [x:<tenant>]", Some(Kind::NotYet));
+    check("", &with("tenant: cert.o"), "[tenant]", "path: /x, tags: [x:<tenant>]", Some(Kind::Missing));
     check("", &with("tenant: jtw.tenant"), "[tenant]", "path: /x", Some(Kind::Value));
     check("", &with("tenant: header.cookie"), "principal", "path: /x", Some(Kind::Value));
     check("", &with("permitted: jwt.tenant"), "principal", "path: /x", Some(Kind::Value));
@@ -537,5 +543,63 @@ proptest! {
             characters.splice(start..end, inserted.chars());
         }
         survives(&characters.into_iter().collect::<String>());
+    }
+}
+
+#[test]
+fn certificates_are_read_when_the_file_is() {
+    let (own, other) = (Authority::new("ca").server(&["clinic.example"]), Authority::new("ca").server(&["b"]));
+    let folder = tempfile::tempdir().expect("a folder");
+    own.write(folder.path(), "a");
+    Authority::new("ca").expired(&["a"]).write(folder.path(), "old");
+    for (name, text) in
+        [("other.key", &other.key), ("ca.pem", &Authority::new("ca").pem()), ("no.pem", &"x".to_owned())]
+    {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
+    std::fs::write(folder.path().join("broken.pem"), own.cert.replace("MII", "MIIA")).expect("written");
+    let file = folder.path().join("proxy.yaml").display().to_string();
+    let read = |tls: &str| {
+        let text = format!(
+            "server:\n  tls: {tls}\nidentity: {{facets: {{tenant: cert.o}}}}\n\
+             upstreams: {{app: {{servers: [http://127.0.0.1:8000]}}}}\n\
+             policies: {{p: {{share: [tenant], ttl: 1m}}}}\nroutes: [{{name: a, path: /a, policy: p}}]\n"
+        );
+        parse(&file, &text, &no_vars)
+    };
+    let loaded = read("{listen: [127.0.0.1:8443], certs: [{cert: a.pem, key: a.key}], client_ca: ca.pem}");
+    let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let tls = loaded.settings.server.tls.as_ref().expect("there is TLS");
+    assert_eq!((tls.listen.len(), tls.terms.roots().map(<[_]>::len)), (1, Some(1)));
+    let key = own.key.lines().nth(1).expect("a line of the key");
+    assert!(!format!("{:?}", loaded.settings).contains(key), "keys are not printed");
+
+    let old = read("{listen: 127.0.0.1:8443, certs: [{cert: old.pem, key: old.key}], client_ca: ca.pem}");
+    let warnings = old.unwrap_or_else(|report| panic!("{report}")).warnings;
+    assert_eq!((warnings.len(), warnings[0].line, warnings[0].column), (1, 2, 48), "{warnings:?}");
+    assert!(warnings[0].message.contains("2021-01-01"), "{warnings:?}");
+
+    let certs = "certs: [{cert: a.pem, key: a.key}]";
+    for (tls, column, wanted) in [
+        (format!("{{{certs}, client_ca: ca.pem}}"), 3, "`tls` does not say where to listen"),
+        ("{listen: 127.0.0.1:8443, client_ca: ca.pem}".to_owned(), 3, "`tls` has no certificates to show"),
+        ("{listen: 127.0.0.1:8443, certs: []}".to_owned(), 40, "there are no certificates to show"),
+        ("{listen: 127.0.0.1:8443, certs: [{cert: a.pem}]}".to_owned(), 41, "the key is missing"),
+        (format!("{{listen: 127.0.0.1:8443, {certs}, client_ca: gone.pem}}"), 80, "there is no such file"),
+        (format!("{{listen: 127.0.0.1:8443, {certs}, client_ca: no.pem}}"), 80, "it holds no certificate"),
+        (format!("{{listen: 127.0.0.1:8443, {certs}}}"), 29, "no `server.tls.client_ca` to verify one by"),
+        ("{listen: 127.0.0.1:8443, certs: [{cert: gone.pem, key: a.key}]}".to_owned(), 48, "there is no such file"),
+        ("{listen: 127.0.0.1:8443, certs: [{cert: no.pem, key: a.key}]}".to_owned(), 48, "it holds no certificate"),
+        ("{listen: 127.0.0.1:8443, certs: [{cert: broken.pem, key: a.key}]}".to_owned(), 48, "cannot be read"),
+        ("{listen: 127.0.0.1:8443, certs: [{cert: a.pem, key: a.pem}]}".to_owned(), 60, "it holds no private key"),
+        ("{listen: 127.0.0.1:8443, certs: [{cert: a.pem, key: other.key}]}".to_owned(), 60, "it is not the key"),
+        (format!("{{listen: 127.0.0.1:8080, {certs}, client_ca: ca.pem}}"), 17, "also an address of `server.listen`"),
+        (format!("{{listen: 127.0.0.1:8443, {certs}, client_ca: ca.pem, hsts: 365d}}"), 88, "not available yet"),
+    ] {
+        let Err(report) = read(&tls) else { panic!("accepted: {tls}") };
+        let found: Vec<_> = report.errors().map(|problem| (problem.column, problem.message.clone())).collect();
+        assert!(found.len() == 1 && found[0].0 == column && found[0].1.contains(wanted), "{tls}\n{wanted}\n{report}");
+        assert!(!report.to_string().contains(key), "{report}");
     }
 }

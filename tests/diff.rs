@@ -1,5 +1,9 @@
 //! Changes of a configuration, and whether they let more people see an answer, or see it for longer.
 
+#[path = "it/authority.rs"]
+mod authority;
+
+use self::authority::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use stent::config::{Settings, parse};
@@ -334,6 +338,40 @@ proptest! {
                     prop_assert!(told_all.widens || !more, "{method} {host}{path}\n{}", told(&told_all));
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn whose_certificates_are_believed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let [one, other] = ["one", "other"].map(Authority::new);
+    one.server(&["a"]).write(folder.path(), "own");
+    one.server(&["a"]).write(folder.path(), "next");
+    for (name, text) in [("one", one.pem()), ("both", one.pem() + &other.pem()), ("other", other.pem())] {
+        std::fs::write(at(name), text).expect("written");
+    }
+    let tls = |listen: &str, own: &str, ca: &str| {
+        let certs = format!("[{{cert: {}, key: {}}}]", at(&format!("{own}.pem")), at(&format!("{own}.key")));
+        let ca = if ca.is_empty() { String::new() } else { format!(", client_ca: {}", at(ca)) };
+        format!(", tls: {{listen: \"{listen}\", certs: {certs}{ca}}}")
+    };
+    let with =
+        |tls: &str| settings(&changed(BASE, &[("trusted_proxies: [10.1.0.0/16]", &format!("timing: false{tls}"))]));
+    let base = tls("127.0.0.1:8443", "own", "one");
+    for (tls, there, back) in [
+        (tls("127.0.0.1:8443", "own", "both"), Widens, Not),
+        (tls("127.0.0.1:8443", "own", "other"), Widens, Widens),
+        (tls("127.0.0.1:8443", "own", ""), Not, Not),
+        (tls("127.0.0.1:8443", "next", "one"), Not, Not),
+        (tls("0.0.0.0:8443", "own", "one"), Widens, Not),
+        (String::new(), Not, Not),
+    ] {
+        for (old, new, wanted) in [(&base, &tls, there), (&tls, &base, back)] {
+            let found = diff(&with(old), &with(new));
+            let verdict = if found.widens { Widens } else { Not };
+            assert!(verdict == wanted && !found.changes.is_empty(), "{old} to {new}:\n{}", told(&found));
         }
     }
 }

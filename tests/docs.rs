@@ -3,10 +3,14 @@
 //!
 //! Reasons are read from the source text, so that one which is added is missed here at once.
 
+#[path = "it/authority.rs"]
+mod authority;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use self::authority::Authority;
 use stent::config::parse;
 
 fn root() -> &'static Path {
@@ -83,6 +87,10 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(folder.path().join("secrets/purge"), "0123456789abcdef0123\n").expect("it can be written");
     std::fs::copy(root().join("tests/it/jwks.json"), folder.path().join("secrets/jwks.json"))
         .expect("it can be copied");
+    let (tls, authority) = (folder.path().join("tls"), Authority::new("clients"));
+    std::fs::create_dir(&tls).expect("it can be made");
+    authority.server(&["localhost"]).write(&tls, "clinic");
+    std::fs::write(tls.join("clients.pem"), authority.pem()).expect("it can be written");
     folder
 }
 

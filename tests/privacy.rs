@@ -4,6 +4,9 @@
 //! Nothing is ever given to anybody that the model forbids; and what somebody asks for twice comes from the store the
 //! second time wherever the model says that it may. `STENT_CASES` sets how many cases are run.
 
+#[path = "it/authority.rs"]
+mod authority;
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -16,6 +19,7 @@ use stent::clock::{Clock, Now};
 use stent::config::Settings;
 use stent::entry::Vital;
 use stent::facet::Proven;
+use stent::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
 use stent::key::{self, Scheme};
 use stent::policy::admit::{Admit, Answered, Terms, admit};
 use stent::policy::directives::RequestDirectives;
@@ -25,11 +29,12 @@ use stent::store::purge::Standing;
 use stent::token::Tokens;
 
 const CONFIG: &str = "
+server: {tls: {listen: 127.0.0.1:8443, certs: [{cert: FOLDER/own.pem, key: FOLDER/own.key}], client_ca: FOLDER/own.pem}}
 identity:
   principal: [authorization, cookie.sessionid]
   ignore_cookies: [csrftoken]
   jwt: {keys: {file: tests/it/jwks.json}}
-  facets: {tenant: jwt.tenant, role: jwt.role, unit: access.unit, ward: header.x-ward}
+  facets: {tenant: jwt.tenant, role: jwt.role, unit: access.unit, ward: header.x-ward, org: cert.o}
 upstreams: {app: {servers: [http://127.0.0.1:8000]}}
 policies:
   public: {share: public, ttl: 60s}
@@ -42,6 +47,8 @@ policies:
   asked: {share: permitted, access: {ask: /authz/<id>}, ttl: 60s}
   self: {share: permitted, access: {ask: self}, ttl: 60s}
   member: {share: permitted, access: token, ttl: 60s}
+  org: {share: [org], ttl: 60s}
+  both: {share: [tenant, org], ttl: 60s}
 routes:
   - {name: public, path: /0/<id>, policy: public}
   - {name: anonymous, path: /1/<id>, policy: anonymous}
@@ -53,6 +60,8 @@ routes:
   - {name: asked, path: /7/<id>, policy: asked}
   - {name: self, path: /8/<id>, policy: self}
   - {name: member, path: /9/<id>, policy: member}
+  - {name: org, path: /10/<id>, policy: org}
+  - {name: both, path: /11/<id>, policy: both}
 ";
 
 /// Four people: two of one tenant with one role, one with another role, one of another tenant.
@@ -70,6 +79,17 @@ enum Shown {
     TokenAndSession,
     TwoTokens,
     Stray,
+}
+
+/// The certificate of a request's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    None,
+    /// Names the person's tenant as its organisation.
+    Own,
+    Expired,
+    /// Names both tenants.
+    Both,
 }
 
 /// What the origin says of an answer.
@@ -90,6 +110,7 @@ enum Said {
 struct Ask {
     person: usize,
     shown: Shown,
+    held: Held,
     ward: usize,
     id: usize,
     said: Said,
@@ -132,14 +153,10 @@ fn case() -> impl Strategy<Value = Case> {
         Said::Public,
         Said::Forbidden,
     ]);
-    let ask = (0..4_usize, shown, 0..2_usize, 0..2_usize, said).prop_map(|(person, shown, ward, id, said)| Ask {
-        person,
-        shown,
-        ward,
-        id,
-        said,
-    });
-    (0..10_usize, prop::collection::vec(ask, 2..8), any::<[[bool; 2]; 4]>()).prop_map(|(policy, asks, permits)| Case {
+    let held = prop::sample::select(vec![Held::None, Held::None, Held::Own, Held::Own, Held::Expired, Held::Both]);
+    let ask = (0..4_usize, shown, held, 0..2_usize, 0..2_usize, said);
+    let ask = ask.prop_map(|(person, shown, held, ward, id, said)| Ask { person, shown, held, ward, id, said });
+    (0..12_usize, prop::collection::vec(ask, 2..8), any::<[[bool; 2]; 4]>()).prop_map(|(policy, asks, permits)| Case {
         policy,
         asks,
         permits,
@@ -148,7 +165,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// The model: short, and by nothing but what was generated.
 mod model {
-    use super::{Ask, Case, PEOPLE, Said, Shown};
+    use super::{Ask, Case, Held, PEOPLE, Said, Shown};
 
     fn has_token(ask: &Ask) -> bool {
         ask.shown == Shown::Token
@@ -162,6 +179,10 @@ mod model {
         !matches!(ask.shown, Shown::Nothing | Shown::Ignored | Shown::Stray)
     }
 
+    fn is_nobody(ask: &Ask) -> bool {
+        !has_credentials(ask) && ask.held == Held::None
+    }
+
     fn is_permitted(case: &Case, ask: &Ask) -> bool {
         has_credentials(ask) && case.permits[ask.person][ask.id]
     }
@@ -173,16 +194,20 @@ mod model {
             |same: bool| same && !matches!(maker.said, Said::Private | Said::VaryCookie | Said::VaryAuthorization);
         let unit = |ask: &Ask| tenant(ask);
         let tokens = has_token(maker) && has_token(asker);
+        let organised = maker.held == Held::Own && asker.held == Held::Own && tenant(maker) == tenant(asker);
         match case.policy {
             0 => between(true),
-            1 => !has_credentials(maker) && !has_credentials(asker) && maker.said != Said::Private,
+            1 => [maker, asker].iter().all(|ask| is_nobody(ask)) && maker.said != Said::Private,
             2 => has_credentials(asker) && maker.person == asker.person && maker.shown == asker.shown,
             3 => between(tokens && tenant(maker) == tenant(asker)),
             4 => between(tokens && PEOPLE[maker.person] == PEOPLE[asker.person]),
             5 => between(tokens && tenant(maker) == tenant(asker) && maker.ward == asker.ward),
             6 => between(is_permitted(case, asker) && unit(maker) == unit(asker) && has_credentials(maker)),
             7 | 8 => between(is_permitted(case, asker) && has_credentials(maker)),
-            _ => between(tokens),
+            9 => between(tokens),
+            // The origin sees only the credentials beside: there must be none.
+            10 => between(organised && !has_credentials(maker) && !has_credentials(asker)),
+            _ => between(tokens && organised),
         }
     }
 
@@ -200,7 +225,7 @@ mod model {
     /// unless the origin refused them.
     pub fn must_hit(case: &Case, ask: &Ask) -> bool {
         let refused = !case.permits[ask.person][ask.id] && case.policy >= 2;
-        may_see(case, ask, ask) && !refused && !(has_session(ask) && [3, 4, 5, 9].contains(&case.policy))
+        may_see(case, ask, ask) && !refused && !(has_session(ask) && [3, 4, 5, 9, 11].contains(&case.policy))
     }
 }
 
@@ -214,8 +239,11 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a folder");
+    authority::Authority::new("own").server(&["h"]).write(folder.path(), "own");
+    let config = CONFIG.replace("FOLDER", &folder.path().display().to_string());
     let settings =
-        stent::config::parse("test.yaml", CONFIG, &|_| None).unwrap_or_else(|report| panic!("{report}")).settings;
+        stent::config::parse("test.yaml", &config, &|_| None).unwrap_or_else(|report| panic!("{report}")).settings;
     let secret = PrincipalKey([7; 32]);
     let now = Clock::System.now();
     let seconds = now.wall.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
@@ -263,6 +291,21 @@ impl World {
         headers
     }
 
+    fn certificate(&self, ask: &Ask) -> Presented {
+        let text = |text: &str| (SubjectField::Organization, Some(text.to_owned()));
+        let fields = match ask.held {
+            Held::None => return Presented::Nothing,
+            Held::Own | Held::Expired => vec![text(PEOPLE[ask.person].0)],
+            Held::Both => vec![text("a"), text("b")],
+        };
+        let expires = if ask.held == Held::Expired { self.now.wall } else { self.now.wall + Duration::from_secs(1) };
+        let certificate = Certificate { fields, expires, verified_by: Authorities([7; 32]) };
+        match certificate.holds(Some(Authorities([7; 32])), self.now.wall) {
+            true => Presented::Holding(Arc::new(certificate)),
+            false => Presented::Unproven,
+        }
+    }
+
     fn said(&self, ask: &Ask) -> (StatusCode, HeaderMap) {
         let (status, line) = match ask.said {
             Said::Nothing => (200, None),
@@ -303,7 +346,7 @@ fn serve(case: &Case, ask: &Ask, store: &mut HashMap<Vec<u8>, Kept>) -> Got {
     let path = format!("/{}/{}", case.policy, ask.id);
     let token = identity.token(&headers).and_then(|token| world.tokens.claims(token, world.now.wall));
     let permits = case.permits[ask.person][ask.id];
-    let mut proven = Proven { token, access: None };
+    let mut proven = Proven { token, certificate: world.certificate(ask), access: None };
     let planned = |proven: &Proven| {
         let asked = Asked {
             method: &Method::GET,

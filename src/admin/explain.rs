@@ -14,7 +14,7 @@ pub fn by_query(proxy: &Proxy, query: &str) -> Result<Value, Problem> {
     let one = |name: &str| query::parameters(query, name).pop();
     let Some(url) = one("url") else { return Err(NOT_UNDERSTOOD) };
     let method = one("method").unwrap_or_else(|| "GET".to_owned());
-    answer(proxy, &Question { method, url, headers: Vec::new(), from_trusted_proxy: false })
+    answer(proxy, &Question { method, url, headers: Vec::new(), certificate: Vec::new(), from_trusted_proxy: false })
 }
 
 /// A question as JSON.

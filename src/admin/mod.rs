@@ -179,6 +179,8 @@ impl Admin {
         };
         gauge("stent_connections", &[], self.places.taken() as u64);
         self.registry.counter("stent_connections_shed_total", &[]).absolute(self.places.shed());
+        let refused = self.places.refused_handshakes();
+        self.registry.counter("stent_tls_handshakes_refused_total", &[]).absolute(refused);
         self.registry.counter("stent_accept_failures_total", &[]).absolute(self.places.failures());
         gauge("stent_entries", &[], entries);
         gauge("stent_bytes", &[], bytes);

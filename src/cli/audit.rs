@@ -39,6 +39,7 @@ fn page(title: &str, told: &Audit, paint: Paint) -> Page {
     page.line("ignored", format!("cookies {}", or_none(&told.ignored_cookies, ", ")));
     page.line("believed", format!("{} (trusted_proxies)", or_none(&told.trusted_proxies, ", ")));
     page.line("serves on", told.listen.join(", "));
+    page.line("clients", &told.certificates);
     page.line("kept in", &told.stored_in);
     for route in &told.kept {
         page.heading(&format!("{}  {}", route.name, paint.faint(&route.path)));

@@ -11,6 +11,7 @@ use super::{ConfigArgs, terminal};
 use crate::coherence::tags::{Place, facets};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
+use crate::facet::certificate::{Authorities, Certificate, Presented};
 use crate::facet::{Claims, Known, Proven, Worth};
 use crate::identity::TokenSource;
 use crate::key::Scheme;
@@ -133,12 +134,18 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
 
 /// What the test says of whoever asks: a token with these claims holds, and the origin says yes.
 fn proven(ask: &Ask) -> Proven {
-    let mut proven = Proven { token: None, access: Some(Arc::default()) };
+    let mut proven = Proven { access: Some(Arc::default()), ..Proven::default() };
     for credential in &ask.credentials {
         match credential {
             Credential::Token(_, claims) => {
                 let expires = SystemTime::now() + Duration::from_secs(60);
                 proven.token = Some(Arc::new(Claims { expires, values: claims.clone() }));
+            }
+            Credential::Certificate(fields) => {
+                let expires = SystemTime::now() + Duration::from_secs(60);
+                let fields = fields.iter().map(|(field, value)| (*field, Some(value.clone()))).collect();
+                let certificate = Certificate { fields, expires, verified_by: Authorities([0; 32]) };
+                proven.certificate = Presented::Holding(Arc::new(certificate));
             }
             Credential::Access(said) => proven.access = Some(Arc::new(said.clone())),
             Credential::Authorization(_) | Credential::Cookie(..) | Credential::Header(..) => {}
@@ -163,7 +170,7 @@ fn headers(ask: &Ask) -> HeaderMap {
             Credential::Token(TokenSource::Authorization, _) => add(header::AUTHORIZATION, "Bearer a.b.c"),
             Credential::Token(TokenSource::Header(name), _) => add(name.clone(), "a.b.c"),
             Credential::Token(TokenSource::Cookie(name), _) => cookies.push(format!("{name}=a.b.c")),
-            Credential::Access(_) => {}
+            Credential::Certificate(_) | Credential::Access(_) => {}
         }
     }
     if !cookies.is_empty() {

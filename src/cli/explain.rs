@@ -31,6 +31,9 @@ pub(super) struct ExplainArgs {
     /// A header, `Name: value`; @FILE reads them from a file, a line each
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     headers: Vec<String>,
+    /// A field of the client's certificate, o=Clinic; see `identity.facets`
+    #[arg(long = "cert", value_name = "FIELD=VALUE")]
+    certificate: Vec<String>,
     /// As if it came from one of server.trusted_proxies
     #[arg(long)]
     from_trusted_proxy: bool,
@@ -52,10 +55,15 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         Ok(headers) => headers,
         Err(message) => return fail(message),
     };
+    let field = |one: &String| one.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let Some(certificate) = args.certificate.iter().map(field).collect() else {
+        return fail("a field of a certificate is written as o=Clinic");
+    };
     let question = Question {
         method: args.method.clone(),
         url: args.url.clone(),
         headers,
+        certificate,
         from_trusted_proxy: args.from_trusted_proxy,
     };
     let told = match &args.admin {

@@ -28,6 +28,9 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     for address in &app.addresses {
         eprintln!("stent: listening on http://{address}");
     }
+    for address in &app.tls_addresses {
+        eprintln!("stent: listening on https://{address}");
+    }
     if let Some(address) = app.admin_address {
         eprintln!("stent: admin on http://{address}");
     }

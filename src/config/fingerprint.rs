@@ -162,6 +162,7 @@ fn facet(text: &mut Canonical, field: &str, facet: &Facet) {
     text.put(field, &facet.name);
     match &facet.source {
         FacetSource::Jwt(path) => text.put("jwt", path),
+        FacetSource::Cert(field) => text.put("cert", field.as_str()),
         FacetSource::Access(path) => text.put("access", path),
         FacetSource::Trusted(name) => text.put("trusted", name.as_str()),
         FacetSource::Header(name) => text.put("header", name.as_str()),

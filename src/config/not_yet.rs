@@ -5,18 +5,17 @@ pub(super) fn hint(path: &str) -> &'static str {
     let last = path.rsplit('.').next().unwrap_or(path);
     match (path, last) {
         ("include", _) => "remove it and write everything in one file",
-        ("server.tls", _) => "remove it and let a TLS proxy stand in front",
+        ("server.tls.hsts" | "server.tls.preload", _) => "remove it: the application says `Strict-Transport-Security`",
+        ("server.tls.early_hints", _) => "remove it: hints of the application are handed on",
         ("cache.redis", _) => "remove it: answers are kept in memory only",
         ("cache.mode", _) => "write `mode: serve` or `mode: bypass`",
         ("cache.pools", _) | (_, "pool") => "remove it: all routes share `cache.memory`",
-        _ if path.starts_with("identity.") => {
-            "let the proxy that ends TLS set a header from the certificate, and write trusted.NAME"
-        }
+        _ if path.starts_with("identity.") => "write facets: {NAME: jwt.sub} or {NAME: cert.cn}, and share: [NAME]",
         _ if path.starts_with("upstreams.") && path.contains("servers") => {
             "write http://host:port, or let a TLS proxy stand in between"
         }
         _ if path.starts_with("tests[") => {
-            "remove it, or ask with {jwt: {sub: a}}, {authorization: a}, {cookie.NAME: a} or {header.NAME: a}"
+            "remove it, or ask with {jwt: {sub: a}}, {cert: {o: a}}, {authorization: a}, {cookie.NAME: a} or {header.NAME: a}"
         }
         (_, "limits") => "remove it and limit rates in the application or in a proxy in front",
         (_, "signed_in") => "write `signed_in: pass`, or remove it",

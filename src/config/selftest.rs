@@ -10,6 +10,7 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::last_key;
 use crate::config::source::Place;
 use crate::config::units::show_duration;
+use crate::facet::certificate::SubjectField;
 use crate::identity::TokenSource;
 
 /// One entry of `tests:`.
@@ -47,6 +48,8 @@ pub enum Credential {
     Header(HeaderName, String),
     /// A token with these claims that holds.
     Token(TokenSource, serde_json::Map<String, serde_json::Value>),
+    /// A client's certificate with these fields that holds.
+    Certificate(Vec<(SubjectField, String)>),
     /// What the origin says besides its yes.
     Access(serde_json::Map<String, serde_json::Value>),
 }

@@ -56,7 +56,7 @@ impl Answer {
             if !self.sink.is_empty() {
                 line.blocked(true);
                 let before = self.sink.written();
-                let flushed = self.sink.poll_flush(cx, line.socket());
+                let flushed = self.sink.poll_flush(cx, line.write_side());
                 // A large body leaves bit by bit: a client that takes some of it is slow, not stuck.
                 if flushed.is_ready() || self.sink.written() > before {
                     line.moved();

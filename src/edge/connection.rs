@@ -12,14 +12,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
-use tokio::io::ReadBuf;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::answer::Answer;
 use super::incoming::{Peer, Refusal};
 use super::line::Line;
 use super::request_body::{Home, Reading, RequestBody, Returned};
 use super::settings::ServerLimits;
+use super::sides::{Came, ReadSide};
 use super::tunnel;
 use crate::body::{Body, Tunnel};
 use crate::http1::decode::Decoder;
@@ -27,6 +26,7 @@ use crate::http1::encode::{self, Announce, Fields};
 use crate::http1::head::{self, HeadFault, RequestHead};
 use crate::http1::sink::Sink;
 use crate::http1::source::{NoHead, Source};
+use crate::http1::wire::Wire as _;
 use crate::http1::{Framing, Persistence};
 use crate::upload::Expects;
 use crate::upstream::WorkerId;
@@ -64,14 +64,14 @@ pub enum Reply<'a> {
 const MAX_DRAIN: u64 = 64 << 10;
 
 /// How long that may take, and how long the last answer on a connection is left for the client to read.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// How much is read and thrown away then, so that no reset overtakes the answer (RFC 9112 §9.6), in bytes.
-const MAX_LINGER: usize = 1 << 20;
+pub(super) const MAX_LINGER: usize = 1 << 20;
 
 /// Serves a connection until it ends.
 pub async fn serve<S: Service>(
-    read: OwnedReadHalf,
+    read: ReadSide,
     line: Arc<Line>,
     peer: Peer,
     worker: WorkerId,
@@ -80,17 +80,21 @@ pub async fn serve<S: Service>(
 ) {
     let client = Client { peer, worker, interim: line.interim() };
     let connection = Connection { line, client, service, limits };
-    if let End::Unread(source) = connection.run(Source::new(read)).await {
-        connection.linger(source).await;
+    match connection.run(Source::new(read)).await {
+        End::Clean => connection.line.write_side().say_goodbye(),
+        End::Unread(source) => connection.linger(source).await,
+        End::Broken => {}
     }
 }
 
 /// How a connection ended.
 enum End {
-    /// Nothing more is to be done.
+    /// In order, with nothing left of either side.
     Clean,
-    /// The client may still be sending.
+    /// In order, and the client may still be sending.
     Unread(Reading),
+    /// It broke, or what was being sent on it did: nobody is to take it for the end.
+    Broken,
 }
 
 /// What an answer needs to know of its request.
@@ -138,7 +142,8 @@ impl<S: Service> Connection<'_, S> {
             self.line.idle();
             let head = match poll_fn(|cx| self.poll_head(&mut source, cx)).await {
                 Ok(head) => head,
-                Err(NoHead::Closed | NoHead::Broken) => return End::Clean,
+                Err(NoHead::Closed) => return End::Clean,
+                Err(NoHead::Broken) => return End::Broken,
                 Err(NoHead::Fault(fault)) => {
                     self.refuse(fault).await;
                     return End::Unread(source);
@@ -147,20 +152,20 @@ impl<S: Service> Connection<'_, S> {
             self.line.busy(head.version);
             let asked = Asked::of(&head);
             let (request, rest) = self.request(head, source);
-            let Some(response) = self.during(request, &rest).await else { return End::Clean };
+            let Some(response) = self.during(request, &rest).await else { return End::Broken };
             let rest = rest.now();
             let persistence = self.persistence(asked, &rest, &response);
             match self.write(asked, response, persistence, &rest).await {
                 Ok(Written::Answer(Persistence::Keep)) => {}
                 Ok(Written::Answer(Persistence::Close)) => return rest.now().end(),
                 Ok(Written::Granted(tunnel)) => {
-                    let Rest::Here(source) = rest else { return End::Clean };
+                    let Rest::Here(source) = rest else { return End::Broken };
                     self.line.in_tunnel();
                     tunnel::run(source, &self.line, *tunnel).await;
-                    return End::Clean;
+                    return End::Broken;
                 }
-                // The client went away.
-                Err(_) => return End::Clean,
+                // The client went away, or the answer was cut off.
+                Err(_) => return End::Broken,
             }
             source = match self.rest(rest).await {
                 Ok(source) => source,
@@ -306,7 +311,7 @@ impl<S: Service> Connection<'_, S> {
 
     /// Leaves the client time to read the last answer: closing with bytes unread would reset the connection under it.
     async fn linger(&self, mut source: Reading) {
-        let _ = socket2::SockRef::from(self.line.socket()).shutdown(std::net::Shutdown::Write);
+        let _ = self.line.write_side().finish();
         let mut read = 0;
         let gone = poll_fn(|cx| {
             loop {
@@ -417,11 +422,10 @@ impl Hangup {
         if self.0 == Watching::No {
             return Poll::Pending;
         }
-        let mut byte = [0];
-        match ready!(line.socket().poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+        match ready!(line.write_side().poll_came(cx)) {
             Ok(came) => {
                 self.0 = Watching::No;
-                if came == 0 {
+                if came == Came::End {
                     line.half_closed();
                 }
                 Poll::Pending

@@ -2,6 +2,7 @@
 //! known about the client is written down. Everything after works on end-to-end fields only.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, Version, request};
@@ -9,6 +10,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::fields::{is_forwarding, is_framing, is_override, same_field, tells_of_client};
+use crate::facet::certificate::Certificate;
 use crate::http1::head::HeadFault;
 use crate::key::Scheme;
 use crate::upload::Expects;
@@ -22,6 +24,8 @@ pub struct Peer {
     pub text: HeaderValue,
     /// The scheme of the connection itself.
     pub scheme: Scheme,
+    /// The certificate that it showed, if it did; verified.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Peer {
@@ -29,7 +33,7 @@ impl Peer {
     pub fn new(ip: IpAddr, scheme: Scheme) -> Peer {
         // The text of an address is a header's value.
         let text = HeaderValue::from_str(&ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Peer { ip, text, scheme }
+        Peer { ip, text, scheme, certificate: None }
     }
 }
 
@@ -51,6 +55,8 @@ pub struct Arrival {
     pub scheme: Scheme,
     /// What a trusted proxy forwards for.
     pub forwarded: Forwarded,
+    /// Whether the peer's word on forwarding is believed.
+    pub trust: Trust,
     /// Whether a stranger says that it forwards for somebody.
     pub hearsay: Hearsay,
     /// The id of this request, from a trusted proxy or new.
@@ -163,6 +169,7 @@ impl Arrival {
             authority: String::new(),
             scheme: peer.scheme,
             forwarded: Forwarded::default(),
+            trust,
             hearsay: Hearsay::None,
             request_id: HeaderValue::from_static(""),
             trailers: Trailers::Unsaid,

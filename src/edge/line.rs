@@ -1,13 +1,15 @@
 //! What a connection tells its watch, and its writing side, which answers and interim answers share.
 
+use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
+use super::sides::WriteSide;
 use crate::http1::encode::field_lines;
+use crate::http1::wire::Wire as _;
 use crate::tag::TagSet;
 use crate::upload::Expects;
 use crate::upstream::exchange::Interim;
@@ -15,7 +17,7 @@ use crate::upstream::exchange::Interim;
 /// A connection, as others see it.
 #[derive(Debug)]
 pub struct Line {
-    write: OwnedWriteHalf,
+    write: WriteSide,
     phase: AtomicU8,
     requests: AtomicU32,
     moves: AtomicU32,
@@ -49,7 +51,7 @@ enum Said {
 
 impl Line {
     /// A new connection with this writing side.
-    pub fn new(write: OwnedWriteHalf) -> Line {
+    pub fn new(write: WriteSide) -> Line {
         Line {
             write,
             phase: AtomicU8::new(0),
@@ -63,9 +65,14 @@ impl Line {
         }
     }
 
-    /// The socket.
+    /// The writing side.
+    pub(super) fn write_side(&self) -> &WriteSide {
+        &self.write
+    }
+
+    /// The socket beneath.
     pub fn socket(&self) -> &TcpStream {
-        self.write.as_ref()
+        self.write.socket()
     }
 
     /// What is going on.
@@ -163,7 +170,7 @@ impl Line {
         if !left_over.is_empty() {
             return Said::No;
         }
-        let written = self.write.try_write(bytes).unwrap_or(0);
+        let written = self.write.try_write(&[IoSlice::new(bytes)]).unwrap_or(0);
         if written == 0 {
             return Said::No;
         }

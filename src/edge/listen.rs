@@ -21,6 +21,8 @@ use super::incoming::Peer;
 use super::line::Line;
 use super::places::Places;
 use super::settings::ServerSettings;
+use super::sides::{self, ReadSide};
+use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
 use crate::key::Scheme;
 use crate::upstream::WorkerId;
@@ -57,6 +59,8 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
 pub struct Accepting<S> {
     /// The worker.
     pub worker: WorkerId,
+    /// What is spoken here.
+    pub scheme: Scheme,
     /// Bounds, as they are in force.
     pub settings: Arc<ArcSwap<ServerSettings>>,
     /// Places for connections, over all workers.
@@ -166,15 +170,34 @@ impl<S: Service> Listening<S> {
 
     fn serve(&mut self, stream: TcpStream, address: SocketAddr, place: Option<OwnedSemaphorePermit>) {
         crate::socket::prepare(&stream);
-        let peer = Peer::new(address.ip().to_canonical(), Scheme::Http);
-        let (read, write) = stream.into_split();
+        let mut peer = Peer::new(address.ip().to_canonical(), self.accepting.scheme);
+        let (worker, settings) = (self.accepting.worker, self.accepting.settings.load_full());
+        let (read, write) = match (self.accepting.scheme, &settings.tls) {
+            (Scheme::Http, _) => sides::plain(stream),
+            (Scheme::Https, Some(tls)) => match Session::new(stream, &tls.terms) {
+                Ok(session) => sides::tls(session),
+                Err(_) => return,
+            },
+            // Nobody listens for it then.
+            (Scheme::Https, None) => return,
+        };
         let line = Arc::new(Line::new(write));
         let listed = self.lines.place();
         let number = listed.number();
-        let (worker, settings) = (self.accepting.worker, self.accepting.settings.load_full());
-        let (service, served) = (self.accepting.service.clone(), line.clone());
+        let (service, served, places) = (self.accepting.service.clone(), line.clone(), self.accepting.places.clone());
         let task = self.connections.spawn(async move {
-            serve(read, served, peer, worker, &settings.limits, service).await;
+            let agreed = match &read {
+                ReadSide::Plain(_) => Ok(None),
+                ReadSide::Tls(session) => session.handshake().await,
+            };
+            match agreed {
+                Ok(certificate) => {
+                    peer.certificate = certificate;
+                    serve(read, served, peer, worker, &settings.limits, service).await;
+                }
+                Err(NoSession::Gone) => {}
+                Err(NoSession::NotTls | NoSession::Refused) => places.count_refused_handshake(),
+            }
             drop((place, listed));
         });
         if *self.accepting.stage.borrow() >= Stage::Closed {

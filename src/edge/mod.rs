@@ -11,5 +11,7 @@ pub mod listen;
 pub mod places;
 mod request_body;
 pub mod settings;
+pub mod sides;
+pub mod tls;
 mod tunnel;
 pub mod watch;

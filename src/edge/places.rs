@@ -17,6 +17,7 @@ pub struct Places {
     /// Somebody waits for a place: who has idle connections gives one up.
     wanted: Notify,
     shed: AtomicU64,
+    refused_handshakes: AtomicU64,
     failures: AtomicU64,
     last_failure: Mutex<Option<Instant>>,
 }
@@ -29,6 +30,7 @@ impl Places {
             limit,
             wanted: Notify::new(),
             shed: AtomicU64::new(0),
+            refused_handshakes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             last_failure: Mutex::default(),
         })
@@ -42,6 +44,11 @@ impl Places {
     /// Idle connections that were closed to make room.
     pub fn shed(&self) -> u64 {
         self.shed.load(Ordering::Relaxed)
+    }
+
+    /// Connections that ended before a TLS session was agreed on, for what the client said.
+    pub fn refused_handshakes(&self) -> u64 {
+        self.refused_handshakes.load(Ordering::Relaxed)
     }
 
     /// How often no connection could be accepted, for want of descriptors or memory.
@@ -68,6 +75,10 @@ impl Places {
     /// Another worker wants a place.
     pub(super) async fn wanted(&self) {
         self.wanted.notified().await;
+    }
+
+    pub(super) fn count_refused_handshake(&self) {
+        self.refused_handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_shed(&self) {

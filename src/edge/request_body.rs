@@ -7,17 +7,17 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::fields::drop_from_trailers;
 use super::line::Line;
+use super::sides::ReadSide;
 use crate::body::BodyError;
 use crate::http1::decode::Decoder;
 use crate::http1::source::{NoBody, Source};
 use crate::upload::Expects;
 
 /// The reading side of a connection.
-pub(super) type Reading = Source<OwnedReadHalf>;
+pub(super) type Reading = Source<ReadSide>;
 
 /// Where a body leaves the reading side of its connection.
 #[derive(Debug)]

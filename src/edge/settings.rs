@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::tls::Terms;
+
 /// Listeners and what a client may ask of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Plain HTTP listeners; at least one. Port 0 takes a free one.
+    /// Plain HTTP listeners; at least one, unless there is one for TLS. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Listeners for HTTP under TLS, if there are any.
+    pub tls: Option<TlsSettings>,
     /// Workers, each a single-threaded runtime; `None` is one per core.
     pub workers: Option<usize>,
     /// Peers whose `Forwarded`, `X-Forwarded-*` and `X-Request-Id` are believed.
@@ -20,6 +24,15 @@ pub struct ServerSettings {
     pub drain: Drain,
     /// Whether answers say how long they took.
     pub timing: Timing,
+}
+
+/// Listeners for HTTP under TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Their addresses; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// What sessions are agreed on by.
+    pub terms: Terms,
 }
 
 /// How a stop goes.

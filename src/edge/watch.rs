@@ -83,7 +83,7 @@ impl Lines {
     pub fn look(&self, now: Instant, limits: &ServerLimits, stage: Stage) {
         for watched in self.book().open.values_mut() {
             if watched.look(now, limits, stage) == Verdict::End {
-                watched.task.abort();
+                watched.end();
             }
         }
     }
@@ -96,7 +96,7 @@ impl Lines {
         let idlest = book.open.iter().filter(|(_, watched)| idle(watched)).min_by_key(|(_, watched)| watched.since);
         let Some(number) = idlest.map(|(number, _)| *number) else { return false };
         // Off the list: it is not to be found again before it has ended.
-        book.open.remove(&number).inspect(|watched| watched.task.abort()).is_some()
+        book.open.remove(&number).inspect(Watched::end).is_some()
     }
 
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
@@ -127,6 +127,14 @@ impl Watched {
         if self.line.moves() != self.moves {
             (self.moves, self.moved) = (self.line.moves(), now);
         }
+    }
+
+    fn end(&self) {
+        // Between two requests nothing is cut off.
+        if self.doing.0 == Phase::Idle {
+            self.line.write_side().say_goodbye();
+        }
+        self.task.abort();
     }
 
     fn look(&mut self, now: Instant, limits: &ServerLimits, stage: Stage) -> Verdict {

@@ -10,6 +10,7 @@ pub mod encode;
 pub mod head;
 pub mod sink;
 pub mod source;
+pub mod wire;
 
 /// How the end of a body is known (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::net::TcpStream;
 
 use super::Framing;
 use super::encode::field_lines;
+use super::wire::Wire;
 
 /// Pieces up to this length are copied together; longer ones are written from where they are.
 const COPIED: usize = 8 << 10;
@@ -112,17 +112,18 @@ impl Sink {
     }
 
     /// Writes until nothing is left. Answers how many bytes left.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<usize>> {
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, wire: &impl Wire) -> Poll<io::Result<usize>> {
         let before = self.written;
         while self.written < self.length() {
-            ready!(socket.poll_write_ready(cx))?;
-            match self.write(socket) {
+            ready!(wire.poll_writable(cx))?;
+            match self.write(wire) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(written) => self.written += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        ready!(wire.poll_flush(cx))?;
         let left = self.written - before;
         self.text.clear();
         self.data = Bytes::new();
@@ -131,15 +132,15 @@ impl Sink {
         Poll::Ready(Ok(left))
     }
 
-    fn write(&self, socket: &TcpStream) -> io::Result<usize> {
+    fn write(&self, wire: &impl Wire) -> io::Result<usize> {
         let text = &self.text[self.written.min(self.text.len())..];
         if self.data.is_empty() {
-            return socket.try_write(text);
+            return wire.try_write(&[IoSlice::new(text)]);
         }
         let behind = self.written.saturating_sub(self.text.len());
         let data = &self.data[behind.min(self.data.len())..];
         let tail = &self.tail[behind.saturating_sub(self.data.len())..];
-        socket.try_write_vectored(&[IoSlice::new(text), IoSlice::new(data), IoSlice::new(tail)])
+        wire.try_write(&[IoSlice::new(text), IoSlice::new(data), IoSlice::new(tail)])
     }
 }
 

@@ -44,7 +44,7 @@ const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> M
 }
 
 /// Why a request is passed.
-pub const PASSED: [Meaning; 25] = [
+pub const PASSED: [Meaning; 26] = [
     is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
     is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
     is(
@@ -92,6 +92,11 @@ pub const PASSED: [Meaning; 25] = [
         "credentials-beside-token",
         "other credentials of the principal beside the token: the origin might believe those",
         "let the client show its token alone",
+    ),
+    is(
+        "credentials-beside-certificate",
+        "other credentials of the principal beside the certificate: the origin sees only those, and its answer may be another's",
+        "share by something that the origin sees too, like a claim of a token (`jwt.x`), or write `share: principal`",
     ),
     is(
         "facet-without-value",

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::facet::{Facet, FacetSource};
+use crate::facet::{Facet, FacetSource, Worth};
 use crate::route::Segment;
 
 /// How a route keeps answers.
@@ -147,6 +147,15 @@ impl NamedPolicy {
     pub fn relies_on_token(&self) -> bool {
         let by_claim = |facet: &Facet| matches!(facet.source, FacetSource::Jwt(_));
         self.access == Some(Access::Token) || self.share.facets().iter().any(by_claim)
+    }
+
+    /// Who may have an answer depends on a certificate and on nothing that the origin sees too. It is not told of certificates,
+    /// so what other credentials of the same request bring about may be another organisation's.
+    pub fn relies_on_certificate_alone(&self) -> bool {
+        let facets = self.share.facets();
+        let is_cert = |facet: &Facet| matches!(facet.source, FacetSource::Cert(_));
+        let mut proven = facets.iter().filter(|facet| facet.source.worth() == Worth::Proven);
+        self.access.is_none() && facets.iter().any(is_cert) && proven.all(is_cert)
     }
 }
 

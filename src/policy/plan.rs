@@ -152,6 +152,8 @@ pub enum PassReason {
     NoToken,
     /// Other credentials beside the token: the origin might believe those.
     BesideToken,
+    /// Other credentials beside the certificate: the origin sees only those.
+    BesideCertificate,
     /// A facet that answers are shared by has no value.
     NoFacet,
     /// The origin did not let it pass; its refusal is the answer.
@@ -193,6 +195,7 @@ impl PassReason {
             PassReason::NoPrincipal => "no-principal",
             PassReason::NoToken => "no-valid-token",
             PassReason::BesideToken => "credentials-beside-token",
+            PassReason::BesideCertificate => "credentials-beside-certificate",
             PassReason::NoFacet => "facet-without-value",
             PassReason::Denied => "access-denied",
             PassReason::AmbiguousPath => "ambiguous-path",
@@ -245,7 +248,8 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     let (partition, credentialed) = match &route.caching {
         Caching::Pass => return Err(PassReason::NoPolicy),
         Caching::Http(credentials) => {
-            let vouched = identity.trusted_headers().any(|name| asked.headers.contains_key(name));
+            let vouched = identity.trusted_headers().any(|name| asked.headers.contains_key(name))
+                || asked.proven.certificate.is_shown();
             (Partition::Public, credentialed(*credentials, &seen.shown, vouched))
         }
         Caching::Named(policy) => {
@@ -328,7 +332,7 @@ fn says_no_cache(pragma: &HeaderValue) -> bool {
     pragma.as_bytes().split(|&b| b == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
 }
 
-/// `vouched`: a trusted proxy says who asks, or what of them.
+/// `vouched`: a trusted proxy or a certificate says who asks, or what of them.
 fn credentialed(credentials: Credentials, shown: &Shown, vouched: bool) -> Credentialed {
     let counts = match credentials {
         Credentials::AuthorizationAndCookies => shown.authorization || shown.cookie || shown.principal || vouched,
@@ -364,6 +368,9 @@ impl Who<'_> {
                 return Err(PassReason::BesideToken);
             }
         }
+        if policy.relies_on_certificate_alone() && self.shown.principal {
+            return Err(PassReason::BesideCertificate);
+        }
         let Some(Access::Ask { about, keep }) = &policy.access else { return Ok(Gate::Open) };
         // The origin is asked with credentials, and what is not sent says nothing.
         if self.shown.other {
@@ -390,8 +397,10 @@ impl Who<'_> {
             // Credentials that are known are neither keyed nor sent.
             Share::Public => Ok(Partition::Public),
             Share::Anonymous if self.shown.principal || self.shown.authorization => Err(PassReason::SignedIn),
+            Share::Anonymous if self.asked.proven.certificate.is_shown() => Err(PassReason::SignedIn),
             Share::Anonymous => Ok(Partition::Anonymous),
-            // A credential that is not in the key would be withheld from the origin.
+            // A credential that is not in the key would be withheld from the origin. A certificate always is, so what the
+            // origin says does not depend on it.
             Share::Principal | Share::Facets(_) | Share::Permitted if self.shown.other => {
                 Err(PassReason::Authorization)
             }
@@ -488,6 +497,16 @@ mod tests {
     }
 
     fn asked(caching: Caching, method: &str, query: Option<&str>, lines: &[(&'static str, &'static str)]) -> Plan {
+        asked_by(&Proven::default(), caching, method, query, lines)
+    }
+
+    fn asked_by(
+        proven: &Proven,
+        caching: Caching,
+        method: &str,
+        query: Option<&str>,
+        lines: &[(&'static str, &'static str)],
+    ) -> Plan {
         let headers = lines
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -505,7 +524,7 @@ mod tests {
             headers: &headers,
             body: BodyPresence::Absent,
             ambiguity: None,
-            proven: &Proven::default(),
+            proven,
             bypass: None,
         };
         plan(&asked, &route, &IDENTITY(), &PrincipalKey([7; 32]))
@@ -597,5 +616,58 @@ mod tests {
         assert_eq!(credentialed(Origin, &[("cookie", "any=x")]), Credentialed::Yes);
         assert_eq!(credentialed(Letter, &[("cookie", "any=x")]), Credentialed::No);
         assert_eq!(credentialed(Letter, &[("authorization", "x")]), Credentialed::Yes);
+    }
+
+    #[test]
+    fn a_certificate_is_a_credential_that_the_origin_does_not_see() {
+        use crate::facet::FacetSource;
+        use crate::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
+        use std::sync::Arc;
+        use std::time::SystemTime;
+        let of = |organization: &str| {
+            let fields = vec![(SubjectField::Organization, Some(organization.to_owned()))];
+            let expires = SystemTime::UNIX_EPOCH;
+            let certificate = Certificate { fields, expires, verified_by: Authorities([0; 32]) };
+            Proven { certificate: Presented::Holding(Arc::new(certificate)), ..Proven::default() }
+        };
+        let unproven = Proven { certificate: Presented::Unproven, ..Proven::default() };
+        let plan = |proven: &Proven, caching, lines: &[_]| asked_by(proven, caching, "GET", None, lines);
+        let credentialed = |credentials, proven: &Proven| match plan(proven, Caching::Http(credentials), &[]) {
+            Plan::Lookup(lookup) => lookup.credentialed,
+            other => panic!("{other:?}"),
+        };
+        let by = |name: &str, source| Facet { name: name.to_owned(), source };
+        let organization = by("o", FacetSource::Cert(SubjectField::Organization));
+        let shared = || named(Share::Facets([organization.clone()].into()));
+        let beside = || {
+            let trusted = by("t", FacetSource::Trusted(HeaderName::from_static("x-t")));
+            named(Share::Facets([organization.clone(), trusted].into()))
+        };
+        let key = |proven: &Proven| match plan(proven, shared(), &[]) {
+            Plan::Lookup(lookup) => lookup.key,
+            other => panic!("{other:?}"),
+        };
+        for proven in [&of("a"), &unproven] {
+            assert_eq!(credentialed(Credentials::AuthorizationAndCookies, proven), Credentialed::Yes);
+            assert_eq!(credentialed(Credentials::AuthorizationOnly, proven), Credentialed::No);
+            assert_eq!(passes(plan(proven, named(Share::Public), &[])), None);
+            assert_eq!(passes(plan(proven, named(Share::Anonymous), &[])), Some(PassReason::SignedIn));
+            assert_eq!(passes(plan(proven, named(Share::Principal), &[])), Some(PassReason::NoPrincipal));
+            assert_eq!(passes(plan(proven, named(Share::Principal), &[("authorization", "a")])), None);
+        }
+        assert_eq!(key(&of("a")), key(&of("a")));
+        assert_ne!(key(&of("a")), key(&of("b")));
+        for (proven, lines, want) in [
+            (&Proven::default(), &[][..], PassReason::NoFacet),
+            (&unproven, &[], PassReason::NoFacet),
+            (&of(""), &[], PassReason::NoFacet),
+            (&of("a"), &[("cookie", "sessionid=a")], PassReason::BesideCertificate),
+            (&of("a"), &[("authorization", "a")], PassReason::BesideCertificate),
+            (&of("a"), &[("cookie", "lang=de")], PassReason::Cookie),
+        ] {
+            assert_eq!(passes(plan(proven, shared(), lines)), Some(want), "{proven:?} {lines:?}");
+        }
+        // What the origin sees too says whose its answer is.
+        assert_eq!(passes(plan(&of("a"), beside(), &[("x-t", "a"), ("cookie", "sessionid=a")])), None);
     }
 }

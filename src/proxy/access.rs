@@ -16,7 +16,9 @@ use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::coherence::find::Spot;
 use crate::coherence::tags::{Place, facets, principal_parts};
-use crate::facet::{FacetSource, Known, Proven, Worth};
+use crate::edge::incoming::{Hearsay, Trust};
+use crate::facet::certificate::Presented;
+use crate::facet::{Claims, FacetSource, Known, Proven, Worth};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Sent;
 use crate::policy::admit::media_type;
@@ -41,18 +43,31 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 impl Proxy {
     /// What is known of whoever asks, where the route's policy wants to know it.
     pub(super) fn proven(&self, exchange: &Exchange<'_>) -> Proven {
-        match &exchange.route.caching {
+        let token = match &exchange.route.caching {
             Caching::Named(policy) if policy.relies_on_token() => self.token(exchange),
-            _ => Proven::default(),
-        }
+            _ => None,
+        };
+        Proven { token, certificate: self.certificate(exchange), access: None }
     }
 
     /// The token of a request, if it has one that holds.
-    pub(super) fn token(&self, exchange: &Exchange<'_>) -> Proven {
-        let Some(tokens) = &self.tokens else { return Proven::default() };
-        let token = self.identity.token(&exchange.headers);
-        let token = token.and_then(|token| tokens.claims(token, self.cache.clock.now().wall));
-        Proven { token, access: None }
+    fn token(&self, exchange: &Exchange<'_>) -> Option<Arc<Claims>> {
+        let token = self.identity.token(&exchange.headers)?;
+        self.tokens.as_ref()?.claims(token, self.cache.clock.now().wall)
+    }
+
+    /// What the certificate of a connection says about whoever sends a request on it.
+    fn certificate(&self, exchange: &Exchange<'_>) -> Presented {
+        let Some(certificate) = &exchange.client.peer.certificate else { return Presented::Nothing };
+        // It speaks for others, and the certificate for it.
+        if exchange.arrival.trust == Trust::Proxy {
+            return Presented::Nothing;
+        }
+        let for_itself = exchange.arrival.hearsay == Hearsay::None;
+        match for_itself && certificate.holds(self.authorities, self.cache.clock.now().wall) {
+            true => Presented::Holding(certificate.clone()),
+            false => Presented::Unproven,
+        }
     }
 
     /// The facets that the route's tags use, for one exchange.
@@ -61,10 +76,16 @@ impl Proxy {
         let by_claim =
             |source: &TagSource| matches!(source, TagSource::Facet(f) if matches!(f.source, FacetSource::Jwt(_)));
         // A policy that does not rely on the token has not looked at it.
-        let looked = match proven.token.is_none() && route.uses_in_tags(by_claim) {
-            true => Proven { access: proven.access.clone(), ..self.token(exchange) },
-            false => proven.clone(),
+        let token = match proven.token.is_none() && route.uses_in_tags(by_claim) {
+            true => self.token(exchange),
+            false => proven.token.clone(),
         };
+        // The origin does as the credentials say that it sees: a purge by the certificate might be too narrow.
+        let certificate = match worth == Worth::Proven && self.identity.shows_credentials(&exchange.headers) {
+            true => Presented::Unproven,
+            false => self.certificate(exchange),
+        };
+        let looked = Proven { token, certificate, access: proven.access.clone() };
         let part = |name: &str| route.part(name, exchange.arrival.host_name(), &exchange.path.text);
         facets(route, &Known { headers: &exchange.headers, proven: &looked, part: &part }, worth)
     }

@@ -52,7 +52,7 @@ pub enum Store {
 impl Proxy {
     /// Tells what a request would get. `Err` says what is wrong with the question, without repeating it.
     pub fn explain(&self, question: &Question, store: Store) -> Result<Explanation, &'static str> {
-        let (mut head, peer, trust) = question.read()?;
+        let (mut head, peer, trust) = question.read(self.authorities)?;
         let written = head.headers.clone();
         let arrival = match Arrival::read(&mut head, &peer, trust, || HeaderValue::from_static("0")) {
             Ok(arrival) => arrival,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::lifetimes;
 use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::{Problem, Settings};
+use crate::edge::settings::ServerSettings;
 use crate::identity::Identity;
 use crate::policy::sharing::{self, Sharing, parts};
 use crate::policy::{Caching, Credentials};
@@ -25,6 +26,8 @@ pub struct Audit {
     pub trusted_proxies: Vec<String>,
     /// Where clients are served.
     pub listen: Vec<String>,
+    /// Whether certificates of clients are verified, and by whom.
+    pub certificates: String,
     /// Where answers are kept.
     pub stored_in: String,
     /// Routes that keep answers, in order.
@@ -97,7 +100,8 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         principal: parts(&settings.identity),
         ignored_cookies: settings.identity.ignore_cookies.clone(),
         trusted_proxies: settings.server.trusted_proxies.iter().map(ToString::to_string).collect(),
-        listen: settings.server.listen.iter().map(ToString::to_string).collect(),
+        listen: listen(&settings.server),
+        certificates: certificates(&settings.server),
         stored_in: "the memory of this process, which ends with it".to_owned(),
         kept: kept.into_iter().map(|route| describe(route, &settings.identity)).collect(),
         passed: passed.into_iter().map(|route| format!("{} ({})", route.name, route.path.text)).collect(),
@@ -105,6 +109,21 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         admin: admin(settings.admin.as_ref()),
         logs: logs(settings),
         warnings: warned.chain(observations(settings)).collect(),
+    }
+}
+
+fn listen(server: &ServerSettings) -> Vec<String> {
+    let plain = server.listen.iter().map(ToString::to_string);
+    plain.chain(server.tls.iter().flat_map(|tls| &tls.listen).map(|address| format!("{address} under TLS"))).collect()
+}
+
+fn certificates(server: &ServerSettings) -> String {
+    match server.tls.as_ref().and_then(|tls| tls.terms.roots()) {
+        None => "are asked for no certificate".to_owned(),
+        Some([_]) => "who show a certificate must have it from the one authority of `client_ca`".to_owned(),
+        Some(roots) => {
+            format!("who show a certificate must have it from one of the {} authorities of `client_ca`", roots.len())
+        }
     }
 }
 

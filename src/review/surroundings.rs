@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Change;
 use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::Settings;
+use crate::edge::settings::TlsSettings;
 use crate::identity::{Identity, glob};
 use crate::policy::sharing::parts;
 use crate::store::settings::CacheMode;
@@ -118,11 +119,40 @@ fn server(old: &Settings, new: &Settings) -> Vec<Change> {
     for address in old.listen.iter().filter(|address| !new.listen.contains(address)) {
         changes.push(Change::plain(format!("`listen` no longer has {address}")));
     }
+    changes.extend(tls(old.tls.as_ref(), new.tls.as_ref()));
     if old.timing != new.timing {
         changes.push(Change::plain("`timing` differs"));
     }
     if old.limits != new.limits || old.workers != new.workers || old.drain != new.drain {
         changes.push(Change::plain("`limits`, `workers` or `drain` differ"));
+    }
+    changes
+}
+
+fn tls(old: Option<&TlsSettings>, new: Option<&TlsSettings>) -> Vec<Change> {
+    let addresses = |tls: Option<&TlsSettings>| tls.map_or(Vec::new(), |tls| tls.listen.clone());
+    let (before, after) = (addresses(old), addresses(new));
+    let come = after.iter().filter(|address| !before.contains(address));
+    let mut changes: Vec<Change> = come.map(|address| listening("`tls.listen`", *address, &before)).collect();
+    for address in before.iter().filter(|address| !after.contains(address)) {
+        changes.push(Change::plain(format!("`tls.listen` no longer has {address}")));
+    }
+    let (Some(old), Some(new)) = (old, new) else { return changes };
+    // That none were believed is no matter: what relies on them is compared with the routes.
+    match (old.terms.roots(), new.terms.roots()) {
+        (Some(before), Some(after)) if after.iter().any(|root| !before.contains(root)) => {
+            let change = "`tls.client_ca` has other authorities";
+            changes.push(Change::widens(change, "certificates that proved nothing are believed now"));
+        }
+        (Some(before), Some(after)) if after.len() < before.len() => {
+            changes.push(Change::plain("`tls.client_ca` has fewer authorities"));
+        }
+        (Some(_), None) => changes.push(Change::plain("clients are not asked for certificates any more")),
+        (None, Some(_)) => changes.push(Change::plain("clients are asked for certificates now")),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    if !old.terms.shows_same(&new.terms) {
+        changes.push(Change::plain("`tls.certs` has other certificates"));
     }
     changes
 }

@@ -24,7 +24,7 @@ pub use self::watch::Telemetry;
 use self::histogram::Histogram;
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 18] = [
+pub const METRICS: [(&str, &str); 19] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
     ("stent_request_seconds", "From a request to the end of its answer, by route and by where the answer came from"),
@@ -37,6 +37,10 @@ pub const METRICS: [(&str, &str); 18] = [
     ("stent_fill_bytes", "Bytes that answers take while they are being fetched"),
     ("stent_connections", "Client connections that are open"),
     ("stent_connections_shed_total", "Idle client connections that were closed to make room"),
+    (
+        "stent_tls_handshakes_refused_total",
+        "Connections that ended before a TLS session was agreed on, for what the client said",
+    ),
     ("stent_accept_failures_total", "Failures to accept a connection for want of descriptors or memory"),
     ("stent_upstream_connections", "Connections to an upstream, by state"),
     ("stent_upstream_in_flight", "Requests in flight at an upstream"),

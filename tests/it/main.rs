@@ -1,6 +1,7 @@
 //! Stories about the line: scripted origins, real sockets, gates instead of sleeps.
 
 mod access;
+mod authority;
 mod caching;
 mod compatible;
 mod connections;
@@ -18,6 +19,7 @@ mod refreshes;
 mod reloading;
 mod scenario;
 mod seeing;
+mod tls;
 mod upgrades;
 mod validation;
 mod why;

@@ -20,6 +20,7 @@ use stent::app::App;
 use stent::clock::{Clock, ManualClock};
 use stent::coherence::Cache;
 use stent::store::memory::Memory;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -255,7 +256,11 @@ pub struct KeptOpen {
 
 impl KeptOpen {
     pub async fn to(address: SocketAddr) -> std::io::Result<KeptOpen> {
-        let stream = TcpStream::connect(address).await?;
+        KeptOpen::over(TcpStream::connect(address).await?).await
+    }
+
+    /// Over whatever the requests are to go through.
+    pub async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> std::io::Result<KeptOpen> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(std::io::Error::other)?;
         let connection = tokio::spawn(async move {

@@ -43,8 +43,10 @@ pub(super) fn check_listeners(
 ) {
     let Some(admin) = admin else { return };
     let Some(node) = root.get("admin").and_then(|admin| admin.get("listen")) else { return };
-    if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
-        let message = format!("`{}` is also an address of `server.listen`", admin.listen);
+    let tls = server.tls.as_ref().filter(|tls| tls.listen.contains(&admin.listen)).map(|_| "server.tls.listen");
+    let taken = server.listen.contains(&admin.listen).then_some("server.listen").or(tls);
+    if let Some(taken) = taken.filter(|_| admin.listen.port() != 0) {
+        let message = format!("`{}` is also an address of `{taken}`", admin.listen);
         reader.error(Kind::Contradiction, node, message, "give `admin` a port of its own, like 127.0.0.1:9090");
     }
 }
@@ -130,8 +132,20 @@ fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
     Some(secret)
 }
 
-/// The content of a file, read now, without the end of its last line.
+/// The content of a file with a secret, read now, without the end of its last line.
 pub(super) fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
+    let content = file(reader, node, folder, LARGEST_SECRET_FILE)?;
+    let trimmed = content.strip_suffix('\n').map_or(content.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if trimmed.is_empty() {
+        let name = reader.text(node)?;
+        reader.error(Kind::Value, node, format!("`{name}` is empty"), "write the secret into it");
+        return None;
+    }
+    Some(trimmed.to_owned())
+}
+
+/// The content of a file, read now, of which `most` bytes matter.
+pub(super) fn file(reader: &mut Reader, node: &Node, folder: &Path, most: u64) -> Option<String> {
     use std::io::Read as _;
     let name = reader.text(node)?;
     let path = folder.join(name);
@@ -141,7 +155,7 @@ pub(super) fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Op
         if !metadata.is_file() {
             return Err(std::io::Error::other("it is not a file"));
         }
-        std::fs::File::open(&path)?.take(LARGEST_SECRET_FILE).read_to_string(&mut content)
+        std::fs::File::open(&path)?.take(most).read_to_string(&mut content)
     });
     if let Err(error) = read {
         let reason = match error.kind() {
@@ -153,10 +167,5 @@ pub(super) fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Op
         reader.error(Kind::Value, node, format!("`{name}` cannot be read: {reason}"), hint);
         return None;
     }
-    let trimmed = content.strip_suffix('\n').map_or(content.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if trimmed.is_empty() {
-        reader.error(Kind::Value, node, format!("`{name}` is empty"), "write the secret into it");
-        return None;
-    }
-    Some(trimmed.to_owned())
+    Some(content)
 }

@@ -7,11 +7,13 @@ use http::HeaderName;
 
 use super::headers;
 use super::jwt::jwt;
+use super::tls::Certificates;
 use crate::config::nearest::nearest;
 use crate::config::node::{Key, Node};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::edge::settings::ServerSettings;
+use crate::facet::certificate::SubjectField;
 use crate::facet::{Facet, FacetSource};
 use crate::identity::Identity;
 use crate::token::TokenSettings;
@@ -40,7 +42,13 @@ impl Who {
 const SESSION_COOKIES: [&str; 8] =
     ["sessionid", "session", "connect.sid", "JSESSIONID", "PHPSESSID", "laravel_session", "ASP.NET_SessionId", "sid"];
 
-pub(super) fn identity(reader: &mut Reader, node: Option<&Node>, server: &ServerSettings, folder: &Path) -> Who {
+pub(super) fn identity(
+    reader: &mut Reader,
+    node: Option<&Node>,
+    server: &ServerSettings,
+    certificates: Certificates,
+    folder: &Path,
+) -> Who {
     let mut who = Who::default();
     let known = ["principal", "ignore_cookies", "jwt", "facets"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &[])) else { return who };
@@ -55,7 +63,7 @@ pub(super) fn identity(reader: &mut Reader, node: Option<&Node>, server: &Server
         (who.identity.token, who.tokens) = (Some(source), tokens);
     }
     for (name, node) in table.get("facets").and_then(|node| reader.named(node)).unwrap_or_default() {
-        match facet(reader, name, node, &who.identity, server) {
+        match facet(reader, name, node, &who.identity, (server, certificates)) {
             Some(source) => who.identity.facets.push(Facet { name: name.text.clone(), source }),
             None => drop(who.broken.insert(name.text.clone())),
         }
@@ -68,7 +76,7 @@ fn facet(
     name: &Key,
     node: &Node,
     identity: &Identity,
-    server: &ServerSettings,
+    (server, certificates): (&ServerSettings, Certificates),
 ) -> Option<FacetSource> {
     if ["public", "anonymous", "principal", "permitted"].contains(&name.text.as_str()) {
         let message = format!("`{}` is a word of `share` and cannot be the name of a facet", name.text);
@@ -77,15 +85,18 @@ fn facet(
     }
     let text = reader.text(node)?;
     let (kind, rest) = text.split_once('.').unwrap_or((text, ""));
-    if kind == "cert" {
-        reader.not_yet(node, text);
-        return None;
-    }
     let source = source(text);
     match &source {
         Some(FacetSource::Jwt(_)) if identity.token.is_none() => {
             let message = format!("`{text}` is in a token, but there is no `identity.jwt` to verify one with");
             reader.error(Kind::Missing, node, message, "write jwt: {from: authorization, keys: {file: jwks.json}}");
+            return None;
+        }
+        Some(FacetSource::Cert(_)) if certificates == Certificates::Unasked => {
+            let message = format!(
+                "`{text}` is in a client's certificate, and there is no `server.tls.client_ca` to verify one by"
+            );
+            reader.error(Kind::Missing, node, message, "write server: {tls: {…, client_ca: ca.pem}}");
             return None;
         }
         Some(FacetSource::Trusted(_)) if server.trusted_proxies.is_empty() => {
@@ -106,9 +117,15 @@ fn facet(
             return None;
         }
         Some(_) => {}
+        None if kind == "cert" && !rest.is_empty() => {
+            let fields = SubjectField::ALL.map(|(name, _)| name);
+            let near = nearest(rest, fields).map(|near| format!("did you mean `cert.{near}`?"));
+            let hint = near.unwrap_or_else(|| format!("these can be facets: {}", fields.join(", ")));
+            reader.error(Kind::Value, node, format!("`{text}` is not a field of a certificate"), hint);
+        }
         None => {
-            let forms = "write jwt.NAME, access.NAME or trusted.NAME; beside one of them also host.NAME, path.NAME or header.NAME";
-            let kinds = ["jwt", "access", "trusted", "host", "path", "header"];
+            let forms = "write jwt.NAME, cert.NAME, access.NAME or trusted.NAME; beside one of them also host.NAME, path.NAME or header.NAME";
+            let kinds = ["jwt", "cert", "access", "trusted", "host", "path", "header"];
             let near = nearest(kind, kinds).filter(|near| *near != kind && !rest.is_empty());
             let hint = near.map_or(forms.to_owned(), |near| format!("did you mean `{near}.{rest}`?"));
             reader.error(Kind::Value, node, format!("`{text}` is not where a facet comes from"), hint);
@@ -123,6 +140,7 @@ pub(super) fn source(text: &str) -> Option<FacetSource> {
     let header = || HeaderName::from_bytes(name.as_bytes()).ok();
     match kind {
         "jwt" => Some(FacetSource::Jwt(name.to_owned())),
+        "cert" => SubjectField::named(name).map(FacetSource::Cert),
         "access" => Some(FacetSource::Access(name.to_owned())),
         "trusted" => header().map(FacetSource::Trusted),
         "header" => header().map(FacetSource::Header),

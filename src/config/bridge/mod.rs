@@ -27,6 +27,7 @@ mod share;
 mod tags;
 mod templates;
 mod tests;
+mod tls;
 mod upstreams;
 
 const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstreams", "policies", "routes", "tests"];
@@ -36,13 +37,14 @@ const NOT_YET: [&str; 2] = ["include", "limits"];
 pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
     let mut reader = Reader::default();
     let Some(table) = reader.table(root, &KNOWN, &NOT_YET) else { return (None, reader.into_problems()) };
-    let server = server::server(&mut reader, table.get("server"));
+    let server = server::server(&mut reader, table.get("server"), folder);
     let admin = admin::admin(&mut reader, table.get("admin"), folder);
     admin::check_listeners(&mut reader, root, &server, admin.as_ref());
     let log = log::log(&mut reader, table.get("log"), folder);
     let cache = server::cache(&mut reader, table.get("cache"));
     let before = reader.errors();
-    let who = identity::identity(&mut reader, table.get("identity"), &server, folder);
+    let certificates = tls::certificates(root, &server);
+    let who = identity::identity(&mut reader, table.get("identity"), &server, certificates, folder);
     let identity_is_sound = reader.errors() == before && !reader.is_meant(root, "identity");
     let upstreams = upstreams::upstreams(&mut reader, root);
     let around = share::Surroundings { who: &who, identity_is_sound };

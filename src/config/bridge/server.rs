@@ -1,11 +1,13 @@
 //! `server:` and `cache:`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::node::Node;
+use super::tls::tls;
+use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
@@ -19,19 +21,33 @@ const MOST_HEADER_BYTES: u64 = 1 << 20;
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_MEMORY: u64 = 1 << 20;
 
-pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings {
+pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> ServerSettings {
     let mut settings = ServerSettings {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+        tls: None,
         workers: None,
         trusted_proxies: Vec::new(),
         limits: ServerLimits::default(),
         drain: Drain::default(),
         timing: Timing::default(),
     };
-    let known = ["listen", "workers", "trusted_proxies", "limits", "drain", "timing"];
-    let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure", "tls"])) else { return settings };
-    if let Some(listen) = table.get("listen").and_then(|node| addresses(reader, node)) {
-        settings.listen = listen;
+    let known = ["listen", "tls", "workers", "trusted_proxies", "limits", "drain", "timing"];
+    let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure"])) else { return settings };
+    settings.tls = table.get("tls").and_then(|node| tls(reader, node, folder));
+    match table.get("listen") {
+        // Under TLS only.
+        Some(Node { kind: NodeKind::List(none), .. }) if none.is_empty() && table.get("tls").is_some() => {
+            settings.listen = Vec::new();
+        }
+        Some(node) => settings.listen = addresses(reader, node).unwrap_or(settings.listen),
+        None => {}
+    }
+    for address in settings.tls.iter().flat_map(|tls| &tls.listen) {
+        let node = table.get("tls").and_then(|tls| tls.get("listen"));
+        if let Some(node) = node.filter(|_| address.port() != 0 && settings.listen.contains(address)) {
+            let message = format!("`{address}` is also an address of `server.listen`, where no TLS is spoken");
+            reader.error(Kind::Contradiction, node, message, "give TLS a port of its own, like 0.0.0.0:8443");
+        }
     }
     settings.workers = table.get("workers").and_then(|node| workers(reader, node));
     let everybody =
@@ -59,10 +75,11 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>) -> ServerSettings
     settings
 }
 
-fn addresses(reader: &mut Reader, node: &Node) -> Option<Vec<SocketAddr>> {
+pub(super) fn addresses(reader: &mut Reader, node: &Node) -> Option<Vec<SocketAddr>> {
     let items = reader.one_or_list(node)?;
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "`server.listen` is an empty list", "write listen: 127.0.0.1:8080");
+        let message = format!("`{}` is an empty list", node.path);
+        reader.error(Kind::Missing, node, message, "write listen: 127.0.0.1:8080");
     }
     let mut addresses = Vec::new();
     for item in items {

@@ -158,7 +158,7 @@ fn source(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal>
             FacetSource::Part(part) => {
                 Err((format!("`<{part}>` is not a part of this route's path or host"), format!("write <{part}> there")))
             }
-            FacetSource::Jwt(_) | FacetSource::Access(_) | FacetSource::Trusted(_) => {
+            FacetSource::Jwt(_) | FacetSource::Cert(_) | FacetSource::Access(_) | FacetSource::Trusted(_) => {
                 Ok(TagSource::Facet(facet.clone()))
             }
         };

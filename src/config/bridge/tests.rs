@@ -8,6 +8,7 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::selftest::{Ask, Credential, Expect, Expected, Outcome, SelfTest};
+use crate::facet::certificate::SubjectField;
 use crate::identity::TokenSource;
 
 /// Names that a test may expect.
@@ -68,7 +69,7 @@ fn request(text: &str) -> Result<(Method, Option<String>, String), (String, Stri
 }
 
 fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Credential> {
-    let hint = "write nobody, or {authorization: a}, {cookie.sessionid: a}, {header.x-user: a}, {trusted.x-tenant: a}, {jwt: {sub: a}}";
+    let hint = "write nobody, or {authorization: a}, {cookie.sessionid: a}, {header.x-user: a}, {trusted.x-tenant: a}, {jwt: {sub: a}}, {cert: {o: a}}";
     match &node.kind {
         NodeKind::Scalar(scalar) if scalar.text == "nobody" => return Vec::new(),
         NodeKind::Scalar(_) if !node.is_empty() => {
@@ -79,10 +80,6 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
     }
     let mut credentials = Vec::new();
     for (key, value) in reader.map(node).unwrap_or_default() {
-        if key.text == "cert" || key.text.starts_with("cert.") {
-            reader.not_yet(value, &format!("as: {}", key.text));
-            continue;
-        }
         let credential = match key.text.split_once('.') {
             None if key.text == "authorization" => {
                 reader.text(value).map(|text| Credential::Authorization(text.to_owned()))
@@ -94,6 +91,7 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
                     None
                 }
             },
+            None if key.text == "cert" => certificate(reader, value),
             None if key.text == "access" => object(reader, value).map(Credential::Access),
             Some(("trusted", name)) if names.trusted.iter().any(|trusted| trusted.as_str() == name) => {
                 let name = HeaderName::from_bytes(name.as_bytes()).ok();
@@ -120,6 +118,22 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
         credentials.extend(credential);
     }
     credentials
+}
+
+/// A certificate with these fields that holds.
+fn certificate(reader: &mut Reader, node: &Node) -> Option<Credential> {
+    let mut fields = Vec::new();
+    for (key, value) in reader.map(node)? {
+        match SubjectField::named(&key.text) {
+            Some(field) => fields.extend(reader.text(value).map(|text| (field, text.to_owned()))),
+            None => {
+                let message = format!("`{}` is not a field of a certificate", key.text);
+                let hint = format!("these are known: {}", SubjectField::ALL.map(|(name, _)| name).join(", "));
+                reader.push(Problem::error(Kind::UnknownKey, key.place, &value.path, message).hint(hint));
+            }
+        }
+    }
+    Some(Credential::Certificate(fields))
 }
 
 fn expect(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<Expect> {

@@ -1,10 +1,13 @@
 //! A request that is asked about.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use crate::edge::incoming::{Peer, Trust};
+use crate::facet::certificate::{Authorities, Certificate, SubjectField};
 use crate::key::Scheme;
 
 /// A request that is asked about, as people write it. It may hold credentials, so it cannot be printed.
@@ -18,6 +21,9 @@ pub struct Question {
     /// Its headers.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+    /// Fields of the certificate that its client shows, and that holds: `o` and the like, with their values.
+    #[serde(default)]
+    pub certificate: Vec<(String, String)>,
     /// Whether it comes from one of `trusted_proxies`.
     #[serde(default)]
     pub from_trusted_proxy: bool,
@@ -25,7 +31,10 @@ pub struct Question {
 
 impl Question {
     /// The head as it would arrive, and the client that would send it.
-    pub(super) fn read(&self) -> Result<(http::request::Parts, Peer, Trust), &'static str> {
+    pub(super) fn read(
+        &self,
+        authorities: Option<Authorities>,
+    ) -> Result<(http::request::Parts, Peer, Trust), &'static str> {
         let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| "the method cannot be one")?;
         let uri: Uri = self.url.parse().map_err(|_| NO_URL)?;
         let scheme = match uri.scheme_str() {
@@ -50,7 +59,21 @@ impl Question {
             head.headers.insert(header::HOST, host);
         }
         let trust = if self.from_trusted_proxy { Trust::Proxy } else { Trust::Stranger };
-        Ok((head, Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), scheme), trust))
+        let mut peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), scheme);
+        if !self.certificate.is_empty() {
+            peer.certificate = Some(Arc::new(self.certificate(authorities)?));
+        }
+        Ok((head, peer, trust))
+    }
+
+    fn certificate(&self, authorities: Option<Authorities>) -> Result<Certificate, &'static str> {
+        let verified_by = authorities.ok_or("there is no `server.tls.client_ca` to verify a certificate by")?;
+        let field = |(name, value): &(String, String)| Some((SubjectField::named(name)?, Some(value.clone())));
+        let fields = self.certificate.iter().map(field).collect::<Option<_>>();
+        let fields = fields.ok_or("a field of the certificate cannot be one; `o`, `ou` and `cn` can")?;
+        // For as long as the question takes.
+        let expires = SystemTime::now() + Duration::from_secs(3600);
+        Ok(Certificate { fields, expires, verified_by })
     }
 }
 
