@@ -7,6 +7,9 @@
 //! The tables are fixed arrays of stamps, indexed by tag hash. Nothing is ever pruned; two tags in one slot cost a hit,
 //! never truth.
 //!
+//! All ordering is the stamp's: it is stored with Release when all else of a record is there, and loaded with Acquire before
+//! anything else is looked at. `tests/ordering` runs this file under loom, and it again with single orderings weakened.
+//!
 //! # The rules
 //!
 //! Other places refer to these by number. The numbers in between belong to several nodes that share one log.
@@ -172,7 +175,7 @@ impl PurgeLog {
 
     /// Rule 7 while tags that come from the body are missing: any later hard record counts as a match.
     pub fn may_follow_untagged(&self, born: Stamp, arrived: Stamp) -> bool {
-        born >= arrived || self.last_hard.load(Ordering::Acquire) <= born.0
+        born >= arrived || self.last_hard.load(Ordering::Relaxed) <= born.0
     }
 
     fn matches(&self, strength: Strength, tags: &impl Tagged, since: Stamp) -> bool {
