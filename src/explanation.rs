@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Explanation {
     /// Method and URL as they are understood.
     pub request: String,
+    /// The moment that it is told for, in UTC; `None` for the present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// Which route takes it.
     pub route: Option<RouteTold>,
     /// What happens to it.
@@ -189,6 +192,12 @@ pub enum Found {
 pub struct AnswerTold {
     /// Whether this request may have it: `fresh`, `stale-while-revalidate`, or why it is not used as it is.
     pub usable: String,
+    /// It came, or was last confirmed, so many seconds after the moment that is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_later: Option<u64>,
+    /// Whether it would be served if the origin failed.
+    #[serde(default)]
+    pub stands_in: bool,
     /// Its status.
     pub status: u16,
     /// The length of its body in bytes.

@@ -74,6 +74,7 @@ fn a_request_that_is_passed_one_that_writes_and_one_for_a_file() {
         &["explain", "GET", "/static/..%2fapi"],
         &["explain", "HEAD", "/static/app.css"],
         &["explain", "GET", "/api/encounters/3", "-H", "Authorization: hunter2"],
+        &["explain", "GET", "/", "--at", "2026-11-21T15:00:00+01:00"],
     ];
     let pages: Vec<String> =
         pages.iter().map(|arguments| printed(&[arguments, &["-c", "clinic.yaml"][..]].concat())).collect();
@@ -99,6 +100,8 @@ fn what_cannot_be_asked_is_an_error_that_repeats_nothing() {
         &["explain", "GET", "ftp://hunter2/"],
         &["explain", "G T", "/"],
         &["explain", "GET", "/", "-H", "@hunter2-is-no-file"],
+        &["explain", "GET", "/", "--at", "hunter2"],
+        &["explain", "GET", "/", "--at", "-hunter2"],
         &["explain", "GET", "/", "--admin", "127.0.0.1:1", "-H", "Authorization: hunter2"],
         &["explain"],
     ] {

@@ -1,4 +1,4 @@
-//! `/api/v1/explain`: what a request would get now. It answers whoever may read; what they ask with is not kept.
+//! `/api/v1/explain`: what a request would get, now or at another moment. It answers whoever may read; what they ask with is not kept.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -9,12 +9,17 @@ use crate::proxy::Proxy;
 use crate::proxy::explain::{Question, Store};
 use crate::query;
 
-/// `?method=GET&url=…`, of somebody who shows nothing.
+/// `?method=GET&url=…&at=…`, of somebody who shows nothing.
 pub fn by_query(proxy: &Proxy, query: &str) -> Result<Value, Problem> {
     let one = |name: &str| query::parameters(query, name).pop();
     let Some(url) = one("url") else { return Err(NOT_UNDERSTOOD) };
     let method = one("method").unwrap_or_else(|| "GET".to_owned());
-    answer(proxy, &Question { method, url, headers: Vec::new(), certificate: Vec::new(), from_trusted_proxy: false })
+    // A `+` means a blank in a query, and no moment has one.
+    let at = one("at").map(|at| at.replace(' ', "+"));
+    answer(
+        proxy,
+        &Question { method, url, headers: Vec::new(), certificate: Vec::new(), from_trusted_proxy: false, at },
+    )
 }
 
 /// A question as JSON.

@@ -18,7 +18,8 @@ use crate::proxy::explain::{Question, Store};
 #[command(after_help = "Examples:\n  \
     stent explain GET http://clinic.example/api/patients/7/ -H 'Cookie: sessionid=a'\n  \
     stent explain GET https://clinic.example/ -H @headers.txt --json\n  \
-    stent explain GET http://localhost:8080/api/patients/7/ -H @- --admin 127.0.0.1:9090\n\n\
+    stent explain GET http://localhost:8080/api/patients/7/ -H @- --admin 127.0.0.1:9090\n  \
+    stent explain GET http://localhost:8080/ --admin 127.0.0.1:9090 --at +10m\n\n\
     Without --admin no network is touched: the answer is about the configuration alone. With it a running process says \
     what it has stored too. The scheme and the host of the URL, with a port that is not the scheme's own, are part of the \
     key. Credentials are used to tell who asks; they are neither printed nor logged, but other users of this machine may \
@@ -43,6 +44,9 @@ pub(super) struct ExplainArgs {
     /// A token of that process that may read
     #[arg(long, env = "STENT_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// As it would be at another moment, with what is stored now: 2026-11-21T14:00:00Z, +10m or -5m
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<String>,
     /// As JSON, for programs
     #[arg(long)]
     json: bool,
@@ -65,6 +69,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
         headers,
         certificate,
         from_trusted_proxy: args.from_trusted_proxy,
+        at: args.at.clone(),
     };
     let told = match &args.admin {
         Some(admin) => ask(admin, args.token.as_deref(), &question),
@@ -122,6 +127,7 @@ fn ask(admin: &str, token: Option<&str>, question: &Question) -> Result<Explanat
 fn page(told: &Explanation, paint: Paint) -> Page {
     let mut page = Page::new(paint);
     page.heading(&told.request);
+    page.lines("at", told.at.clone());
     if let Some(route) = &told.route {
         page.line("route", format!("{}  {}  {}:{}", paint.bold(&route.name), route.path, route.file, route.line));
         page.line("policy", format!("{}; share: {}", route.policy, route.share));
@@ -231,12 +237,14 @@ fn answer(told: &AnswerTold, paint: Paint) -> Vec<String> {
         left @ 0.. => format!("fresh for {} more", time(left.unsigned_abs())),
         over => format!("stale since {}", time(over.unsigned_abs())),
     };
+    let stands_in = if told.stands_in { "stands in" } else { "does not stand in" };
+    let later = told.stored_later.map(|later| format!(", it came {} after that moment", time(later)));
     let named = if told.named.is_empty() { String::new() } else { format!(", among them {}", told.named.join(", ")) };
     vec![
-        format!("for this request: {}", paint.with(tint, &told.usable)),
+        format!("for this request: {}{}", paint.with(tint, &told.usable), later.unwrap_or_default()),
         format!("status {}, {} bytes, {} old, {left}", told.status, told.bytes, time(told.age)),
         format!(
-            "stale windows {} and {}; {}",
+            "stale windows {} and {}, {stands_in} if the origin fails; {}",
             time(told.stale_while_revalidate),
             time(told.stale_if_error),
             ceiling(told.ceiling)

@@ -98,7 +98,7 @@ impl Proxy {
     ) -> ToOrigin<'a, Result<Arc<Map<String, Value>>, Answer>> {
         Box::pin(async move {
             let now = self.cache.clock.instant();
-            if let Some(facts) = self.kept(question) {
+            if let Some(facts) = self.kept(question, now) {
                 return Ok(facts);
             }
             let born = self.cache.log.stamp();
@@ -119,8 +119,8 @@ impl Proxy {
     }
 
     /// A yes to a question that is kept.
-    pub(super) fn kept(&self, question: &Question) -> Option<Arc<Map<String, Value>>> {
-        self.permissions.get(&question.digest, self.cache.clock.instant(), &self.cache.log)
+    pub(super) fn kept(&self, question: &Question, now: Instant) -> Option<Arc<Map<String, Value>>> {
+        self.permissions.get(&question.digest, now, &self.cache.log)
     }
 
     /// Whether a request's own answer is still to say if the client may have it. A yes to one variant is none to another.

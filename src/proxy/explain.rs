@@ -5,6 +5,7 @@
 mod dropped;
 mod keyed;
 mod lifetimes;
+mod moment;
 mod question;
 mod stored;
 
@@ -17,6 +18,7 @@ pub use self::question::Question;
 use self::dropped::dropped_at_the_edge;
 use self::keyed::key_parts;
 use self::lifetimes::lifetimes;
+use self::moment::When;
 use super::lookup::Grounded;
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
 use crate::coherence::fetch::Asks;
@@ -53,6 +55,7 @@ impl Proxy {
     /// Tells what a request would get. `Err` says what is wrong with the question, without repeating it.
     pub fn explain(&self, question: &Question, store: Store) -> Result<Explanation, &'static str> {
         let (mut head, peer, trust) = question.read(self.authorities)?;
+        let when = When::read(question.at.as_deref(), self.cache.clock.now())?;
         let written = head.headers.clone();
         let arrival = match Arrival::read(&mut head, &peer, trust, || HeaderValue::from_static("0")) {
             Ok(arrival) => arrival,
@@ -88,10 +91,10 @@ impl Proxy {
             arrived,
             spending,
         };
-        exchange.proven = self.proven(&exchange);
+        exchange.proven = self.proven_at(&exchange, when);
         let mut planned = self.plan(&exchange, body);
         if let Plan::Ask(question) = &planned
-            && let Some(kept) = self.kept(question)
+            && let Some(kept) = self.kept(question, when.now.instant)
         {
             exchange.proven.access = Some(kept);
             planned = self.plan(&exchange, body);
@@ -101,11 +104,11 @@ impl Proxy {
             Plan::Refuse(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
             Plan::Pass(_) if Self::is_purge(&exchange) => purged(request, route),
             Plan::Pass(reason) => self.passed(request, &exchange, body, reason),
-            Plan::Lookup(lookup) => self.looked_up(request, &exchange, &lookup, store),
+            Plan::Lookup(lookup) => self.looked_up(request, &exchange, &lookup, store, when),
         };
         let mut dropped = dropped_at_the_edge(&written, trust, &exchange, &self.identity);
         dropped.extend(told.dropped);
-        Ok(Explanation { dropped, ..told })
+        Ok(Explanation { at: when.told(), dropped, ..told })
     }
 
     fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
@@ -180,16 +183,23 @@ impl Proxy {
         }
     }
 
-    fn looked_up(&self, request: String, exchange: &Exchange<'_>, lookup: &Lookup, store: Store) -> Explanation {
+    fn looked_up(
+        &self,
+        request: String,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        store: Store,
+        when: When,
+    ) -> Explanation {
         let Exchange { route: taken, .. } = exchange;
         let (spot, slot) = self.find(exchange, lookup);
         let fetched = self.fetch_headers(exchange, spot.vary());
         let judged = match store {
             Store::Absent => Ok((lookup_decision(None), UNLESS_STORED.to_owned())),
-            Store::Asked => self.judged(exchange, lookup, &spot, slot.clone()),
+            Store::Asked => self.judged(exchange, lookup, &spot, slot.clone(), when),
         };
-        let stored = (store == Store::Asked).then(|| self.stored(exchange, lookup, spot.vary(), slot));
-        let (decision, when) = match judged {
+        let stored = (store == Store::Asked).then(|| self.stored(exchange, lookup, spot.vary(), slot, when));
+        let (decision, asked) = match judged {
             Ok(judged) => judged,
             Err(reason) => {
                 return Explanation { stored, ..self.passed(request, exchange, BodyPresence::Absent, reason) };
@@ -220,7 +230,7 @@ impl Proxy {
                     self.pass_asks(exchange, BodyPresence::Absent, when)
                 }
                 (Store::Absent, Err(Grounded::OnlyIfCached)) => fetch(NEVER.to_owned()),
-                (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(when),
+                (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(asked),
             }),
             lifetimes: lifetimes(&taken.caching, &exchange.path.text, lookup.credentialed),
             tags: self.tags_told(exchange, &lookup.query),
@@ -230,21 +240,28 @@ impl Proxy {
         }
     }
 
-    /// What the store makes of it now, and when the origin is asked.
+    /// What the store makes of it, and when the origin is asked.
     fn judged(
         &self,
         exchange: &Exchange<'_>,
         lookup: &Lookup,
         spot: &Spot<'_>,
         slot: Option<Slot>,
+        when: When,
     ) -> Result<(Decision, String), PassReason> {
-        Ok(match self.judge(slot, spot, self.cache.clock.instant())? {
+        let word = when.word();
+        if let Some(Slot::Entry(entry)) = &slot
+            && entry.vital().received > when.now.instant
+        {
+            return Ok((lookup_decision(None), UNLESS_STORED_THEN.to_owned()));
+        }
+        Ok(match self.judge(slot, spot, when.now.instant)? {
             Judged::Usable(_, _, outcome, refresh) => {
-                let when = match refresh == Refresh::Behind {
-                    true => "behind: the stored answer is served meanwhile",
-                    false => "not now: the stored answer is served",
+                let asked = match refresh == Refresh::Behind {
+                    true => "behind: the stored answer is served meanwhile".to_owned(),
+                    false => format!("not {word}: the stored answer is served"),
                 };
-                (lookup_decision(Some(spelled(&outcome))), when.to_owned())
+                (lookup_decision(Some(spelled(&outcome))), asked)
             }
             Judged::Ask(base, forward) => match exchange.may_fly(lookup, base.as_ref()) {
                 Err(Grounded::OnlyIfCached) => {
@@ -257,7 +274,7 @@ impl Proxy {
                     let condition = base.is_some_and(|base| exchange.asks() == Asks::Whole && base.validators().any());
                     let condition = if condition { "; with a condition, since it is stored" } else { "" };
                     let status = format!("stent; fwd={}", forward.token());
-                    (lookup_decision(Some(status)), format!("now: {why}{condition}"))
+                    (lookup_decision(Some(status)), format!("{word}: {why}{condition}"))
                 }
             },
         })
@@ -322,12 +339,14 @@ impl Proxy {
 }
 
 const UNLESS_STORED: &str = "if nothing is stored that may be used";
+const UNLESS_STORED_THEN: &str = "unless something was stored that could be used: what is stored now came later";
 const NEVER: &str = "never: it wants a stored answer only";
 const OURS: &str = "Stent's own";
 
 fn nothing(request: String) -> Explanation {
     Explanation {
         request,
+        at: None,
         route: None,
         decision: lookup_decision(None),
         partition: None,

@@ -47,7 +47,13 @@ impl Stamp {
     }
 }
 
-/// Seconds since 1970 as RFC 3339 writes them, without the zone.
+/// Seconds since 1970 as RFC 3339 writes them, in UTC.
+pub fn date(since: u64) -> String {
+    let text: String = second(since).iter().map(|&digit| char::from(digit)).collect();
+    text + "Z"
+}
+
+/// The same, without the zone.
 fn second(since: u64) -> [u8; 19] {
     // Howard Hinnant, chrono-Compatible Low-Level Date Algorithms, `civil_from_days`.
     let days = since / 86_400 + 719_468;

@@ -335,6 +335,25 @@ async fn explain_asks_nobody_and_says_that_the_line_would() {
 }
 
 #[tokio::test]
+async fn explain_judges_a_token_at_the_moment_that_is_asked_about_and_lets_nobody_in_by_it() {
+    let claims =
+        json!({"nbf": in_seconds(3600), "exp": in_seconds(7200), "tenant": "a", "role": "doctor", "sub": "ann"});
+    let early = signed(&claims, SECRET);
+    let origin = guarded(&Arc::new(Mutex::new(HashSet::from([early.clone()])))).await;
+    let stent = Stent::start(origin.address, TEAM);
+    for (at, way) in [(None, "pass"), (Some("+90m"), "lookup"), (Some("+3h"), "pass"), (None, "pass")] {
+        let headers = [("authorization", format!("Bearer {early}"))];
+        let question = json!({"method": "GET", "url": "http://clinic.example/stats/1", "headers": headers, "at": at});
+        let reply =
+            Client { address: stent.admin }.ask("POST", "/api/v1/explain").body(question.to_string()).send().await;
+        let told: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(told["decision"]["way"], way, "{at:?}: {told:#}");
+        let now = stent.client().get("/stats/1").bearer(&early).send().await;
+        assert!(now.cache().starts_with("stent; fwd=bypass; detail=no-valid-token"), "{at:?}: {}", now.cache());
+    }
+}
+
+#[tokio::test]
 async fn a_kept_yes_ends_with_a_purge() {
     let clinic = Clinic::default();
     let origin = clinic.open().await;

@@ -93,8 +93,17 @@ struct Stage {
 }
 
 impl Stage {
-    async fn explain(&self, (method, target, headers): Row) -> Value {
-        let question = json!({"method": method, "url": format!("http://clinic.example{target}"), "headers": headers});
+    async fn explain(&self, row: Row) -> Value {
+        self.ask(row, json!(null)).await
+    }
+
+    async fn explain_at(&self, row: Row, at: &str) -> Value {
+        self.ask(row, at.into()).await
+    }
+
+    async fn ask(&self, (method, target, headers): Row, at: Value) -> Value {
+        let url = format!("http://clinic.example{target}");
+        let question = json!({"method": method, "url": url, "headers": headers, "at": at});
         let admin = Client { address: self.stent.admin };
         let reply = admin.ask("POST", "/api/v1/explain").body(question.to_string()).send().await;
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -199,6 +208,65 @@ async fn what_is_stored_is_told_as_it_ages_and_is_purged() {
     assert!(told["stored"]["answer"]["fetched_at"].as_u64() < receipt["epoch"].as_u64(), "{told:#}");
     stage.check(row).await;
     assert_eq!(answer(stage.explain(row).await)["usable"], "fresh");
+}
+
+#[tokio::test]
+async fn what_is_told_for_a_moment_is_what_is_told_then() {
+    let stage = stage().await;
+    let row: Row = ("GET", "/patients/7", &[SESSION]);
+    stage.check(row).await;
+    for (seconds, usable) in [
+        (100, "fresh"),
+        (299, "fresh"),
+        (300, "stale-while-revalidate"),
+        (330, "stale"),
+        (899, "stale"),
+        (900, "ceiling"),
+        (100_000, "ceiling"),
+    ] {
+        let mut told = stage.explain_at(row, &format!("+{seconds}s")).await;
+        assert_eq!(told["stored"]["answer"]["usable"], usable, "{seconds}\n{told:#}");
+        assert!(told["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{told:#}");
+        // The same by a clock that has come so far.
+        let later = self::stage().await;
+        later.check(row).await;
+        later.stent.clock.advance(Duration::from_secs(seconds));
+        let then = later.explain(row).await;
+        told["origin"]["when"] = told["origin"]["when"].as_str().map(|when| when.replace("then", "now")).into();
+        told.as_object_mut().map(|told| told.remove("at"));
+        assert_eq!(told, then, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_moment_before_an_answer_was_stored_is_said_to_be_so() {
+    let stage = stage().await;
+    let row: Row = ("GET", "/patients/7", &[SESSION]);
+    stage.stent.clock.advance(Duration::from_secs(600));
+    stage.check(row).await;
+    let told = stage.explain_at(row, "-5m").await;
+    let answer = &told["stored"]["answer"];
+    assert_eq!((&answer["usable"], &answer["stored_later"]), (&json!("not-yet-stored"), &json!(300)), "{told:#}");
+    assert_eq!(answer["stands_in"], false);
+    assert_eq!(told["decision"]["cache_status"], Value::Null);
+    assert!(told["origin"]["when"].as_str().is_some_and(|when| when.contains("came later")), "{told:#}");
+}
+
+#[tokio::test]
+async fn a_moment_that_is_none_is_refused_and_a_query_may_name_one() {
+    let stage = stage().await;
+    let admin = Client { address: stage.stent.admin };
+    for at in ["+10m", "%2B10m", "-10m", "2026-11-21T14:00:00Z", "2026-11-21T15:00:00+01:00"] {
+        let reply = admin.get(&format!("/api/v1/explain?url=/patients/7&at={at}")).send().await;
+        assert_eq!(reply.status, 200, "{at}: {}", reply.text());
+        let told: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        assert!(!at.starts_with("2026") || told["at"] == "2026-11-21T14:00:00Z", "{told:#}");
+    }
+    for at in ["10m", "+10", "tomorrow", "2026-11-21", "2026-02-30T00:00:00Z", "+40000d"] {
+        let reply = admin.get(&format!("/api/v1/explain?url=/patients/7&at={at}")).send().await;
+        assert_eq!(reply.status, 400, "{at}");
+        assert!(reply.text().contains("the moment is"), "{at}: {}", reply.text());
+    }
 }
 
 #[tokio::test]

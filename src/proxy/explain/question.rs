@@ -27,6 +27,9 @@ pub struct Question {
     /// Whether it comes from one of `trusted_proxies`.
     #[serde(default)]
     pub from_trusted_proxy: bool,
+    /// When it is asked: `2026-11-21T14:00:00Z`, `+10m`, `-5m`; otherwise now.
+    #[serde(default)]
+    pub at: Option<String>,
 }
 
 impl Question {

@@ -1,12 +1,16 @@
-//! What the store has for a request now.
+//! What the store has for a request.
+
+use std::time::Instant;
 
 use http::HeaderName;
 
 use super::super::{Exchange, Proxy};
+use super::moment::When;
 use crate::entry::{Entry, Lifetime, Slot};
 use crate::explanation::{AnswerTold, Found, StoredTold};
 use crate::facet::Worth;
 use crate::policy::plan::Lookup;
+use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, reuse};
 use crate::tag::TagSet;
 
@@ -17,10 +21,11 @@ impl Proxy {
         lookup: &Lookup,
         vary: &[HeaderName],
         slot: Option<Slot>,
+        when: When,
     ) -> StoredTold {
-        let now = self.cache.clock.instant();
+        let now = when.now.instant;
         let (found, answer) = match slot {
-            Some(Slot::Entry(entry)) => (Found::Answer, Some(self.answer_told(exchange, lookup, &entry))),
+            Some(Slot::Entry(entry)) => (Found::Answer, Some(self.answer_told(exchange, lookup, &entry, now))),
             Some(Slot::Uncacheable(until)) if now < until => (Found::Uncacheable, None),
             Some(Slot::Uncacheable(_) | Slot::Vary(_)) | None => (Found::Nothing, None),
         };
@@ -28,10 +33,12 @@ impl Proxy {
         StoredTold { found, varies_by, epoch: self.cache.log.stamp().0, answer }
     }
 
-    fn answer_told(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry) -> AnswerTold {
-        let (vital, tags, now) = (entry.vital(), entry.tags(), self.cache.clock.instant());
+    fn answer_told(&self, exchange: &Exchange<'_>, lookup: &Lookup, entry: &Entry, now: Instant) -> AnswerTold {
+        let (vital, tags) = (entry.vital(), entry.tags());
+        let later = vital.received.checked_duration_since(now).filter(|later| !later.is_zero());
         let standing = self.cache.log.check(entry.birth(), entry);
         let usable = match reuse(&vital, standing, &lookup.directives, lookup.credentialed, now) {
+            _ if later.is_some() => "not-yet-stored",
             Reuse::Fresh(_) => "fresh",
             Reuse::StaleWhileRevalidate(_) => "stale-while-revalidate",
             Reuse::Revalidate(why) => why.as_str(),
@@ -48,12 +55,14 @@ impl Proxy {
         });
         AnswerTold {
             usable: usable.to_owned(),
+            stored_later: later.map(|later| later.as_secs()),
             status: entry.status().as_u16(),
             bytes: entry.body().len(),
             age,
             ttl,
             stale_while_revalidate: life.stale_while_revalidate.as_secs(),
             stale_if_error: life.stale_if_error.as_secs(),
+            stands_in: later.is_none() && rescue(&vital, standing, now) != Rescue::Fail,
             ceiling: (life.ceiling != Lifetime::NO_CEILING).then_some(life.ceiling.as_secs()),
             fetched_at: entry.birth().born.0,
             confirmed_at: entry.birth().validated.0,
