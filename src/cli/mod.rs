@@ -67,7 +67,7 @@ enum Command {
     Bypass(bypass::BypassArgs),
     /// A sample clinic with Stent in front, and a walk through MISS, HIT and purge
     Demo(crate::demo::DemoArgs),
-    /// What happened to one request and why, from the access log
+    /// What happened to one request and why, from the access log or from its Cache-Status
     Why(why::WhyArgs),
     /// Write a safe proxy.yaml to begin with
     Init(init::InitArgs),

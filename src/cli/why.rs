@@ -1,4 +1,6 @@
-//! `stent why`: what happened to one request, in words, from the access log alone.
+//! `stent why`: what happened to one request, in words, from the access log alone, or from its `Cache-Status` alone.
+
+mod status;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -16,11 +18,13 @@ use crate::telemetry::settings::Access;
 #[command(after_help = "Examples:\n  \
     stent why 3f2a9c40d1b75e68                          the access log is where the configuration says\n  \
     stent why 3f2a9c40d1b75e68 --log access.log         and access.log.1, if it was rotated\n  \
-    journalctl -u stent -o cat | stent why 3f2a9c40d1b75e68 --log -\n\n\
+    journalctl -u stent -o cat | stent why 3f2a9c40d1b75e68 --log -\n  \
+    stent why 'Cache-Status: stent; fwd=stale; fwd-status=200; stored'     no log is read\n\n\
     The id is in the answer's X-Request-Id, and on error pages. Nothing but the log is read: no token is needed.\n\
-    Exits with 0 if the request was found.")]
+    Exits with 0 if the request was found, or if the line can be told.")]
 pub(super) struct WhyArgs {
-    /// The request's id
+    /// The request's id, or its answer's `Cache-Status`
+    #[arg(value_name = "ID|CACHE-STATUS")]
     id: String,
     /// The access log; `-` reads standard input; by default as the configuration says
     #[arg(long, value_name = "FILE")]
@@ -33,6 +37,15 @@ pub(super) struct WhyArgs {
 }
 
 pub(super) fn why(args: &WhyArgs) -> ExitCode {
+    match status::explain(&args.id) {
+        Some(Err(message)) => return fail(message),
+        Some(Ok(told)) => {
+            let object = |told: &Explanation| json!({"member": told.headline, "what": told.what, "why": told.why, "advice": told.advice, "parameters": told.time});
+            say(args, &told, told.iter().map(object).collect());
+            return ExitCode::SUCCESS;
+        }
+        None => {}
+    }
     let found = match &args.log {
         Some(log) if log.as_os_str() == "-" => {
             find(io::stdin().lock(), &args.id).map_err(|error| format!("reading standard input: {error}"))
@@ -51,17 +64,19 @@ pub(super) fn why(args: &WhyArgs) -> ExitCode {
         Err(message) => return fail(message),
     };
     let told: Vec<Explanation> = lines.iter().map(explain).collect();
+    let object = |(line, told): (&Value, &Explanation)| json!({"line": line, "what": told.what, "why": told.why, "advice": told.advice, "time": told.time});
+    say(args, &told, lines.iter().zip(&told).map(object).collect());
+    ExitCode::SUCCESS
+}
+
+fn say(args: &WhyArgs, told: &[Explanation], objects: Vec<Value>) {
     // Whatever else writes to the stream: no terminal is to obey it.
     let printable = |text: String| text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
     if args.json {
-        let all = lines.iter().zip(&told).map(|(line, told)| {
-            json!({"line": line, "what": told.what, "why": told.why, "advice": told.advice, "time": told.time})
-        });
-        terminal::say(Value::Array(all.collect()));
+        terminal::say(Value::Array(objects));
     } else {
         told.iter().for_each(|told| terminal::say(printable(told.text())));
     }
-    ExitCode::SUCCESS
 }
 
 /// The log that the configuration names.
@@ -167,7 +182,7 @@ impl Explanation {
     fn add(&mut self, what: &str, reason: &str, meaning: Option<Meaning>) {
         match (reason, meaning) {
             ("", _) | ("vary-miss", _) => {}
-            (_, None) => self.why.push(format!("{what} `{reason}`: see Reasons in README")),
+            (_, None) => self.why.push(format!("{what} `{reason}`: not known to this version; see Reasons in README")),
             (_, Some(Meaning { when, advice, .. })) => {
                 self.why.push(format!("{what} `{reason}`: {when}"));
                 self.advice.extend(Some(advice).filter(|advice| !advice.is_empty()));

@@ -27,6 +27,36 @@ pub enum Member {
     InnerList,
 }
 
+/// An item with its parameters (§3.1.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its value.
+    pub bare: Bare,
+    /// In the order in which they are written.
+    pub parameters: Vec<(String, Bare)>,
+    /// As it is written, with its parameters.
+    pub text: String,
+}
+
+impl Item {
+    /// The value of a parameter; of one that is repeated the last counts.
+    pub fn parameter(&self, key: &str) -> Option<&Bare> {
+        self.parameters.iter().rfind(|(known, _)| known == key).map(|(_, value)| value)
+    }
+}
+
+/// A list of items with their parameters, without an inner list; `None` if it is none.
+pub fn items(written: &[u8]) -> Option<Vec<Item>> {
+    let mut parser = Parser::new(written);
+    let mut items = Vec::new();
+    while parser.begins_member(items.is_empty())? {
+        let begin = parser.at;
+        let (bare, parameters) = (parser.bare()?, parser.parameters()?);
+        items.push(Item { bare, parameters, text: text(&written[begin..parser.at])? });
+    }
+    Some(items)
+}
+
 /// A list (§3.1) over all lines of a field; `None` if it is none. Absent is empty.
 pub fn list(headers: &HeaderMap, name: &str) -> Option<Vec<Member>> {
     let text = joined(headers, name);
@@ -130,15 +160,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn parameters(&mut self) -> Option<()> {
+    fn parameters(&mut self) -> Option<Vec<(String, Bare)>> {
+        let mut parameters = Vec::new();
         while self.take(b';') {
             self.skip(b" ");
-            self.key()?;
-            if self.take(b'=') {
-                self.bare()?;
-            }
+            let key = self.key()?;
+            let value = if self.take(b'=') { self.bare()? } else { Bare::Boolean(true) };
+            parameters.push((key, value));
         }
-        Some(())
+        Some(parameters)
     }
 
     fn key(&mut self) -> Option<String> {
@@ -277,6 +307,20 @@ mod tests {
         ] {
             check(&[broken], None);
             check(&["\"good\"", broken], None);
+        }
+    }
+
+    #[test]
+    fn items_keep_their_parameters() {
+        let told = items(br#"  cdn; hit; ttl=-3 ,stent;detail="a b";detail=c  "#).unwrap();
+        let texts: Vec<&str> = told.iter().map(|item| item.text.as_str()).collect();
+        assert_eq!(texts, ["cdn; hit; ttl=-3", r#"stent;detail="a b";detail=c"#]);
+        assert_eq!(told[0].parameter("hit"), Some(&Bare::Boolean(true)));
+        assert_eq!(told[0].parameter("ttl"), Some(&Bare::Integer(-3)));
+        assert_eq!(told[1].parameter("detail"), Some(&Bare::Token("c".into())), "the last");
+        assert_eq!(told[1].parameter("ttl"), None);
+        for broken in ["a;", "a; B", "(a)", "a b", "a,", "a; b=", "a; b=\"c"] {
+            assert_eq!(items(broken.as_bytes()), None, "{broken}");
         }
     }
 

@@ -21,6 +21,86 @@ fn told(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What it says of a `Cache-Status`, on the command line alone.
+fn status(line: &str) -> String {
+    let output = why(&[line, "--config", "there-is-none.yaml"], "");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_cache_status_is_told_by_itself() {
+    for (line, wants) in [
+        ("stent; hit; ttl=59", &["hit: the store had", "ttl=59: fresh for 59s more"][..]),
+        ("stent; hit; ttl=-5; detail=stale-while-revalidate", &["fetched anew behind", "over its lifetime since 5s"]),
+        (
+            "stent; hit; ttl=-10; detail=\"stale-if-error timeout\"",
+            &["`stale_if_error` let", "reason `timeout`: `timeout` or `deadline` passed"],
+        ),
+        ("stent; fwd=stale; ttl=-10; detail=\"stale-if-error reset\"", &["`stale_if_error` let", "reason `reset`"]),
+        (
+            "Cache-Status: stent; fwd=stale; fwd-status=200; stored; ttl=60; detail=ceiling",
+            &["miss: what is stored could not", "reason `ceiling`", "fwd-status=200: the status", "stored: the origin"],
+        ),
+        ("cache-status:stent;fwd=stale;fwd-status=304;detail=stale", &["revalidated: the origin", "a longer `ttl`"]),
+        ("stent; fwd=request; fwd-status=200; ttl=60; detail=request-no-cache", &["revalidated:", "`no-cache`"]),
+        ("stent; fwd=request; detail=request-no-store", &["pass: it went to the origin", "`no-store`"]),
+        ("stent; fwd=uri-miss; fwd-status=200; stored; collapsed", &["collapsed: another request was fetching"]),
+        (
+            "stent; fwd=uri-miss; fwd-status=200; detail=set-cookie",
+            &["miss: nothing was stored", "not kept `set-cookie`"],
+        ),
+        ("stent; fwd=uri-miss; fwd-status=200; detail=stored-if-it-fits", &["its length was not known yet"]),
+        ("stent; fwd=vary-miss; fwd-status=200; stored", &["made for other request headers, so the origin"]),
+        ("stent; fwd=miss; fwd-status=200; stored; detail=purged", &["reason `purged`: purged since"]),
+        ("stent; fwd=miss; detail=head-not-stored; fwd-status=200", &["pass:", "HEAD, and nothing is stored"]),
+        ("stent; fwd=bypass; detail=unknown-cookie; fwd-status=200", &["pass:", "identity.ignore_cookies"]),
+        ("stent; fwd=method; fwd-status=201", &["pass:", "it is neither GET nor HEAD"]),
+        ("stent; fwd=stale; detail=timeout", &["failed: the origin gave no answer", "`deadline` passed"]),
+        ("stent; fwd=method; detail=connect-failed", &["failed: the origin gave no answer", "nobody listens"]),
+        ("stent; detail=no-route", &["refused: Stent answered by itself", "no route takes it"]),
+        ("stent; detail=only-if-cached", &["refused:", "from the store only"]),
+        ("stent; detail=purged", &["purged: it was a PURGE"]),
+        (
+            "\"Origin Shield\"; hit, stent; fwd=uri-miss; fwd-status=200; stored, cdn; hit; ttl=3",
+            &["miss: nothing was stored", "another cache: \"Origin Shield\"; hit\n", "another cache: cdn; hit; ttl=3"],
+        ),
+        (
+            "stent; fwd=tomorrow; detail=of-tomorrow; colour=red; weight=1.5",
+            &[
+                "not known to this version",
+                "`of-tomorrow`: not known",
+                "fwd=tomorrow: went to the origin, for a reason that is not",
+                "colour=red: not known",
+                "weight=…: not known",
+            ],
+        ),
+        ("stent", &["not known to this version"]),
+    ] {
+        let told = status(line);
+        wants.iter().for_each(|want| assert!(told.contains(want), "{line}\n{want}:\n{told}"));
+    }
+    let output = why(&["stent; fwd=uri-miss; fwd-status=200; detail=set-cookie", "--json"], "");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told[0]["member"], "stent; fwd=uri-miss; fwd-status=200; detail=set-cookie");
+    assert_eq!(told[0]["parameters"].as_array().map(Vec::len), Some(3));
+    assert_eq!(told[0]["why"][0], "not kept `set-cookie`: it sets a cookie");
+}
+
+#[test]
+fn what_is_no_cache_status_of_ours_is_said_to_be_so() {
+    for (line, want) in [
+        ("cdn; hit, \"other\"; fwd=miss", "nothing in that line is from Stent; it is from: cdn, other"),
+        ("Cache-Status: cdn", "it is from: cdn"),
+        ("stent; HIT", "that is no Cache-Status line"),
+        ("Cache-Status: stent hit", "that is no Cache-Status line"),
+        ("Cache-Status: \u{1b}[2J; hit", "that is no Cache-Status line"),
+        ("X-Cache: stent; hit", "that is no Cache-Status line"),
+    ] {
+        assert!(refused(&[line]).contains(want), "{line}");
+    }
+}
+
 #[test]
 fn no_terminal_obeys_what_else_is_in_the_stream() {
     let text = told(
@@ -77,7 +157,10 @@ fn it_says_what_happened_and_what_to_do() {
         &["2.000 ms waiting for the fetch of another request"],
     );
     check("\"outcome\":\"refused\",\"reason\":\"encoded-slash\",\"total_ms\":0", &["reason `encoded-slash`: `%2F`"]);
-    check("\"outcome\":\"pass\",\"reason\":\"of-tomorrow\",\"total_ms\":0", &["`of-tomorrow`: see Reasons in README"]);
+    check(
+        "\"outcome\":\"pass\",\"reason\":\"of-tomorrow\",\"total_ms\":0",
+        &["`of-tomorrow`: not known to this version; see Reasons in README"],
+    );
 }
 
 #[test]
