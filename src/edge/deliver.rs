@@ -6,12 +6,13 @@ use http::{Method, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::incoming::X_REQUEST_ID;
+use super::ranges;
 use crate::body::{Body, Part};
 use crate::entry::{Entry as Stored, Head};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
 use crate::policy::structured;
-use crate::policy::validate::{Condition, condition, if_range};
+use crate::policy::validate::{Condition, condition};
 use crate::tag::TagSet;
 
 /// `Cache-Status`.
@@ -19,37 +20,23 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Delivers a stored answer.
 pub fn entry(entry: &Stored, freshness: Freshness, method: &Method, request: &HeaderMap) -> Response<Body> {
-    let mut part = if method == Method::HEAD { Part::Nothing } else { Part::Whole };
-    let mut status = entry.status();
-    let mut headers = HeaderMap::with_capacity(8);
-    if status.is_success() && is_conditional(request) {
-        let validators = entry.validators();
-        if condition(request, &validators) == Condition::NotModified {
+    if entry.status().is_success() && is_conditional(request) {
+        if condition(request, &entry.validators()) == Condition::NotModified {
             return not_modified(&entry.fields(), freshness);
         }
-        let range = request.get(header::RANGE).filter(|_| part == Part::Whole && status == StatusCode::OK);
-        let range = range.filter(|_| if_range(request, &validators) == Condition::NotModified);
-        let length = entry.body().len();
-        match range.map_or(Range::Whole, |range| byte_range(range, length)) {
-            Range::Whole => {}
-            Range::Part { first, last } => {
-                (status, part) = (StatusCode::PARTIAL_CONTENT, Part::Range(first, last));
-                set(&mut headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
-            }
-            Range::Unsatisfiable => {
-                let mut response = Response::new(Body::Empty);
-                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                *response.headers_mut() = entry.fields();
-                set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{length}"));
-                age(response.headers_mut(), freshness);
-                return response;
-            }
+        let may_be_cut = method == Method::GET && entry.status() == StatusCode::OK;
+        if may_be_cut
+            && request.contains_key(header::RANGE)
+            && let Some(response) = ranges::entry(entry, freshness, request)
+        {
+            return response;
         }
     }
-    age(&mut headers, freshness);
+    let part = if method == Method::HEAD { Part::Nothing } else { Part::Whole };
     let mut response = Response::new(Body::Stored(entry.clone(), part));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
+    *response.status_mut() = entry.status();
+    response.headers_mut().reserve(8);
+    age(response.headers_mut(), freshness);
     response
 }
 
@@ -90,12 +77,15 @@ pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMa
 fn not_modified(fields: &HeaderMap, freshness: Freshness) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    let headers = response.headers_mut();
-    for (name, value) in fields.iter().filter(|(name, _)| !is_of_body(name)) {
-        headers.append(name.clone(), value.clone());
-    }
-    age(headers, freshness);
+    *response.headers_mut() = without_body(fields);
+    age(response.headers_mut(), freshness);
     response
+}
+
+/// The fields of an answer that do not describe its body.
+pub(super) fn without_body(fields: &HeaderMap) -> HeaderMap {
+    let others = fields.iter().filter(|(name, _)| !is_of_body(name));
+    others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_of_body(name: &HeaderName) -> bool {
@@ -106,12 +96,12 @@ fn is_of_body(name: &HeaderName) -> bool {
     }
 }
 
-fn age(headers: &mut HeaderMap, freshness: Freshness) {
+pub(super) fn age(headers: &mut HeaderMap, freshness: Freshness) {
     let mut buffer = itoa::Buffer::new();
     set(headers, header::AGE, buffer.format(freshness.age));
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     // Digits and fixed text make a value.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
@@ -208,57 +198,9 @@ pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
     tags
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Range {
-    /// No range that is understood: the whole (RFC 9110 §14.2).
-    Whole,
-    Part {
-        first: usize,
-        last: usize,
-    },
-    Unsatisfiable,
-}
-
-/// One range of bytes; several at once get the whole.
-fn byte_range(value: &HeaderValue, length: usize) -> Range {
-    let Some(set) = value.to_str().ok().and_then(|text| text.trim().strip_prefix("bytes=")) else {
-        return Range::Whole;
-    };
-    let Some((first, last)) = set.split_once('-').filter(|_| !set.contains(',')) else { return Range::Whole };
-    let number = |text: &str| text.trim().parse::<usize>().ok();
-    match (first.trim().is_empty(), number(first), last.trim().is_empty(), number(last)) {
-        (true, _, false, Some(0)) => Range::Unsatisfiable,
-        (true, _, false, Some(_)) if length == 0 => Range::Unsatisfiable,
-        (true, _, false, Some(suffix)) => Range::Part { first: length.saturating_sub(suffix), last: length - 1 },
-        (false, Some(first), _, _) if first >= length && (last.trim().is_empty() || number(last) >= Some(first)) => {
-            Range::Unsatisfiable
-        }
-        (false, Some(first), true, _) => Range::Part { first, last: length - 1 },
-        (false, Some(first), false, Some(last)) if last >= first => Range::Part { first, last: last.min(length - 1) },
-        _ => Range::Whole,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges() {
-        let check =
-            |text: &'static str, want| assert_eq!(byte_range(&HeaderValue::from_static(text), 10), want, "{text}");
-        check("bytes=0-4", Range::Part { first: 0, last: 4 });
-        check("bytes=5-", Range::Part { first: 5, last: 9 });
-        check("bytes=-3", Range::Part { first: 7, last: 9 });
-        check("bytes=-30", Range::Part { first: 0, last: 9 });
-        check("bytes=8-99", Range::Part { first: 8, last: 9 });
-        check("bytes=10-", Range::Unsatisfiable);
-        check("bytes=-0", Range::Unsatisfiable);
-        check("bytes=4-2", Range::Whole);
-        check("bytes=0-1,3-4", Range::Whole);
-        check("lines=0-1", Range::Whole);
-        check("bytes=x-1", Range::Whole);
-    }
 
     #[test]
     fn a_304_says_what_it_must_and_nothing_of_the_body() {

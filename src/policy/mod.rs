@@ -14,6 +14,7 @@ pub mod admit;
 pub mod directives;
 pub mod invalidate;
 pub mod plan;
+pub mod range;
 pub mod rescue;
 pub mod reuse;
 pub mod sharing;

@@ -59,17 +59,6 @@ fn entity_tags(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     pieces.map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty())
 }
 
-/// `If-Range` (RFC 9110 §13.1.5): whether a range of what is stored may be sent. Strong comparison.
-pub fn if_range(request: &HeaderMap, stored: &Validators) -> Condition {
-    let Some(value) = request.get(header::IF_RANGE) else { return Condition::NotModified };
-    let matches = match (value.as_bytes().first(), &stored.etag, &stored.last_modified) {
-        (Some(b'"'), Some(etag), _) => etag == value,
-        (_, _, Some((modified, _))) => modified == value,
-        _ => false,
-    };
-    if matches { Condition::NotModified } else { Condition::Send }
-}
-
 /// Adds the conditions of a revalidation (RFC 9111 §4.3.1).
 pub fn add_conditions(request: &mut HeaderMap, stored: &Validators) {
     if let Some(etag) = &stored.etag {

@@ -15,6 +15,7 @@ mod partition;
 mod planted;
 mod proxying;
 mod purging;
+mod ranges;
 mod refreshes;
 mod reloading;
 mod scenario;
