@@ -13,6 +13,7 @@
 pub mod admit;
 pub mod directives;
 pub mod invalidate;
+pub mod partial;
 pub mod plan;
 pub mod range;
 pub mod rescue;
