@@ -173,6 +173,15 @@ impl Spool {
         Some(Reader { spool: self.clone(), id, read: 0 })
     }
 
+    /// How long the whole body is: as announced, or once it is here.
+    pub fn length(&self) -> Option<u64> {
+        self.length.or_else(|| {
+            let state = self.lock();
+            let is_here = state.end == Some(End::Whole) && state.first == 0;
+            is_here.then(|| state.chunks.iter().map(|chunk| chunk.len() as u64).sum())
+        })
+    }
+
     /// Whether nothing has come yet.
     pub fn is_empty(&self) -> bool {
         let state = self.lock();

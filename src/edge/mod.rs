@@ -9,7 +9,7 @@ pub mod incoming;
 pub mod line;
 pub mod listen;
 pub mod places;
-mod ranges;
+pub mod ranges;
 mod request_body;
 pub mod settings;
 pub mod sides;

@@ -57,7 +57,11 @@ pub const PASSED: [Meaning; 26] = [
     is("upgrade", "it asks for another protocol", ""),
     is("request-no-store", "the client says `no-store`", "the client decides; browsers say so in private windows"),
     is("precondition", "`If-Match` or `If-Unmodified-Since`: the origin's to judge", ""),
-    is("range", "a part of something that is not stored", "once the whole was asked for, parts come from the store"),
+    is(
+        "range",
+        "a part of something that is not stored",
+        "what may be stored and says how long it is comes from the store",
+    ),
     is(
         "unknown-cookie",
         "a cookie that is neither part of the principal nor ignored",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, Uri};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 
 use super::access::Asking;
@@ -17,6 +17,7 @@ use crate::coherence::head::arriving;
 use crate::coherence::tags::{Place, principal_parts};
 use crate::coherence::waiter::{self, Instead};
 use crate::edge::deliver;
+use crate::edge::ranges::{Coming, cut};
 use crate::entry::Entry;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
@@ -26,6 +27,7 @@ use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::admit::NotStored;
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::reuse::{Freshness, RevalidateReason};
+use crate::upstream::exchange::Exchanged;
 
 /// What a flight is wanted for.
 pub(super) struct Wanted<'a> {
@@ -183,6 +185,13 @@ impl Proxy {
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
             return instead.into();
         }
+        let coming = exchange.coming(filling.head.status, &filling.head.headers, filling.spool.length());
+        let part = match (coming, filling.stored) {
+            (Coming::Whole, _) => None,
+            (Coming::Part(selected, length), Stored::Yes | Stored::IfItFits) => Some((selected, length)),
+            // Nobody waits for a part of what may go on for ever: the origin is asked for it.
+            (Coming::Part(..), Stored::No(_)) | (Coming::Unmeasured, _) => return Waited::Pass(PassReason::Range),
+        };
         let reader = match waiter.leader.as_mut().and_then(|leader| leader.own.try_recv().ok()) {
             Some(Own::Reader(reader)) => Some(reader),
             _ => filling.spool.reader(),
@@ -191,7 +200,11 @@ impl Proxy {
         let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
         let now = self.cache.clock.instant();
         let freshness = arriving(&filling.head.vital, now);
-        let response = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
+        let whole = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
+        let response = match part {
+            Some((selected, length)) if whole.status() == StatusCode::OK => cut(whole, selected, length),
+            _ => whole,
+        };
         let status = filling.head.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored, ttl: freshness.ttl };
         Waited::Answer((response, outcome))
@@ -206,6 +219,7 @@ impl Proxy {
         };
         let Some(mut leader) = leader else { return Waited::Pass(passed) };
         match (leader.withholds, leader.own.try_recv()) {
+            (_, Ok(Own::Answer(whole))) if exchange.wants_part_of(&whole) => Waited::Pass(PassReason::Range),
             (Withholds::No, Ok(Own::Answer(exchanged))) => {
                 let status = exchanged.head.status.as_u16();
                 let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
@@ -279,6 +293,21 @@ impl Proxy {
             base: None,
             standing_in: StandingIn::Allowed,
         }
+    }
+}
+
+impl Exchange<'_> {
+    /// What it is to have of an answer whose body is still coming, `length` bytes long.
+    fn coming(&self, status: StatusCode, fields: &HeaderMap, length: Option<u64>) -> Coming {
+        match self.method == Method::GET {
+            true => Coming::of(&self.headers, status, fields, length),
+            false => Coming::Whole,
+        }
+    }
+
+    /// Whether it asked for a part of what it was brought whole.
+    fn wants_part_of(&self, brought: &Exchanged) -> bool {
+        self.coming(brought.head.status, &brought.head.headers, None) != Coming::Whole
     }
 }
 

@@ -41,10 +41,7 @@ impl Exchange<'_> {
         if self.asks() == Asks::Head {
             return base.map(|_| ()).ok_or(Grounded::Pass(PassReason::HeadMiss));
         }
-        match self.headers.contains_key(header::RANGE) {
-            true => Err(Grounded::Pass(PassReason::Range)),
-            false => Ok(()),
-        }
+        Ok(())
     }
 }
 

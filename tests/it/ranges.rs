@@ -1,9 +1,12 @@
 //! Parts of answers: what comes from the store, from what is still on its way there, or from the origin, is always the
 //! origin's bytes.
 
-use bytes::Bytes;
+use std::sync::{Arc, Mutex};
 
-use crate::scenario::{Client, Origin, Reply, Stent, answer};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::scenario::{Client, Origin, Reply, Stent, answer, eventually, streaming};
 
 const ORIGIN: &str = "routes: [{name: all, path: /**, policy: origin}]";
 
@@ -107,4 +110,204 @@ async fn absurd_lists_get_the_whole_at_most() {
     assert_eq!((reply.status, reply.body), (206, whole(50_000)));
     let reply = ask(client, "bytes=0-1,5-2", &[]).await;
     assert_eq!((reply.status, reply.body), (200, whole(50_000)));
+}
+
+type Sender = mpsc::UnboundedSender<Result<Bytes, std::io::Error>>;
+
+/// An origin whose bodies come as a test sends them.
+struct Held {
+    origin: Origin,
+    senders: Arc<Mutex<Vec<Sender>>>,
+}
+
+impl Held {
+    /// An origin that announces bodies of this length, or of none.
+    async fn start(length: Option<usize>) -> Held {
+        let senders = Arc::<Mutex<Vec<_>>>::default();
+        let kept = senders.clone();
+        let origin = Origin::start(move |_| {
+            let length = length.map(|length| length.to_string());
+            let length: Vec<_> = length.iter().map(|length| ("content-length", &**length)).collect();
+            let (response, sender) = streaming(200, &fields(&length));
+            kept.lock().unwrap().push(sender);
+            async move { response }
+        })
+        .await;
+        Held { origin, senders }
+    }
+
+    /// Where the body of the n-th answer goes, once it is asked for.
+    async fn body(&self, number: usize) -> Sender {
+        eventually(|| self.senders.lock().unwrap().len() >= number).await;
+        self.senders.lock().unwrap()[number - 1].clone()
+    }
+
+    /// What is not kept by the test has ended.
+    fn end(&self) {
+        self.senders.lock().unwrap().clear();
+    }
+}
+
+#[tokio::test]
+async fn a_range_on_a_miss_is_there_before_the_whole_which_is_stored() {
+    let held = Held::start(Some(1000)).await;
+    let stent = Stent::start(held.origin.address, ORIGIN);
+    let (client, whole) = (stent.client(), whole(1000));
+    let first = tokio::spawn(ask(client, "bytes=100-199", &[]));
+    let body = held.body(1).await;
+    let late = client.get("/image").header("range", "bytes=450-549,-100").open().await;
+    assert_eq!((late.status, late.headers.get("content-range")), (206, None));
+    body.send(Ok(whole.slice(..500))).unwrap();
+    let first = first.await.unwrap();
+    assert_eq!((first.status, &first.body), (206, &whole.slice(100..200)));
+    assert_eq!((first.header("content-range"), first.header("content-length")), ("bytes 100-199/1000", "100"));
+    assert_eq!(first.cache(), "stent; fwd=uri-miss; fwd-status=200; stored");
+    let begun = ask(client, "bytes=0-0", &[]).await;
+    assert_eq!((begun.status, &begun.body), (206, &whole.slice(..1)));
+    assert!(begun.cache().ends_with("collapsed"));
+    let beyond = ask(client, "bytes=1000-", &[]).await;
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */1000"));
+    let unchanged = ask(client, "bytes=0-0", &[("if-none-match", "\"a\"")]).await;
+    assert_eq!(unchanged.status, 304);
+    // What the client has parts of is something else: it gets the whole, as it comes.
+    let other = client.get("/image").header("range", "bytes=0-0").header("if-range", "\"b\"").open().await;
+    assert_eq!(other.status, 200);
+    body.send(Ok(whole.slice(500..))).unwrap();
+    assert_eq!(other.rest().await.body, whole);
+    let late = late.rest().await;
+    let part = |first, last| (format!("bytes {first}-{last}/1000"), whole.slice(first..=last));
+    assert_eq!(parts(&late), [part(450, 549), part(900, 999)]);
+    let stored = client.get("/image").send().await;
+    assert!(stored.is_hit());
+    assert_eq!(stored.body, whole);
+    assert_eq!(held.origin.count("/image"), 1);
+    assert!(
+        ["range", "if-range", "if-none-match"].iter().all(|name| held.origin.last("/image").header(name).is_none())
+    );
+}
+
+#[tokio::test]
+async fn a_range_of_what_breaks_off_is_whole_or_visibly_cut() {
+    let held = Held::start(Some(1000)).await;
+    let stent = Stent::start(held.origin.address, ORIGIN);
+    let (client, whole) = (stent.client(), whole(1000));
+    let behind = tokio::spawn(ask(client, "bytes=400-599", &[]));
+    let body = held.body(1).await;
+    body.send(Ok(whole.slice(..500))).unwrap();
+    let before = ask(client, "bytes=0-99", &[]).await;
+    assert_eq!((before.status, before.body), (206, whole.slice(..100)));
+    let flights = stent.cache().flights.clone();
+    body.send(Err(std::io::Error::other("gone"))).unwrap();
+    let behind = behind.await.unwrap();
+    assert_eq!((behind.status, behind.broken), (206, true));
+    assert!(whole.slice(400..).starts_with(&behind.body));
+    eventually(|| flights.is_empty()).await;
+    let again = tokio::spawn(ask(client, "bytes=0-0", &[]));
+    held.body(2).await.send(Ok(whole.clone())).unwrap();
+    assert_eq!(again.await.unwrap().body, whole.slice(..1), "nothing of the first was kept");
+}
+
+#[tokio::test]
+async fn a_range_never_follows_what_was_purged() {
+    let held = Held::start(Some(1000)).await;
+    let stent = Stent::start(held.origin.address, ORIGIN);
+    let (client, whole) = (stent.client(), whole(1000));
+    let before = tokio::spawn(ask(client, "bytes=0-599", &[]));
+    let first = held.body(1).await;
+    first.send(Ok(whole.slice(..500))).unwrap();
+    stent.purge(serde_json::json!({"urls": ["http://clinic.example/image"]})).await;
+    let after = tokio::spawn(ask(client, "bytes=0-9", &[]));
+    let second = held.body(2).await;
+    first.send(Ok(whole.slice(500..))).unwrap();
+    assert_eq!(before.await.unwrap().body, whole.slice(..600), "it asked before the purge");
+    second.send(Ok(vec![b'!'; 1000].into())).unwrap();
+    assert_eq!(after.await.unwrap().text(), "!!!!!!!!!!");
+    assert_eq!(ask(client, "bytes=5-5", &[]).await.text(), "!");
+}
+
+#[tokio::test]
+async fn a_range_of_an_unknown_length_is_passed_and_the_whole_stored() {
+    let held = Held::start(None).await;
+    let stent = Stent::start(held.origin.address, ORIGIN);
+    let (client, whole) = (stent.client(), whole(1000));
+    let asked = tokio::spawn(ask(client, "bytes=100-199", &[]));
+    let body = held.body(1).await;
+    body.send(Ok(whole.slice(..500))).unwrap();
+    held.body(2).await.send(Ok(whole.clone())).unwrap();
+    held.end();
+    assert_eq!(held.origin.last("/image").header("range"), Some("bytes=100-199"));
+    // This origin knows no ranges: its answer is the client's as it is.
+    let asked = asked.await.unwrap();
+    assert_eq!((asked.status, &asked.body, asked.cache()), (200, &whole, "stent; fwd=bypass; detail=range"));
+    let flights = stent.cache().flights.clone();
+    body.send(Ok(whole.slice(500..))).unwrap();
+    drop(body);
+    eventually(|| flights.is_empty()).await;
+    let part = ask(client, "bytes=100-199", &[]).await;
+    assert!(part.is_hit());
+    assert_eq!((part.status, part.body), (206, whole.slice(100..200)));
+}
+
+/// An origin that keeps to ranges of one body of this length.
+async fn ranging(length: usize, more: &[(&'static str, &'static str)]) -> Origin {
+    let more = more.to_owned();
+    Origin::start(move |seen| {
+        let (whole, range) = (whole(length), seen.header("range").map(str::to_owned));
+        let applies =
+            seen.header("if-range").is_none_or(|tag| more.iter().any(|(name, value)| (*name, *value) == ("etag", tag)));
+        let span = range.filter(|_| applies).map(|range| span(&range, length));
+        let response = match span {
+            None => answer(200, &fields(&more), whole),
+            Some((first, last)) => {
+                let range = format!("bytes {first}-{last}/{length}");
+                answer(206, &fields(&[&[("content-range", &*range)], &more[..]].concat()), whole.slice(first..=last))
+            }
+        };
+        async move { response }
+    })
+    .await
+}
+
+fn span(range: &str, length: usize) -> (usize, usize) {
+    let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+    (first.parse().unwrap(), last.parse().unwrap_or(length - 1))
+}
+
+const SMALL: &str = "cache: {memory: 4MiB, max_object: 16KiB}\nroutes: [{name: all, path: /**, policy: origin}]";
+
+#[tokio::test]
+async fn ranges_of_what_is_too_long_or_not_to_be_stored_are_passed() {
+    for (length, more) in [(100_000, &[][..]), (1000, &[("cache-control", "no-store")])] {
+        let origin = ranging(length, more).await;
+        let stent = Stent::start(origin.address, SMALL);
+        let (client, whole) = (stent.client(), whole(length));
+        for (range, requests, why) in [("bytes=100-199", 2, "range"), ("bytes=0-99", 3, "remembered-uncacheable")] {
+            let part = ask(client, range, &[]).await;
+            let (first, last) = span(range, length);
+            assert_eq!((part.status, part.body), (206, whole.slice(first..=last)));
+            assert_eq!(origin.count("/image"), requests);
+            assert_eq!(origin.last("/image").header("range"), Some(range));
+            assert!(part.headers["cache-status"].to_str().unwrap().ends_with(why));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_what_is_stale_is_of_what_was_confirmed() {
+    let origin = Origin::start(|seen| async move {
+        match seen.header("if-none-match") {
+            Some("\"a\"") => answer(304, &fields(&[]), ""),
+            _ => answer(200, &fields(&[]), whole(1000)),
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, ORIGIN);
+    let client = stent.client();
+    client.get("/image").send().await;
+    stent.clock.advance(std::time::Duration::from_secs(700));
+    let part = ask(client, "bytes=100-199", &[]).await;
+    assert_eq!((part.status, part.body), (206, whole(1000).slice(100..200)));
+    assert_eq!(part.headers["cache-status"], "stent; fwd=stale; fwd-status=304; detail=stale");
+    assert_eq!(origin.last("/image").header("range"), None);
+    assert!(ask(client, "bytes=0-0", &[]).await.is_hit());
 }
