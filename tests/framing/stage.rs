@@ -80,7 +80,7 @@ impl Stage {
         let (answers, after) = self.answers(&mut wire, case).await?;
         let mut other = Wire::connect(self.stent.address).await;
         other.marker(&self.marker()).await.map_err(|fault| format!("a marker on another connection: {fault:?}"))?;
-        let mut outcome = Outcome { answers, interim: wire.interim, after, requests: Vec::new(), begun: 0 };
+        let mut outcome = Outcome { answers, interim: statuses(&wire.interim), after, requests: Vec::new(), begun: 0 };
         for arrived in self.origin.take() {
             match arrived {
                 Arrived::Whole(request) if request.target.starts_with("/marker/") => {}

@@ -15,7 +15,7 @@ pub struct Wire {
     read: Vec<u8>,
     ended: bool,
     /// Interim answers so far.
-    pub interim: Vec<u16>,
+    pub interim: Vec<Answer>,
 }
 
 /// What came next.
@@ -96,7 +96,7 @@ impl Wire {
         loop {
             match self.one(bodies).await {
                 Got::Answer(answer) if (100..200).contains(&answer.status) && answer.status != 101 => {
-                    self.interim.push(answer.status);
+                    self.interim.push(answer);
                 }
                 got => return got,
             }
