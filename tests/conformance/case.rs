@@ -163,12 +163,6 @@ fn rfc9111() -> String {
 }
 
 impl Case {
-    /// It says nothing that only Stent can do, so that other caches can be asked the same.
-    pub fn is_common(&self) -> bool {
-        let is_ours = |exchange: &Exchange| exchange.purge.is_some() || !exchange.want.cache.is_empty();
-        self.policy == "rfc9111" && self.route.is_empty() && self.level != Level::Ours && !self.run.iter().any(is_ours)
-    }
-
     /// The origin fails in it on purpose.
     pub fn is_failing(&self) -> bool {
         let answers = self.run.iter().flat_map(|one| [&one.answer, &one.then, &one.may, &one.behind]).flatten();

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Exchange, Full};
 use crate::origin::Asked;
-use crate::run::{Kind, Source};
+use crate::run::Source;
 use crate::wire::{Answer, Got};
 
 /// What came of an exchange.
@@ -20,7 +20,7 @@ pub struct Judging<'a> {
     pub number: usize,
     /// What the origin gave in the exchanges before.
     pub sources: &'a [Source],
-    pub kind: Kind,
+    pub is_stent: bool,
 }
 
 pub fn judge(judging: &Judging<'_>, came: &Came) -> Vec<String> {
@@ -49,6 +49,9 @@ impl Judging<'_> {
         let Some(first) = came.asked.first() else { return };
         if let Some(method) = seen.method.as_ref().filter(|method| **method != first.method) {
             wrong.push(format!("the origin saw {} and not {method}", first.method));
+        }
+        if let Some(body) = self.exchange.send.as_ref().filter(|body| body.as_bytes() != first.body) {
+            wrong.push(format!("the origin got the body {:?} and not {body:?}", String::from_utf8_lossy(&first.body)));
         }
         fields(&first.fields, &seen.has, &seen.lacks, &seen.like, "the origin saw", wrong);
     }
@@ -82,7 +85,7 @@ impl Judging<'_> {
                 wrong.push(format!("the interim answers are {told:?} and not {interim:?}"));
             }
         }
-        if self.kind == Kind::Stent {
+        if self.is_stent {
             self.promised(answer, came, wrong);
         }
     }

@@ -16,18 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug, Clone, Copy)]
 pub struct Subject {
     pub address: SocketAddr,
-    /// Where purges are sent.
+    /// Where purges are sent, which is at Stent alone.
     pub admin: Option<SocketAddr>,
-    pub kind: Kind,
 }
 
-/// What is expected beyond what the case says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Every answer says what the cache had to do with it, and every reused one its age.
-    Stent,
-    /// Only what the case says.
-    Peer,
+impl Subject {
+    /// It is Stent: every answer says what the cache had to do with it, and every reused one its age. Of others nothing is expected
+    /// but what the case says.
+    fn is_stent(self) -> bool {
+        self.admin.is_some()
+    }
 }
 
 /// An answer of the origin that a later exchange may get.
@@ -53,7 +51,7 @@ pub async fn run(case: &Case, subject: Subject, origin: &Origin) -> Result<(), S
         let until = Instant::now() + PATIENCE;
         loop {
             let came = one(case, exchange, number, subject, origin).await;
-            let judging = Judging { case, exchange, number, sources: &sources, kind: subject.kind };
+            let judging = Judging { case, exchange, number, sources: &sources, is_stent: subject.is_stent() };
             let wrong = judge(&judging, &came);
             if exchange.until && !wrong.is_empty() && Instant::now() < until {
                 tokio::task::yield_now().await;
@@ -98,7 +96,9 @@ fn note_sources(case: &Case, exchange: &Exchange, number: usize, came: &Came, so
 
 async fn one(case: &Case, exchange: &Exchange, number: usize, subject: Subject, origin: &Origin) -> Came {
     origin.script(&case.id, scripted(case, exchange, number));
-    let mut wire = Wire::connect(subject.address).await;
+    let Ok(mut wire) = Wire::attempt(subject.address).await else {
+        return Came { got: Got::End, interim: Vec::new(), asked: Vec::new() };
+    };
     wire.send(request(case, exchange).as_bytes()).await;
     let got = if exchange.method() == "HEAD" { wire.answer_to_head().await } else { wire.answer().await };
     if exchange.behind.is_some() {

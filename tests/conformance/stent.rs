@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::case::Case;
-use crate::run::{Kind, Subject};
+use crate::run::Subject;
 
 /// How long it may take to start.
 const STARTING: Duration = Duration::from_secs(20);
@@ -55,16 +55,20 @@ impl Stent {
         let admin = hears("stent: admin on http://");
         // Whatever else it says has to be read.
         std::thread::spawn(move || said.into_iter().for_each(drop));
-        Stent { child, subject: Subject { address, admin: Some(admin), kind: Kind::Stent } }
+        Stent { child, subject: Subject { address, admin: Some(admin) } }
     }
 }
 
-/// Two upstreams at one address: a backend that fails on purpose makes refreshes hold back for all of its upstream.
+/// An upstream for each case whose origin fails on purpose, at the same address: refreshes hold back for all of an upstream that fails.
 fn configuration(origin: SocketAddr, cases: &[Case]) -> String {
+    let mut upstreams = format!("  steady: {{servers: [\"http://{origin}\"], retries: 0}}\n");
     let mut policies = String::new();
     let mut routes = String::new();
     for case in cases {
-        let upstream = if case.is_failing() { "failing" } else { "steady" };
+        let upstream = if case.is_failing() { format!("of-{}", case.id) } else { "steady".to_owned() };
+        if case.is_failing() {
+            upstreams.push_str(&format!("  {upstream}: {{servers: [\"http://{origin}\"], retries: 0}}\n"));
+        }
         let policy = match case.policy.starts_with('{') {
             true => {
                 policies.push_str(&format!("  of-{}: {}\n", case.id, case.policy));
@@ -73,7 +77,7 @@ fn configuration(origin: SocketAddr, cases: &[Case]) -> String {
             false => case.policy.clone(),
         };
         let more = if case.route.is_empty() { String::new() } else { format!(", {}", case.route) };
-        if upstream == "failing" || policy != "rfc9111" || !more.is_empty() {
+        if case.is_failing() || policy != "rfc9111" || !more.is_empty() {
             let Case { id, .. } = case;
             routes.push_str(&format!(
                 "  - {{name: {id}, path: /{id}/**, upstream: {upstream}, policy: {policy}{more}}}\n"
@@ -86,9 +90,7 @@ fn configuration(origin: SocketAddr, cases: &[Case]) -> String {
          admin: {{listen: 127.0.0.1:0}}\n\
          log: {{access: off}}\n\
          identity: {{principal: [cookie.sid], ignore_cookies: [theme]}}\n\
-         upstreams:\n\
-         \x20 steady: {{servers: [\"http://{origin}\"], retries: 0}}\n\
-         \x20 failing: {{servers: [\"http://{origin}\"], retries: 0}}\n\
+         upstreams:\n{upstreams}\
          {policies}\
          routes:\n{routes}\
          \x20 - {{name: rest, path: /**, upstream: steady, policy: rfc9111}}\n"

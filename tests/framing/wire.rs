@@ -67,9 +67,14 @@ enum Short {
 
 impl Wire {
     pub async fn connect(address: SocketAddr) -> Wire {
-        let stream = TcpStream::connect(address).await.expect("it listens");
-        stream.set_nodelay(true).expect("a socket");
-        Wire { stream, read: Vec::new(), ended: false, interim: Vec::new() }
+        Wire::attempt(address).await.expect("it listens")
+    }
+
+    /// As [`Wire::connect`], where perhaps nobody listens.
+    pub async fn attempt(address: SocketAddr) -> std::io::Result<Wire> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Wire { stream, read: Vec::new(), ended: false, interim: Vec::new() })
     }
 
     /// Sends what the other side still takes: it may have refused already.
