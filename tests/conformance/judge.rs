@@ -181,8 +181,10 @@ fn cache_status(answer: &Answer) -> Vec<String> {
     last.split(';').map(|part| part.trim().to_owned()).collect()
 }
 
+/// Its status and its fields, less the `Via` that every message gets on its way (RFC 9110 §7.6.3).
 fn interim_line(interim: &Answer) -> String {
-    let fields: Vec<&str> = interim.fields.iter().map(String::as_str).collect();
+    let all = interim.fields.iter().map(String::as_str);
+    let fields: Vec<&str> = all.filter(|line| !line.starts_with("via:")).collect();
     [interim.status.to_string().as_str()].into_iter().chain(fields).collect::<Vec<_>>().join(" ")
 }
 
