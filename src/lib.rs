@@ -57,7 +57,7 @@
 //! # Reading order
 //!
 //! [`proxy`], then [`policy`] and its four questions, [`key`], [`store::purge`], [`coherence`], [`fetch::fill`]. For the
-//! wire: [`http1`], [`edge::connection`], [`upstream::exchange`]. For the file: [`config`]. The tests under `tests/it` read
+//! wire: [`http1`], [`edge::connection`], [`edge::tls`], [`upstream::exchange`]. For the file: [`config`]. The tests under `tests/it` read
 //! like stories of the same.
 
 #![forbid(unsafe_code)]

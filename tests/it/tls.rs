@@ -266,7 +266,7 @@ async fn a_reload_takes_new_certificates_and_keeps_connections() {
     let told = stage.stent.admin("POST", "/api/v1/reload").send().await;
     assert!(told.text().contains("\"server.tls.listen\""), "{}", told.text());
     let reply = open.get("/team/1").await.unwrap();
-    assert_eq!(reply.cache(), "stent; fwd=bypass; detail=facet-without-value");
+    assert_eq!(reply.cache(), "stent; fwd=bypass; detail=facet-without-value; fwd-status=200");
 
     // What cannot be used changes nothing.
     std::fs::write(stage.folder.path().join("lab.key"), &servers.server(&["x"]).key).unwrap();
@@ -321,12 +321,15 @@ async fn tenants_by_certificates_never_share_and_those_of_one_do() {
         stage.of("", "eve"),
     ];
     for visitor in &doubtful {
-        assert_eq!(get(visitor, "/team/1").await.cache(), "stent; fwd=bypass; detail=facet-without-value");
+        assert_eq!(
+            get(visitor, "/team/1").await.cache(),
+            "stent; fwd=bypass; detail=facet-without-value; fwd-status=200"
+        );
     }
     // The origin sees only what else is shown: what it says may be another's.
     let mut open = ada.open().await;
     let beside = open.get_with("/team/1", &[("cookie", "sessionid=x")]).await.unwrap();
-    assert_eq!(beside.cache(), "stent; fwd=bypass; detail=credentials-beside-certificate");
+    assert_eq!(beside.cache(), "stent; fwd=bypass; detail=credentials-beside-certificate; fwd-status=200");
 
     let device = |names| stage.clients.client_with(&[], names);
     let name = |name: &str| SanType::DnsName(name.try_into().unwrap());
@@ -334,7 +337,7 @@ async fn tenants_by_certificates_never_share_and_those_of_one_do() {
     get(&scanner, "/device").await;
     assert!(get(&scanner, "/device").await.is_hit());
     let both = Visitor { own: Some(device(vec![name("scanner"), name("other")])), ..stage.visitor() };
-    assert_eq!(get(&both, "/device").await.cache(), "stent; fwd=bypass; detail=facet-without-value");
+    assert_eq!(get(&both, "/device").await.cache(), "stent; fwd=bypass; detail=facet-without-value; fwd-status=200");
 }
 
 #[tokio::test]
@@ -363,7 +366,7 @@ async fn a_certificate_is_a_credential() {
         get(&nobody, path).await;
         assert!(get(&nobody, path).await.is_hit(), "{path}");
     }
-    assert_eq!(get(&ada, "/page").await.cache(), "stent; fwd=bypass; detail=signed-in");
+    assert_eq!(get(&ada, "/page").await.cache(), "stent; fwd=bypass; detail=signed-in; fwd-status=200");
     assert!(!get(&ada, "/origin").await.is_hit());
     assert!(get(&ada, "/letter").await.is_hit(), "RFC 9111 knows of `Authorization` only");
 }
@@ -376,15 +379,18 @@ async fn a_certificate_counts_until_it_expires_and_for_whoever_speaks_for_itself
     open.get("/team/1").await.unwrap();
     assert!(open.get("/team/1").await.unwrap().is_hit());
     let for_another = open.get_with("/team/1", &[("x-forwarded-for", "192.0.2.7")]).await.unwrap();
-    assert_eq!(for_another.cache(), "stent; fwd=bypass; detail=facet-without-value");
+    assert_eq!(for_another.cache(), "stent; fwd=bypass; detail=facet-without-value; fwd-status=200");
     let years = u64::try_from(LAST_YEAR - 2020).unwrap();
     stage.stent.clock.advance(Duration::from_secs(years * 366 * 24 * 60 * 60));
-    assert_eq!(open.get("/team/1").await.unwrap().cache(), "stent; fwd=bypass; detail=facet-without-value");
+    assert_eq!(
+        open.get("/team/1").await.unwrap().cache(),
+        "stent; fwd=bypass; detail=facet-without-value; fwd-status=200"
+    );
 
     let trusting = Stage::start_with(origin.address, ", trusted_proxies: [127.0.0.1]", TENANTS);
     let mut proxy = trusting.of("a", "proxy").open().await;
     let reply = proxy.get("/team/1").await.unwrap();
-    assert_eq!(reply.cache(), "stent; fwd=bypass; detail=facet-without-value", "it is the proxy's own");
+    assert_eq!(reply.cache(), "stent; fwd=bypass; detail=facet-without-value; fwd-status=200", "it is the proxy's own");
     proxy.get("/page").await.unwrap();
     assert!(proxy.get("/page").await.unwrap().is_hit(), "and nobody's credential");
 }
