@@ -161,10 +161,10 @@ async fn a_range_on_a_miss_is_there_before_the_whole_which_is_stored() {
     let first = first.await.unwrap();
     assert_eq!((first.status, &first.body), (206, &whole.slice(100..200)));
     assert_eq!((first.header("content-range"), first.header("content-length")), ("bytes 100-199/1000", "100"));
-    assert_eq!(first.cache(), "stent; fwd=uri-miss; fwd-status=200; stored");
+    assert_eq!(first.cache(), "stent; fwd=uri-miss; fwd-status=200; stored; ttl=600");
     let begun = ask(client, "bytes=0-0", &[]).await;
     assert_eq!((begun.status, &begun.body), (206, &whole.slice(..1)));
-    assert!(begun.cache().ends_with("collapsed"));
+    assert!(begun.cache().contains("; collapsed"));
     let beyond = ask(client, "bytes=1000-", &[]).await;
     assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */1000"));
     let unchanged = ask(client, "bytes=0-0", &[("if-none-match", "\"a\"")]).await;
@@ -238,7 +238,10 @@ async fn a_range_of_an_unknown_length_is_passed_and_the_whole_stored() {
     assert_eq!(held.origin.last("/image").header("range"), Some("bytes=100-199"));
     // This origin knows no ranges: its answer is the client's as it is.
     let asked = asked.await.unwrap();
-    assert_eq!((asked.status, &asked.body, asked.cache()), (200, &whole, "stent; fwd=bypass; detail=range"));
+    assert_eq!(
+        (asked.status, &asked.body, asked.cache()),
+        (200, &whole, "stent; fwd=miss; detail=range; fwd-status=200")
+    );
     let flights = stent.cache().flights.clone();
     body.send(Ok(whole.slice(500..))).unwrap();
     drop(body);
@@ -287,7 +290,7 @@ async fn ranges_of_what_is_too_long_or_not_to_be_stored_are_passed() {
             assert_eq!((part.status, part.body), (206, whole.slice(first..=last)));
             assert_eq!(origin.count("/image"), requests);
             assert_eq!(origin.last("/image").header("range"), Some(range));
-            assert!(part.headers["cache-status"].to_str().unwrap().ends_with(why));
+            assert!(part.cache().contains(why), "{}", part.cache());
         }
     }
 }
@@ -307,7 +310,7 @@ async fn a_range_of_what_is_stale_is_of_what_was_confirmed() {
     stent.clock.advance(std::time::Duration::from_secs(700));
     let part = ask(client, "bytes=100-199", &[]).await;
     assert_eq!((part.status, part.body), (206, whole(1000).slice(100..200)));
-    assert_eq!(part.headers["cache-status"], "stent; fwd=stale; fwd-status=304; detail=stale");
+    assert_eq!(part.headers["cache-status"], "stent; fwd=stale; fwd-status=304; ttl=600; detail=stale");
     assert_eq!(origin.last("/image").header("range"), None);
     assert!(ask(client, "bytes=0-0", &[]).await.is_hit());
 }
