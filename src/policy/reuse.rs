@@ -113,13 +113,19 @@ pub fn reuse(
         };
     }
     let stale_for = age.saturating_sub(life.fresh_for);
-    let asked_for_fresh = too_old || directives.min_fresh.is_some();
+    // §5.2.1.1: whoever limits the age wants nothing stale, unless it says how stale.
+    let asked_for_fresh = too_old
+        || directives.min_fresh.is_some()
+        || match directives.max_stale {
+            Some(most) => stale_for > most,
+            None => directives.max_age.is_some(),
+        };
     if life.staleness == Staleness::Allowed && !asked_for_fresh {
         if stale_for < life.stale_while_revalidate {
             return Reuse::StaleWhileRevalidate(freshness);
         }
         // §5.2.1.2; what was purged softly is not merely stale.
-        if standing == Standing::Good && directives.max_stale.is_some_and(|max| stale_for <= max) {
+        if standing == Standing::Good && directives.max_stale.is_some() {
             return Reuse::Fresh(freshness);
         }
     }
@@ -192,7 +198,6 @@ pub(crate) mod tests {
             (50, LIFE, Good, "min-fresh=50", "fresh"), // §5.2.1.3
             (51, LIFE, Good, "min-fresh=50", "request-age"),
             (1, LIFE, Good, "no-cache", "request-no-cache"), // §5.2.1.4
-            (110, LIFE, Good, "max-age=200", "stale"),
             (1, LIFE, Soft, "", "stale"),
             (1, strict, Soft, "", "soft-purged"),
             (160, LIFE, Soft, "max-stale", "soft-purged"),
@@ -207,12 +212,19 @@ pub(crate) mod tests {
     fn the_window_while_revalidating_ends() {
         let now = Instant::now();
         let vital = vital(LIFE, now);
-        let judge = |age| {
-            let then = now + Duration::from_secs(age);
-            reuse(&vital, Standing::Good, &RequestDirectives::default(), Credentialed::No, then)
+        let judge = |age, control: &'static str| {
+            let mut directives = RequestDirectives::default();
+            directives.read(&http::HeaderValue::from_static(control));
+            reuse(&vital, Standing::Good, &directives, Credentialed::No, now + Duration::from_secs(age))
         };
-        assert_eq!(judge(149), Reuse::StaleWhileRevalidate(Freshness { age: 149, ttl: -49 }));
-        assert_eq!(judge(150), Reuse::Revalidate(RevalidateReason::Stale));
+        let served = |age: u64, ttl| Reuse::StaleWhileRevalidate(Freshness { age, ttl });
+        assert_eq!(judge(149, ""), served(149, -49));
+        assert_eq!(judge(150, ""), Reuse::Revalidate(RevalidateReason::Stale));
+        // §5.2.1.1, §5.2.1.2
+        assert_eq!(judge(110, "max-age=200"), Reuse::Revalidate(RevalidateReason::Stale));
+        assert_eq!(judge(110, "max-age=200, max-stale"), served(110, -10));
+        assert_eq!(judge(110, "max-stale=5"), Reuse::Revalidate(RevalidateReason::Stale));
+        assert_eq!(judge(110, "max-stale=10"), served(110, -10));
     }
 
     #[test]
