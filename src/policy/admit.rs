@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::directives::{MAX_DELTA, ResponseDirectives, seconds};
 use super::plan::Credentialed;
-use super::{Caching, NamedPolicy, Share, TypePattern};
+use super::{Caching, NamedPolicy, Share, TypePattern, vary};
 use crate::entry::{Lifetime, Openness, Staleness, Validators};
 
 /// An answer's head, as far as the judgement needs it.
@@ -167,7 +167,7 @@ impl NotStored {
 /// Whether an answer that is not stored may still be given to those who wait for this very fetch: it does not depend on anything
 /// that may differ between them.
 pub fn is_alike_for_all(headers: &HeaderMap, caching: &Caching) -> bool {
-    vary(headers).is_ok_and(|names| match caching {
+    vary::names(headers).is_ok_and(|names| match caching {
         // It was one person's, and says nothing of what another is let see.
         Caching::Named(policy) if policy.share.is_between_people() => false,
         Caching::Named(policy) => names.iter().all(|name| is_keyed(name, policy)),
@@ -223,7 +223,7 @@ fn http_terms(answered: &Answered<'_>, said: &ResponseDirectives) -> Result<Term
     if said.private {
         return Err(NotStored::Private);
     }
-    let vary = vary(answered.headers)?;
+    let vary = vary::names(answered.headers)?;
     let open = said.public || said.s_maxage.is_some() || said.must_revalidate;
     if answered.credentialed == Credentialed::Yes {
         if !open {
@@ -254,7 +254,7 @@ fn named_terms(answered: &Answered<'_>, said: &ResponseDirectives, policy: &Name
         return Err(NotStored::Private);
     }
     let between_people = policy.share.is_between_people();
-    let mut vary = vary(answered.headers)?;
+    let mut vary = vary::names(answered.headers)?;
     if (between_people || policy.share == Share::Public) && vary.iter().any(is_credential) {
         return Err(NotStored::VaryCredential);
     }
@@ -345,30 +345,6 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<Option<&str>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     Some(if values.next().is_some() { None } else { first.to_str().ok() })
-}
-
-/// The fields that `Vary` names, sorted; `*` cannot be stored.
-pub fn vary(headers: &HeaderMap) -> Result<Vec<HeaderName>, NotStored> {
-    let mut names = Vec::new();
-    for line in headers.get_all(header::VARY) {
-        let text = line.to_str().map_err(|_| NotStored::VaryAll)?;
-        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            if name == "*" {
-                return Err(NotStored::VaryAll);
-            }
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotStored::VaryAll)?;
-            match name.as_str() {
-                // Part of every key.
-                "host" | "x-forwarded-host" | "x-forwarded-proto" => {}
-                // Another for every client, or for every request: nobody's to share.
-                "x-forwarded-for" | "forwarded" | "via" | "x-request-id" => return Err(NotStored::VaryAll),
-                _ => names.push(name),
-            }
-        }
-    }
-    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    names.dedup();
-    Ok(names)
 }
 
 fn is_credential(name: &HeaderName) -> bool {

@@ -21,6 +21,7 @@ pub mod reuse;
 pub mod sharing;
 pub mod structured;
 pub mod validate;
+pub mod vary;
 
 use std::fmt;
 use std::sync::Arc;
