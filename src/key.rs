@@ -105,74 +105,49 @@ impl Primary<'_> {
     }
 }
 
-/// Adds the value of one request header, or its absence.
-pub fn write_header(key: &mut KeyBuf, headers: &HeaderMap, name: &HeaderName) {
+/// Adds the value of one request field as it is sent, or its absence. Lines have a line feed between them.
+pub fn write_field(key: &mut KeyBuf, name: &HeaderName, value: Option<&[u8]>) {
     key.extend_from_slice(name.as_str().as_bytes());
     key.push(0);
-    for value in headers.get_all(name) {
-        // Some origins take the first line of several, or the last: they are not kept as one list with commas.
+    if let Some(value) = value {
         key.push(b'\n');
-        key.extend_from_slice(value.as_bytes().trim_ascii());
+        key.extend_from_slice(value);
     }
     key.push(0);
 }
 
-/// The normalised `Accept`: lower case outside of quotes, no optional whitespace; absent is `*/*`.
-pub fn write_accept(out: &mut KeyBuf, headers: &HeaderMap) {
-    let start = out.len();
-    for value in headers.get_all(http::header::ACCEPT) {
-        if out.len() > start {
-            out.push(b',');
-        }
-        let mut quoted = false;
-        for &byte in value.as_bytes() {
-            match byte {
-                b'"' => {
-                    quoted = !quoted;
-                    out.push(byte);
-                }
-                b' ' | b'\t' if !quoted => {}
-                _ if quoted => out.push(byte),
-                _ => out.push(byte.to_ascii_lowercase()),
-            }
-        }
-    }
-    if out.len() == start {
-        out.extend_from_slice(b"*/*");
-    }
+/// Adds the lines of one header, or its absence.
+pub fn write_header(key: &mut KeyBuf, headers: &HeaderMap, name: &HeaderName) {
+    write_field(key, name, lines(headers, name).as_deref());
 }
 
-/// The key of one variant: the primary key and the values of the headers that `Vary` names.
-pub fn variant(primary: &[u8], names: &[HeaderName], headers: &HeaderMap) -> KeyBuf {
+/// The key of one variant: the primary key and the values, as they are sent, of the fields that `Vary` names.
+pub fn variant(primary: &[u8], names: &[HeaderName], sent: &HeaderMap) -> KeyBuf {
+    variant_of(primary, names, |name| lines(sent, name))
+}
+
+/// The same, of a request of which nothing was sent yet: `value` tells what would be.
+pub fn variant_of(primary: &[u8], names: &[HeaderName], value: impl Fn(&HeaderName) -> Option<KeyBuf>) -> KeyBuf {
     let mut key = KeyBuf::from_slice(primary);
     key.push(b'V');
-    names.iter().for_each(|name| write_header(&mut key, headers, name));
+    names.iter().for_each(|name| write_field(&mut key, name, value(name).as_deref()));
     key
+}
+
+fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<KeyBuf> {
+    let mut lines = headers.get_all(name).iter();
+    let mut value = KeyBuf::from_slice(lines.next()?.as_bytes());
+    for line in lines {
+        value.push(b'\n');
+        value.extend_from_slice(line.as_bytes());
+    }
+    Some(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::HeaderValue;
-
-    fn accept(lines: &[&'static str]) -> String {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(http::header::ACCEPT, HeaderValue::from_static(line));
-        }
-        let mut out = KeyBuf::new();
-        write_accept(&mut out, &headers);
-        String::from_utf8(out.to_vec()).unwrap()
-    }
-
-    #[test]
-    fn accept_is_normalised() {
-        assert_eq!(accept(&[]), "*/*");
-        assert_eq!(accept(&["*/*"]), "*/*");
-        assert_eq!(accept(&["Text/HTML , application/json; q=0.5"]), "text/html,application/json;q=0.5");
-        assert_eq!(accept(&["a/b", "c/d"]), "a/b,c/d");
-        assert_eq!(accept(&["a/b; x=\"A b\""]), "a/b;x=\"A b\"");
-    }
 
     #[test]
     fn fields_cannot_run_into_each_other() {
@@ -198,7 +173,8 @@ mod tests {
         };
         assert_ne!(of(&["a", "b"]), of(&["a,b"]));
         assert_ne!(of(&["a", "b"]), of(&["b", "a"]));
-        assert_eq!(of(&["a"]), of(&[" a "]));
+        let told = variant_of(b"k", &names, |_| Some(KeyBuf::from_slice(b"a\nb")));
+        assert_eq!(of(&["a", "b"]), told, "what would be sent is keyed as what is");
     }
 
     #[test]

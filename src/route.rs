@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
 
 pub use self::router::{Router, Target};
+use crate::canonical::Serves;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::invalidate::is_safe;
@@ -40,6 +41,8 @@ pub struct Route {
     pub policy_name: String,
     /// How answers are kept and who may have them.
     pub caching: Caching,
+    /// What the origin is known to serve: requests are reduced to it.
+    pub serves: Serves,
     /// What an answer is tagged with, and what a write through this route purges.
     pub tags: Vec<TagTemplate>,
     /// What a write through this route purges besides.
@@ -261,6 +264,7 @@ pub(crate) mod tests {
             upstream: 0,
             policy_name: "pass".to_owned(),
             caching: Caching::Pass,
+            serves: Serves::default(),
             tags: Vec::new(),
             purges: Vec::new(),
             query: QueryRules::default(),

@@ -109,6 +109,8 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("types: {text/css: 1h, image/*: 7d, fingerprinted: 365d}", "ttl: 1h", Widens, Widens),
     // Keys.
     (", vary: {headers: [x-client]}", "", Widens, Not),
+    (", vary: {headers: [x-client]}", ", vary: {headers: [x-client], language: [en, no]}", Not, Widens),
+    ("headers: [x-client]", "headers: [x-client, accept-language]", Not, Widens),
     ("page: any, ", "page: drop, ", Widens, Not),
     ("q: pass, ", "q: any, ", Widens, Not),
     ("q: pass, ", "q: drop, ", Widens, Not),

@@ -25,6 +25,8 @@ pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     path(&mut text, route);
     conditions(&mut text, route);
     caching(&mut text, &route.caching);
+    route.serves.languages.iter().for_each(|tag| text.put("language", tag));
+    route.serves.encodings.iter().for_each(|coding| text.put("encoding", coding));
     query(&mut text, route);
     route.tags.iter().for_each(|tag| self::tag(&mut text, "tag", tag));
     for purge in &route.purges {

@@ -26,7 +26,7 @@ pub(super) fn hint(path: &str) -> &'static str {
         }
         (_, "images" | "project") => "remove it: bodies are delivered as the origin sends them",
         (_, "health" | "breaker") => "remove it: an attempt that fails is tried again as `retries` says",
-        (_, "device" | "language") => "remove it, or key the header itself: `vary: {headers: [...]}`",
+        (_, "device") => "remove it, or key the header itself: `vary: {headers: [...]}`",
         (_, "preflight") => "remove it: the origin answers preflights",
         (_, "slo") => "remove it: objectives are not watched",
         (_, "warm") => "remove it: the first request after a lifetime fetches the answer",

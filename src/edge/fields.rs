@@ -51,31 +51,59 @@ pub fn is_spelling(name: &HeaderName, own: &HeaderName) -> bool {
         && name.as_str().bytes().zip(own.as_str().bytes()).all(|(a, b)| folded(a) == folded(b))
 }
 
-/// Fields that make some origins see another target or method.
+/// Fields that make some origins see another target, host, scheme or method: known ways to have one's own answer kept for
+/// others. `X-Forwarded-…` are above.
+const OVERRIDES: [&str; 43] = [
+    // To gunicorn these two are the real ones.
+    "script-name",
+    "path-info",
+    "front-end-https",
+    "x-accel-mapping",
+    "x-accel-redirect",
+    "x-backend-host",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+    "x-forward-host",
+    "x-forward-proto",
+    "x-forward-scheme",
+    "x-forwarded",
+    "x-host",
+    "x-host-override",
+    "x-http-destinationurl",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-invoke-path",
+    "x-invoke-query",
+    "x-method-override",
+    "x-middleware-subrequest",
+    "x-original-host",
+    "x-original-method",
+    "x-original-path",
+    "x-original-proto",
+    "x-original-query",
+    "x-original-scheme",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-proxy-url",
+    "x-real-host",
+    "x-real-uri",
+    "x-request-method",
+    "x-request-uri",
+    "x-request-url",
+    "x-rewrite-uri",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-script-name",
+    "x-sendfile-type",
+    "x-url-scheme",
+];
+
+/// Whether a field is one of those, in whatever spelling.
 pub fn is_override(name: &str) -> bool {
     matches!(name.as_bytes().first(), Some(b'x' | b's' | b'p' | b'f'))
-        && [
-            "x-original-url",
-            "x-rewrite-url",
-            "x-original-uri",
-            "x-original-host",
-            "x-original-method",
-            "x-original-path",
-            "x-host",
-            "x-http-host-override",
-            "x-http-method-override",
-            "x-http-method",
-            "x-method-override",
-            "x-url-scheme",
-            "x-scheme",
-            "x-script-name",
-            // To gunicorn these two are the real ones.
-            "script-name",
-            "path-info",
-            "front-end-https",
-        ]
-        .into_iter()
-        .any(|want| same_field(name, want))
+        && OVERRIDES.into_iter().any(|want| same_field(name, want))
 }
 
 /// `Content_Length` and `Transfer_Encoding`.
@@ -100,6 +128,27 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn what_makes_an_origin_see_another_request_is_known_in_each_spelling() {
+        let overrides = OVERRIDES.map(str::to_owned);
+        for name in overrides {
+            let spellings = [name.clone(), name.replace('-', "_"), name.replacen('-', "_", 1)];
+            spellings.iter().for_each(|name| assert!(is_override(name), "{name}"));
+        }
+        for name in ["host", "port", "server", "scheme", "proto", "prefix", "ssl", "path", "uri", "url", "for"] {
+            let name = format!("x-forwarded-{name}");
+            assert!(is_forwarding(&name) && is_forwarding(&name.replace('-', "_")), "{name}");
+        }
+        for name in ["forwarded", "true-client-ip", "true_client_ip", "x-client-ip", "cf-connecting-ip", "x-real-ip"] {
+            assert!(is_forwarding(name), "{name}");
+        }
+        for name in
+            ["x-requested-with", "x-client-version", "x-csrftoken", "prefer", "sec-fetch-mode", "from", "x-tenant"]
+        {
+            assert!(!is_override(name) && !is_forwarding(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_trusted_header_is_a_proxys_and_in_one_spelling() {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::directives::RequestDirectives;
 use super::{Access, Ask, Caching, Credentials, NamedPolicy, Share};
+use crate::canonical;
 use crate::facet::{Facet, Known, Proven};
 use crate::identity::{Identity, Shown};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
@@ -277,15 +278,28 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
         query: &query,
     }
     .write(&mut key);
-    if let Caching::Named(NamedPolicy { vary, .. }) = &route.caching {
-        key::write_accept(&mut key, asked.headers);
-        vary.iter().for_each(|name| key::write_header(&mut key, asked.headers, name));
-    }
+    write_fields(&mut key, asked.headers, route);
     let permission = match gate {
         Gate::OwnAnswer { keep } => Permission::ByOwnAnswer { digest: who.digest(&key), keep },
         Gate::Open | Gate::Ask(_) => Permission::Given,
     };
     Ok(Plan::Lookup(Lookup { key, partition, query, directives: seen.directives, credentialed, permission }))
+}
+
+/// Adds the fields that are keyed whatever the origin says, as they are sent.
+fn write_fields(key: &mut KeyBuf, headers: &HeaderMap, route: &Route) {
+    let mut write = |name: &HeaderName| {
+        let value = canonical::field(headers, name, &route.serves);
+        key::write_field(key, name, value.as_deref());
+    };
+    match &route.caching {
+        Caching::Named(NamedPolicy { vary, .. }) => {
+            vary.iter().for_each(&mut write);
+            key::write_field(key, &header::ACCEPT, Some(&canonical::accept(headers)));
+        }
+        Caching::Http(_) => route.serves.fields().for_each(|name| write(&name)),
+        Caching::Pass => {}
+    }
 }
 
 /// What one walk over the headers finds.

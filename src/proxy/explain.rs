@@ -16,7 +16,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 pub use self::question::Question;
 
 use self::dropped::dropped_at_the_edge;
-use self::keyed::key_parts;
 use self::lifetimes::lifetimes;
 use self::moment::When;
 use super::lookup::Grounded;
@@ -222,7 +221,7 @@ impl Proxy {
         Explanation {
             route: Some(route(taken)),
             partition: Some(self.partition(taken, &fetched, lookup.credentialed)),
-            key: key_parts(exchange, lookup, named, spot.vary()),
+            key: self.key_parts(exchange, lookup, spot.vary()),
             dropped: self.not_sent(exchange, lookup, &fetched),
             origin: Some(match (store, exchange.may_fly(lookup, None)) {
                 (Store::Absent, Err(Grounded::Pass(reason))) => {
@@ -318,12 +317,17 @@ impl Proxy {
         vary: &[HeaderName],
     ) -> &'static str {
         let Some(policy) = named else {
-            return match exchange.headers.contains_key(name) {
-                true => "as it came",
-                false => OURS,
+            let came = exchange.headers.get_all(name);
+            let sent = self.sent(exchange, name);
+            return match sent {
+                _ if exchange.route.serves.reduces(name) => "keyed, reduced to what the route's `vary` lists",
+                Some(sent) if came.iter().map(HeaderValue::as_bytes).eq([&*sent]) => "as it came",
+                Some(_) => "in canonical form",
+                None => OURS,
             };
         };
         match () {
+            () if exchange.route.serves.reduces(name) => "keyed, reduced to what `vary` lists",
             () if policy.vary.contains(name) => "keyed, by the policy's `vary`",
             () if vary.contains(name) => "keyed, by the origin's `Vary`",
             () if *name == header::ACCEPT => "keyed",

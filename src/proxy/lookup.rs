@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, Method, StatusCode, header};
+use http::{Method, StatusCode};
 
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
@@ -13,7 +13,6 @@ use crate::coherence::flight::Demand;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::entry::{Entry, Slot};
-use crate::key::{self, KeyBuf};
 use crate::outcome::Outcome;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason};
@@ -105,16 +104,6 @@ impl Proxy {
 
     pub(super) fn find<'a>(&self, exchange: &Exchange<'_>, lookup: &'a Lookup) -> (Spot<'a>, Option<Slot>) {
         self.cache.find(lookup, |names| self.variant(exchange, lookup, names))
-    }
-
-    /// The key of a request's variant, by what a fetch for it sends.
-    pub(super) fn variant(&self, exchange: &Exchange<'_>, lookup: &Lookup, names: &[HeaderName]) -> KeyBuf {
-        if !names.contains(&header::COOKIE) || !self.shows_ignored_cookies(&exchange.headers) {
-            return key::variant(&lookup.key, names, &exchange.headers);
-        }
-        let mut headers = exchange.headers.clone();
-        self.drop_ignored_cookies(&mut headers);
-        key::variant(&lookup.key, names, &headers)
     }
 
     /// The second question, for what was found.

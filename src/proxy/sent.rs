@@ -1,12 +1,15 @@
-//! What a fetch through the cache sends to the origin, and what it leaves out: what is not in the key is not sent.
+//! What a fetch through the cache sends to the origin, and what it leaves out: what is not in the key is not sent, and what is
+//! sent is in canonical form.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::flying::Withholds;
 use super::{Exchange, Proxy};
+use crate::canonical::{self, Serves};
 use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
+use crate::policy::plan::Lookup;
 use crate::policy::{Caching, NamedPolicy};
 
 impl Proxy {
@@ -14,32 +17,51 @@ impl Proxy {
     /// less its own conditions, ignored cookies and what makes some origins see another target.
     pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, vary: &[HeaderName]) -> HeaderMap {
         let asked = &exchange.headers;
-        let mut headers = match &exchange.route.caching {
+        let mut headers = HeaderMap::with_capacity(16);
+        let send = |headers: &mut HeaderMap, name: &HeaderName| {
+            headers.remove(name);
+            let value = self.sent(exchange, name);
+            for line in value.iter().flat_map(|value| value.split(|b| *b == b'\n')) {
+                // What came in fields makes a value.
+                headers.extend(HeaderValue::from_bytes(line).ok().map(|line| (name.clone(), line)));
+            }
+        };
+        match &exchange.route.caching {
             Caching::Named(policy) => {
-                let mut headers = HeaderMap::with_capacity(16);
-                let mut accept = KeyBuf::new();
-                key::write_accept(&mut accept, asked);
-                set(&mut headers, header::ACCEPT, &accept);
-                policy.vary.iter().chain(vary).for_each(|name| copy(asked, name, &mut headers));
+                set(&mut headers, header::ACCEPT, &canonical::accept(asked));
+                policy.vary.iter().chain(vary).for_each(|name| send(&mut headers, name));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
                 }
-                headers
             }
             _ => {
-                let mut headers = asked.clone();
-                let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
-                own.iter().for_each(|name| drop(headers.remove(name)));
-                // WSGI takes `Accept_Language` for `Accept-Language`, which is what an answer would be kept by.
-                let doubtful = |name: &&HeaderName| name.as_str().contains('_') || is_override(name.as_str());
-                asked.keys().filter(doubtful).for_each(|name| drop(headers.remove(name)));
-                self.drop_ignored_cookies(&mut headers);
-                headers
+                asked.keys().for_each(|name| send(&mut headers, name));
+                exchange.route.serves.fields().for_each(|name| send(&mut headers, &name));
             }
-        };
+        }
         set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
+    }
+
+    /// The value of a client's field as a cached fetch sends it, its lines with a line feed between them. A variant is looked
+    /// for by this, so that a key cannot say anything else than what the origin was told.
+    pub(super) fn sent(&self, exchange: &Exchange<'_>, name: &HeaderName) -> Option<KeyBuf> {
+        let (asked, route) = (&exchange.headers, exchange.route);
+        let listed = matches!(&route.caching, Caching::Named(policy) if policy.vary.contains(name));
+        if !listed && is_withheld(name) {
+            return None;
+        }
+        if *name == header::COOKIE && self.shows_ignored_cookies(asked) {
+            let others = self.cookies_of(asked, |role| role != CookieRole::Ignored);
+            return (!others.is_empty()).then(|| KeyBuf::from_vec(others));
+        }
+        canonical::field(asked, name, &route.serves)
+    }
+
+    /// The key of a request's variant.
+    pub(super) fn variant(&self, exchange: &Exchange<'_>, lookup: &Lookup, names: &[HeaderName]) -> KeyBuf {
+        key::variant_of(&lookup.key, names, |name| self.sent(exchange, name))
     }
 
     /// The caller's own credentials, and the headers by which answers are shared.
@@ -57,16 +79,7 @@ impl Proxy {
         set_cookies(headers, &self.cookies_of(asked, |role| role == CookieRole::Principal));
     }
 
-    /// Takes the ignored cookies off: an answer that is made with them is not everybody's.
-    pub(super) fn drop_ignored_cookies(&self, headers: &mut HeaderMap) {
-        if self.shows_ignored_cookies(headers) {
-            let others = self.cookies_of(headers, |role| role != CookieRole::Ignored);
-            headers.remove(header::COOKIE);
-            set_cookies(headers, &others);
-        }
-    }
-
-    pub(super) fn shows_ignored_cookies(&self, headers: &HeaderMap) -> bool {
+    fn shows_ignored_cookies(&self, headers: &HeaderMap) -> bool {
         let mut all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
         all.any(|cookie| self.identity.cookie(cookie.name) == CookieRole::Ignored)
     }
@@ -87,12 +100,18 @@ impl Proxy {
 
     /// Whether the fetch that is made for a request leaves out credentials that the client had sent.
     pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> Withholds {
-        let differs = |name: &HeaderName| !exchange.headers.get_all(name).iter().eq(sent.get_all(name));
-        match [header::COOKIE, header::AUTHORIZATION].iter().any(differs) {
-            true => Withholds::Yes,
-            false => Withholds::No,
-        }
+        let [asked, sent] = [&exchange.headers, sent].map(|headers| {
+            [header::COOKIE, header::AUTHORIZATION].map(|name| canonical::field(headers, &name, &Serves::default()))
+        });
+        if asked == sent { Withholds::No } else { Withholds::Yes }
     }
+}
+
+/// A client's own conditions are answered here, and what some origins take for another field, or for another target, is
+/// not believed. WSGI takes `Accept_Language` for `Accept-Language`, which is what an answer would be kept by.
+fn is_withheld(name: &HeaderName) -> bool {
+    let own = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
+    own.contains(name) || name.as_str().contains('_') || is_override(name.as_str())
 }
 
 /// What came in fields makes a value.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::HeaderName;
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 
 use super::{Change, lifetimes};
 use crate::config::Settings;
@@ -41,6 +42,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         upstream: _,
         policy_name: _,
         caching: _,
+        serves: _,
         tags: _,
         purges: _,
         query: _,
@@ -55,6 +57,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
     let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);
     if new.route.caching != Caching::Pass {
         changes.extend(query(old.route, new.route));
+        changes.extend(served(old.route, new.route));
         changes.extend(parts(old.route, new.route));
     }
     changes.extend(ends(old.route, new.route));
@@ -272,6 +275,33 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
     }));
     changes.extend(after.difference(&before).map(|name| Change::plain(format!("`vary` has {name} now"))));
     changes
+}
+
+/// To what requests are reduced. Removing it under a policy of one's own is told by the names.
+fn served(old: &Route, new: &Route) -> Vec<Change> {
+    let keyed = |name: &HeaderName| match &old.caching {
+        Caching::Named(policy) => policy.vary.contains(name),
+        Caching::Http(_) => true,
+        Caching::Pass => false,
+    };
+    let lists = [
+        ("language", ACCEPT_LANGUAGE, &old.serves.languages, &new.serves.languages),
+        ("encoding", ACCEPT_ENCODING, &old.serves.encodings, &new.serves.encodings),
+    ];
+    let different = lists.into_iter().filter(|(_, _, before, after)| before != after);
+    let told = different.map(|(key, name, before, after)| {
+        let change = format!("`vary.{key}` {} → {}", list(before.iter()), list(after.iter()));
+        let merges = match (before.is_empty(), after.is_empty()) {
+            (true, _) => keyed(&name),
+            (false, true) => matches!(new.caching, Caching::Http(_)),
+            (false, false) => !before.iter().all(|value| after.contains(value)),
+        };
+        match merges {
+            true => Change::widens(change, "requests that differ in it share an answer now"),
+            false => Change::plain(change),
+        }
+    });
+    told.collect()
 }
 
 fn names(headers: &[HeaderName]) -> BTreeSet<&str> {

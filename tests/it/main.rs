@@ -3,6 +3,7 @@
 mod access;
 mod authority;
 mod caching;
+mod canonical;
 mod compatible;
 mod connections;
 mod deaths;

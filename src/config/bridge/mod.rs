@@ -29,6 +29,7 @@ mod templates;
 mod tests;
 mod tls;
 mod upstreams;
+mod vary;
 
 const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstreams", "policies", "routes", "tests"];
 const NOT_YET: [&str; 2] = ["include", "limits"];

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::headers;
 use super::share::{self, Surroundings, parts_beside};
+use super::vary;
+use crate::canonical::Serves;
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
@@ -32,7 +33,10 @@ pub(super) struct Draft<'n> {
     stale_if_error: Option<Written<'n, Duration>>,
     ceiling: Option<Written<'n, Duration>>,
     types: Option<Vec<(TypePattern, Written<'n, Duration>)>>,
-    pub vary: Vec<HeaderName>,
+    /// Headers that are keyed and sent.
+    vary: Vec<HeaderName>,
+    /// What is reduced.
+    pub serves: Serves,
 }
 
 /// An entry of `policies:`.
@@ -97,6 +101,7 @@ pub(super) fn draft<'n>(
             }
         })
     });
+    let (vary, serves) = table.get("vary").map(|node| vary::vary(reader, node)).unwrap_or_default();
     Draft {
         share: table.get("share").and_then(|node| share::share(reader, node, around, parts)),
         access: table.get("access").and_then(|node| share::access(reader, node)),
@@ -108,7 +113,8 @@ pub(super) fn draft<'n>(
         stale_if_error: table.get("stale_if_error").and_then(|node| reader.duration(node)),
         ceiling: table.get("ceiling").and_then(|node| reader.positive_duration(node, "write 15m, or leave it out")),
         types: table.get("types").and_then(|node| types(reader, node)),
-        vary: table.get("vary").map(|node| vary(reader, node)).unwrap_or_default(),
+        vary,
+        serves,
     }
 }
 
@@ -144,52 +150,10 @@ fn pattern(text: &str) -> Option<TypePattern> {
     }
 }
 
-/// `vary: {headers: [...]}` in lower case.
-pub(super) fn vary(reader: &mut Reader, node: &Node) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    let Some(table) = reader.table(node, &["headers"], &["device", "language"]) else { return names };
-    for item in table.get("headers").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
-        let Some(text) = reader.text(item) else { continue };
-        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
-            reader.error(
-                Kind::Value,
-                item,
-                format!("`{text}` cannot be the name of a header"),
-                "write a name like x-client-version",
-            );
-            continue;
-        };
-        let refused = if name == http::header::COOKIE || name == http::header::AUTHORIZATION {
-            Some((
-                "holds credentials: they decide who may share an answer, not which one it is",
-                "name them in identity.principal and write share: principal",
-            ))
-        } else if headers::is_connection(&name) {
-            Some(("belongs to the connection and not to the answer", "remove it"))
-        } else if headers::is_forwarding(&name) {
-            Some(("says where a request came from and differs for every client", "remove it"))
-        } else if headers::is_conditional(&name) {
-            Some(("is answered by the cache itself", "remove it"))
-        } else {
-            None
-        };
-        if let Some((reason, hint)) = refused {
-            reader.error(Kind::Contradiction, item, format!("`{name}` {reason}"), hint);
-        } else if name == http::header::ACCEPT {
-            reader.warn(Kind::Contradiction, item, "`accept` is always keyed", "remove it");
-        } else {
-            names.push(name);
-        }
-    }
-    names
-}
-
 impl<'n> Draft<'n> {
     /// This one's keys, and where it is silent those of `other`; the headers of both.
     pub(super) fn over(&self, other: &Draft<'n>) -> Draft<'n> {
-        let mut vary: Vec<HeaderName> = self.vary.iter().chain(&other.vary).cloned().collect();
-        vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        vary.dedup();
+        let said = |own: &[String], other: &[String]| if own.is_empty() { other.to_vec() } else { own.to_vec() };
         Draft {
             share: self.share.clone().or_else(|| other.share.clone()),
             access: self.access.clone().or_else(|| other.access.clone()),
@@ -199,7 +163,11 @@ impl<'n> Draft<'n> {
             stale_if_error: self.stale_if_error.or(other.stale_if_error),
             ceiling: self.ceiling.or(other.ceiling),
             types: self.types.clone().or_else(|| other.types.clone()),
-            vary,
+            vary: self.vary.iter().chain(&other.vary).cloned().collect(),
+            serves: Serves {
+                languages: said(&self.serves.languages, &other.serves.languages),
+                encodings: said(&self.serves.encodings, &other.serves.encodings),
+            },
         }
     }
 
@@ -248,7 +216,7 @@ impl<'n> Draft<'n> {
     /// The validated form; `None` if it does not say who may share.
     pub(super) fn finish(&self) -> Option<NamedPolicy> {
         let value = |written: Option<Written<'_, Duration>>| written.map(|written| written.value);
-        let mut vary = self.vary.clone();
+        let mut vary: Vec<HeaderName> = self.vary.iter().cloned().chain(self.serves.fields()).collect();
         vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         vary.dedup();
         let types = self.types.iter().flatten();

@@ -10,7 +10,8 @@ use super::policies::{self, BUILT_IN, Policy};
 use super::share::{Surroundings, check_parts, parts_of};
 use super::tags::{purges, tags};
 use super::upstreams::Upstreams;
-use super::{covers, patient, query, server, templates};
+use super::{covers, patient, query, server, templates, vary};
+use crate::canonical::Serves;
 use crate::config::fingerprint;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
@@ -144,6 +145,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         upstream: 0,
         policy_name: "pass".to_owned(),
         caching: Caching::Pass,
+        serves: Serves::default(),
         tags: Vec::new(),
         purges: Vec::new(),
         query: QueryRules::default(),
@@ -327,6 +329,9 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
             "rfc9111" => Caching::Http(Credentials::AuthorizationOnly),
             _ => Caching::Pass,
         };
+        if let (Caching::Http(_), Some(node)) = (&route.caching, table.get("vary")) {
+            route.serves = vary::served(reader, node);
+        }
         overrides_nothing(reader, table, name);
         return;
     }
@@ -340,8 +345,7 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
     };
     let parts: HashSet<String> = parts_of(table.node).into_iter().collect();
     let before = reader.errors();
-    let mut own = policies::draft(reader, table, &scope.around, &parts);
-    own.vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    let own = policies::draft(reader, table, &scope.around, &parts);
     let whole = own.over(&policy.draft);
     if reader.errors() != before || !policy.sound {
         return;
@@ -349,12 +353,15 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
     whole.check(reader, &own, &scope.around);
     if let Some(named) = whole.finish() {
         route.caching = Caching::Named(named);
+        route.serves = whole.serves;
     }
 }
 
 /// Built-in policies are what they are.
 fn overrides_nothing(reader: &mut Reader, table: Table<'_>, name: &str) {
-    let keys = policies::KEYS.iter().filter(|key| **key != "compress").chain(&["vary"]);
+    // What is served at a route can be said whatever is kept.
+    let vary: &[&str] = if name == "pass" { &["vary"] } else { &[] };
+    let keys = policies::KEYS.iter().filter(|key| **key != "compress").chain(vary);
     for key in keys {
         let Some(node) = table.get(key) else { continue };
         let place: Place = node.label();

@@ -4,12 +4,13 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::super::{Exchange, Proxy};
 use super::{cookie_name, unique};
+use crate::canonical;
 use crate::explanation::{KeyPart, PartitionTold};
 use crate::identity::{CookieRole, cookies};
-use crate::key::{self, KeyBuf};
+use crate::key::KeyBuf;
+use crate::policy::Caching;
 use crate::policy::plan::{BodyPresence, Credentialed, Lookup};
 use crate::policy::sharing::{self, Sharing};
-use crate::policy::{Caching, NamedPolicy};
 use crate::route::Route;
 
 impl Proxy {
@@ -45,37 +46,35 @@ impl Proxy {
         let named = named.map(|name| format!("header.{name}"));
         unique(authorization.then(|| "authorization".to_owned()).into_iter().chain(cookies).chain(named))
     }
-}
 
-/// The key's parts after the route and the partition.
-pub(super) fn key_parts(
-    exchange: &Exchange<'_>,
-    lookup: &Lookup,
-    named: Option<&NamedPolicy>,
-    vary: &[HeaderName],
-) -> Vec<KeyPart> {
-    let part = |name: &str, value: &str| KeyPart { name: name.to_owned(), value: Some(value.to_owned()) };
-    let asked = exchange.asked(BodyPresence::Absent);
-    let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
-    parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
-    parts.push(part("path", asked.path));
-    parts.push(part("query", &lookup.query));
-    if let Some(policy) = named {
-        let mut accept = KeyBuf::new();
-        key::write_accept(&mut accept, asked.headers);
-        parts.push(part("accept", &String::from_utf8_lossy(&accept)));
-        parts.extend(policy.vary.iter().map(|name| keyed_header(name, asked.headers)));
+    /// The key's parts after the route and the partition, as they are sent.
+    pub(super) fn key_parts(&self, exchange: &Exchange<'_>, lookup: &Lookup, vary: &[HeaderName]) -> Vec<KeyPart> {
+        let part = |name: &str, value: &str| KeyPart { name: name.to_owned(), value: Some(value.to_owned()) };
+        let asked = exchange.asked(BodyPresence::Absent);
+        let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
+        parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
+        parts.push(part("path", asked.path));
+        parts.push(part("query", &lookup.query));
+        let field = |name: &HeaderName| keyed_field(name, self.sent(exchange, name));
+        match &exchange.route.caching {
+            Caching::Named(policy) => {
+                parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
+                parts.extend(policy.vary.iter().map(field));
+            }
+            Caching::Http(_) => parts.extend(exchange.route.serves.fields().map(|name| field(&name))),
+            Caching::Pass => {}
+        }
+        parts.extend(vary.iter().map(field));
+        parts
     }
-    parts.extend(vary.iter().map(|name| keyed_header(name, asked.headers)));
-    parts
 }
 
 /// Values by which answers are negotiated may be told; any other may be somebody's credential.
-fn keyed_header(name: &HeaderName, headers: &HeaderMap) -> KeyPart {
+fn keyed_field(name: &HeaderName, value: Option<KeyBuf>) -> KeyPart {
     let told = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::ACCEPT_ENCODING].contains(name);
-    let value = match headers.get(name) {
+    let value = match value {
         None => Some("(absent)".to_owned()),
-        Some(value) if told => value.to_str().ok().map(str::to_owned),
+        Some(value) if told => std::str::from_utf8(&value).ok().map(str::to_owned),
         Some(_) => None,
     };
     KeyPart { name: name.to_string(), value }
