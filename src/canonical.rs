@@ -67,10 +67,21 @@ pub fn field(headers: &HeaderMap, name: &HeaderName, serves: &Serves) -> Option<
     Some(out)
 }
 
-/// `Accept` as a named policy sends it, whether or not the client does: absent and empty mean anything.
+/// `Accept` as a named policy sends it, whether or not the client does: absent and empty mean anything. Every hit under such a
+/// policy has it in its key.
+pub fn write_accept(out: &mut KeyBuf, headers: &HeaderMap) {
+    let start = out.len();
+    media::write(out, headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes));
+    if out.len() == start {
+        out.extend_from_slice(b"*/*");
+    }
+}
+
+/// The same by itself.
 pub fn accept(headers: &HeaderMap) -> KeyBuf {
-    let accept = field(headers, &header::ACCEPT, &Serves::default()).filter(|accept| !accept.is_empty());
-    accept.unwrap_or_else(|| KeyBuf::from_slice(b"*/*"))
+    let mut out = KeyBuf::new();
+    write_accept(&mut out, headers);
+    out
 }
 
 /// Fields of one value: their lines make no list, and a comma in them may be a date's.

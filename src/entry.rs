@@ -4,12 +4,15 @@
 //! are sent, the tags as numbers, all in few buffers of exact size. A hit copies lines; what is rarely asked is read out of
 //! them again.
 
+mod variants;
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+pub use self::variants::{Variant, Variants};
 use crate::key::Key;
 use crate::store::purge::Birth;
 use crate::tag::{TagHash, TagSet, Tagged};
@@ -332,8 +335,8 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
 pub enum Slot {
     /// An answer.
     Entry(Entry),
-    /// The answers here differ by these request headers, sorted; look again under a variant's key.
-    Vary(Arc<[HeaderName]>),
+    /// The answers here differ by request headers; look again under a variant's key.
+    Variants(Arc<Variants>),
     /// The origin's answers here cannot be stored: pass at once, without a queue, until then.
     Uncacheable(Instant),
 }
@@ -345,7 +348,7 @@ impl Slot {
         const MAP_ENTRY: usize = 520;
         let own = match self {
             Slot::Entry(entry) => entry.weight(),
-            Slot::Vary(names) => names.len() * 40,
+            Slot::Variants(variants) => variants.weight(),
             Slot::Uncacheable(_) => 0,
         };
         u32::try_from(own + key.len() + MAP_ENTRY).unwrap_or(u32::MAX)

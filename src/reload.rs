@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::admin::settings::AdminSettings;
 use crate::clock::Clock;
 use crate::coherence::backoff::Backoff;
+use crate::coherence::variants::Filing;
 use crate::coherence::{Cache, MAX_REFRESHES};
 use crate::config::{Loaded, Problem, Report, Settings};
 use crate::edge::settings::ServerSettings;
@@ -86,6 +87,7 @@ impl Configuration {
         let seed = u64::from_le_bytes(seed);
         let cache = Cache {
             memory: Memory::new(settings.cache.memory),
+            filing: Filing::of(settings.cache.variants),
             log: Default::default(),
             flights: Arc::default(),
             budget: Arc::new(Budget::beside(settings.cache.memory, settings.cache.max_object)),
@@ -151,6 +153,7 @@ fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str
     keep("server.limits.connections", &old.server.limits.connections, connections, &mut needed);
     keep("log.access", &old.log.access, &mut next.log.access, &mut needed);
     keep("cache.memory", &old.cache.memory, &mut next.cache.memory, &mut needed);
+    keep("cache.variants", &old.cache.variants, &mut next.cache.variants, &mut needed);
     next.cache.max_object = next.cache.max_object.min(next.cache.memory);
     // Its tokens wait with its address: those of a listener on loopback may be none, and this one may not be there.
     let listen = |settings: &Settings| settings.admin.as_ref().map(|admin| admin.listen);

@@ -7,17 +7,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::backoff::Ended;
 use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
 use super::head::{as_said, build, http_date};
 use super::tags::Place;
+use super::variants::Selected;
 use super::{Cache, MAX_VARY_NAMES, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
-use crate::entry::{Entry, Slot};
+use crate::entry::Entry;
 use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
@@ -221,14 +222,20 @@ impl<S: Slots> Fetch<S> {
         if !validators.any() || !validate::confirms(&confirmed.headers, &validators) {
             return None;
         }
-        let entry = self.merged(base, confirmed.headers, confirmed.delay, now)?;
-        self.cache.memory.put(self.errand.spot.clone(), Slot::Entry(entry.clone()));
+        let (entry, vary) = self.merged(base, confirmed.headers, confirmed.delay, now)?;
+        self.cache.keep(self.errand.selected(&vary), entry.clone(), now.instant);
         Some(entry)
     }
 
-    /// What is stored, with the fields of a newer answer that speaks of it (RFC 9111 §3.2). `None`: it is dead, or not to be
-    /// kept any more.
-    pub(super) fn merged(&self, base: &Entry, mut fields: HeaderMap, delay: Duration, now: Now) -> Option<Entry> {
+    /// What is stored, with the fields of a newer answer that speaks of it (RFC 9111 §3.2), and by which fields of requests
+    /// it is selected. `None`: it is dead, or not to be kept any more.
+    pub(super) fn merged(
+        &self,
+        base: &Entry,
+        mut fields: HeaderMap,
+        delay: Duration,
+        now: Now,
+    ) -> Option<(Entry, Arc<[HeaderName]>)> {
         let Fetch { cache, errand, .. } = self;
         if cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base) {
             return None;
@@ -247,14 +254,15 @@ impl<S: Slots> Fetch<S> {
             // It may be used for those who asked, but not kept: the whole is fetched and judged.
             return None;
         };
-        let variant = key::variant(&errand.primary, &terms.vary, &errand.headers);
-        if !terms.vary.is_empty() && variant.as_slice() != &*errand.spot {
+        let vary = errand.unkeyed(&terms.vary);
+        let variant = key::variant(&errand.primary, &vary, &errand.headers);
+        if !vary.is_empty() && variant.as_slice() != &*errand.spot {
             return None;
         }
         let born = if is_off(Rule::Base) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
         let head = build(merged, base.status(), &terms, now, birth, tags);
-        Some(Entry::new(&head, base.body().clone()))
+        Some((Entry::new(&head, base.body().clone()), vary))
     }
 
     /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
@@ -304,14 +312,14 @@ impl<S: Slots> Fetch<S> {
         };
         let (spool, stored) = self.spool(arrived.framing, storing);
         let born = if is_off(Rule::Birth) { cache.log.stamp() } else { self.takeoff.flight.born };
-        let vary: Arc<[http::HeaderName]> = terms.vary.clone().into();
+        let vary = errand.unkeyed(&terms.vary);
         let variant = match vary.is_empty() {
             true => errand.primary.clone(),
             false => Key::from(key::variant(&errand.primary, &vary, &errand.headers).as_slice()),
         };
         if !vary.is_empty() && !matches!(stored, Stored::No(_)) {
-            // At once, so that whoever wants another variant finds its own way while this one is still coming.
-            cache.memory.put(errand.primary.clone(), Slot::Vary(vary.clone()));
+            // At once, while this one is still coming.
+            cache.expect(errand.selected(&vary), now.instant);
         }
         let head = Arc::new(build(fields, arrived.status, &terms, now, Birth::new(born, born), tags));
         Filling { head, spool, variant, vary, tags: known, stored }
@@ -337,7 +345,7 @@ impl<S: Slots> Fetch<S> {
     /// For a while nobody waits for another's fetch here.
     pub(super) fn remember_uncacheable(&self, now: Instant) {
         let until = now + REMEMBER_UNCACHEABLE;
-        self.cache.memory.put(self.takeoff.flight.key.clone(), Slot::Uncacheable(until));
+        self.cache.keep_nothing(&self.takeoff.flight.key, until);
     }
 }
 
@@ -350,6 +358,16 @@ impl<S: Slots> Private<S> {
 }
 
 impl Errand {
+    /// For which requests its answer is, by the fields that tell them apart.
+    pub(super) fn selected<'a>(&'a self, names: &'a Arc<[HeaderName]>) -> Selected<'a> {
+        Selected { primary: &self.primary, names, sent: &self.headers }
+    }
+
+    /// Those of the fields that are no part of the primary key.
+    fn unkeyed(&self, names: &[HeaderName]) -> Arc<[HeaderName]> {
+        names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect()
+    }
+
     /// The third question, and what only the transfer tells.
     fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
         let headers = &arrived.headers;

@@ -13,7 +13,7 @@ use super::backoff::Ended;
 use super::fetch::{Errand, Fetch};
 use super::flight::{Filling, Flight, Landing, TagsKnown};
 use super::{Cache, Slots};
-use crate::entry::{Entry, Head, Slot};
+use crate::entry::{Entry, Head};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
@@ -79,7 +79,7 @@ impl<S: Slots> Fill<S> {
     /// The body is whole with this last chunk: stores it and tells everybody. It comes back if it cannot be stored: the chunk
     /// is to be passed on, and [`Fill::finish`] follows.
     pub fn complete(mut self, last: &Bytes, now: Instant) -> Option<Fill<S>> {
-        match self.store(last) {
+        match self.store(last, now) {
             Ok(whole) => {
                 self.filling.stored = Stored::Yes;
                 self.leave();
@@ -137,13 +137,13 @@ impl<S: Slots> Fill<S> {
     }
 
     /// Puts a whole answer into the store, under its variant's key.
-    fn store(&self, last: &Bytes) -> Result<Bytes, NotStored> {
+    fn store(&self, last: &Bytes, now: Instant) -> Result<Bytes, NotStored> {
         if let Stored::No(why) = self.filling.stored {
             return Err(why);
         }
         let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
         let entry = packed(&self.fetch.errand, &self.filling, &whole)?;
-        self.cache().memory.put(self.filling.variant.clone(), Slot::Entry(entry));
+        self.cache().keep(self.fetch.errand.selected(&self.filling.vary), entry, now);
         Ok(whole)
     }
 }

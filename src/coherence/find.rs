@@ -81,15 +81,16 @@ impl Spot<'_> {
 }
 
 impl<S: Slots> Cache<S> {
-    /// Looks for what is stored. `variant` makes the key by the headers that an answer's `Vary` named.
+    /// Looks for what is stored. `variant` makes the key by the headers that an answer's `Vary` named: of
+    /// those that match, the newest is the one (RFC 9111 §4.1).
     pub fn find<'a>(
         &self,
         lookup: &'a Lookup,
-        variant: impl FnOnce(&[HeaderName]) -> KeyBuf,
+        variant: impl FnMut(&[HeaderName]) -> KeyBuf,
     ) -> (Spot<'a>, Option<Slot>) {
         match self.memory.get(&lookup.key) {
-            Some(Slot::Vary(names)) => {
-                let key = variant(&names);
+            Some(Slot::Variants(variants)) => {
+                let (names, key) = variants.find(variant);
                 let slot = self.memory.get(&key);
                 (Spot { lookup, variant: Some((names, key)) }, slot)
             }
@@ -100,7 +101,7 @@ impl<S: Slots> Cache<S> {
     /// The second question, for what was found. `Err`: the request is to be passed, for this reason.
     pub fn judge(&self, slot: Option<Slot>, spot: &Spot<'_>, now: Instant) -> Result<Found, PassReason> {
         let lookup = spot.lookup;
-        let miss = if spot.variant.is_some() { Forward::VaryMiss } else { Forward::Miss };
+        let miss = if spot.vary().is_empty() { Forward::Miss } else { Forward::VaryMiss };
         let entry = match slot {
             Some(Slot::Entry(entry)) => entry,
             Some(Slot::Uncacheable(until)) if now < until => return Err(PassReason::Uncacheable),

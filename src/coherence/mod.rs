@@ -21,6 +21,7 @@ pub mod flight;
 pub mod head;
 mod renew;
 pub mod tags;
+pub mod variants;
 pub mod waiter;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::backoff::Backoff;
 use self::flight::{Demand, Departure, Flight, Flights, Joined};
+use self::variants::Filing;
 use crate::clock::Clock;
 use crate::entry::Slot;
 use crate::key::Key;
@@ -51,6 +53,8 @@ pub trait Slots {
     fn get(&self, key: &[u8]) -> Option<Slot>;
     /// Keeps it, in place of what was there.
     fn put(&self, key: Key, slot: Slot);
+    /// Forgets it.
+    fn remove(&self, key: &[u8]);
 }
 
 /// What all requests share.
@@ -58,6 +62,8 @@ pub trait Slots {
 pub struct Cache<S> {
     /// Stored answers.
     pub memory: S,
+    /// Where they are put.
+    pub filing: Filing,
     /// What of them is still true.
     pub log: PurgeLog,
     /// Fetches under way.

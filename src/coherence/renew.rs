@@ -5,13 +5,12 @@
 
 use http::StatusCode;
 
+use super::Slots;
 use super::backoff::Ended;
 use super::fetch::{Arrived, Fetch, Heard};
 use super::flight::Landing;
-use super::{Cache, Slots};
 use crate::clock::Now;
-use crate::entry::{Entry, Slot};
-use crate::key::Key;
+use crate::entry::Entry;
 use crate::policy::admit::NotStored;
 use crate::policy::validate;
 
@@ -24,7 +23,7 @@ impl<S: Slots> Fetch<S> {
             if let Some(entry) = self.renew(&base, &arrived, now) {
                 return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
             }
-            self.cache.put_over(&self.errand.spot, &base, base.outdated());
+            self.cache.outdate(&self.errand, &base);
         }
         self.private(arrived, NotStored::Head, unkept)
     }
@@ -37,18 +36,8 @@ impl<S: Slots> Fetch<S> {
         if !describes {
             return None;
         }
-        let entry = self.merged(base, arrived.headers.clone(), arrived.delay, now)?;
-        self.cache.put_over(&self.errand.spot, base, entry.clone());
+        let (entry, vary) = self.merged(base, arrived.headers.clone(), arrived.delay, now)?;
+        self.cache.keep_over(&self.errand, &vary, base, entry.clone(), now.instant);
         Some(entry)
-    }
-}
-
-impl<S: Slots> Cache<S> {
-    /// Keeps an entry in place of another, unless something else has taken that one's place meanwhile.
-    fn put_over(&self, spot: &Key, before: &Entry, entry: Entry) {
-        match self.memory.get(spot) {
-            Some(Slot::Entry(current)) if current.is(before) => self.memory.put(spot.clone(), Slot::Entry(entry)),
-            _ => {}
-        }
     }
 }

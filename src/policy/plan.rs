@@ -295,7 +295,9 @@ fn write_fields(key: &mut KeyBuf, headers: &HeaderMap, route: &Route) {
     match &route.caching {
         Caching::Named(NamedPolicy { vary, .. }) => {
             vary.iter().for_each(&mut write);
-            key::write_field(key, &header::ACCEPT, Some(&canonical::accept(headers)));
+            canonical::write_accept(key, headers);
+            // No primary key is the beginning of another: what is put behind one makes the keys of its variants and flights.
+            key.push(0);
         }
         Caching::Http(_) => route.serves.fields().for_each(|name| write(&name)),
         Caching::Pass => {}
@@ -612,6 +614,16 @@ mod tests {
         let ignored = [("cookie", "csrftoken=1; sessionid=a; csrftoken=2"), ("user-agent", "x")];
         assert_eq!(key(principal(), None, &[a]), key(principal(), None, &ignored));
         assert!(!keys[0].windows(9).any(|part| part == b"sessionid"), "no credential is kept in a key");
+    }
+
+    #[test]
+    fn no_primary_key_is_the_beginning_of_another() {
+        let accept = |value| key(named(Share::Public), None, &[("accept", value)]);
+        for (one, other) in [("a/b;x=y", "a/b;x=yV"), ("a/b;x=y", "a/b;x=yP0123"), ("a/b", "a/b,c/d")] {
+            assert!(!accept(other).starts_with(&accept(one)), "{one} {other}");
+        }
+        let query = |query| key(Caching::Http(Credentials::AuthorizationOnly), Some(query), &[]);
+        assert!(!query("a=1V").starts_with(&query("a=1")));
     }
 
     #[test]

@@ -44,4 +44,8 @@ impl Slots for Memory {
     fn put(&self, key: Key, slot: Slot) {
         self.slots.insert(key, slot);
     }
+
+    fn remove(&self, key: &[u8]) {
+        self.slots.invalidate(key);
+    }
 }

@@ -9,6 +9,8 @@ pub struct CacheSettings {
     pub memory: u64,
     /// The longest body that is stored, in bytes.
     pub max_object: u64,
+    /// The most variants of one answer that are kept, by the origin's `Vary`.
+    pub variants: usize,
 }
 
 /// What the cache does with every route.
@@ -23,6 +25,6 @@ pub enum CacheMode {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        CacheSettings { mode: CacheMode::Serve, memory: 256 << 20, max_object: 8 << 20 }
+        CacheSettings { mode: CacheMode::Serve, memory: 256 << 20, max_object: 8 << 20, variants: 32 }
     }
 }

@@ -24,4 +24,5 @@ mod seeing;
 mod tls;
 mod upgrades;
 mod validation;
+mod variants;
 mod why;

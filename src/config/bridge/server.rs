@@ -20,6 +20,8 @@ const MOST_HEADER_BYTES: u64 = 1 << 20;
 /// Whoever stops a process wants it to end.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_MEMORY: u64 = 1 << 20;
+/// They are looked through one by one.
+const MOST_VARIANTS: u64 = 256;
 
 pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> ServerSettings {
     let mut settings = ServerSettings {
@@ -169,7 +171,7 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
 
 pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     let mut settings = CacheSettings::default();
-    let known = ["mode", "memory", "max_object"];
+    let known = ["mode", "memory", "max_object", "variants"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
     if let Some(node) = table.get("mode") {
         let modes = [("serve", CacheMode::Serve), ("bypass", CacheMode::Bypass)];
@@ -194,6 +196,9 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
             );
         }
         settings.max_object = size.value;
+    }
+    if let Some(most) = table.get("variants").and_then(|node| reader.count(node, 1, MOST_VARIANTS)) {
+        settings.variants = most as usize;
     }
     settings
 }

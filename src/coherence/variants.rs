@@ -1,0 +1,252 @@
+//! Where whole answers are put: at their primary key, or as variants that its slot leads to.
+//!
+//! What is kept of one primary key changes in one place at a time, so that two fills of different variants do not forget each
+//! other's, and what is not led to any more is taken out of the store at once.
+
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, header};
+
+use super::fetch::Errand;
+use super::{Cache, Slots};
+use crate::entry::{Entry, Slot, Variant, Variants};
+use crate::key::{self, Key};
+use crate::store::purge::Standing;
+
+const SHARDS: usize = 32;
+
+/// How many variants are kept, and whose turn it is to change them.
+#[derive(Debug)]
+pub struct Filing {
+    most: usize,
+    shards: [Mutex<()>; SHARDS],
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Filing {
+    /// Of so many variants for each primary key, at most.
+    pub fn of(most: usize) -> Filing {
+        let (shards, hasher) = (std::array::from_fn(|_| Mutex::default()), foldhash::fast::RandomState::default());
+        Filing { most, shards, hasher }
+    }
+
+    fn turn(&self, primary: &[u8]) -> MutexGuard<'_, ()> {
+        let shard = &self.shards[self.hasher.hash_one(primary) as usize % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For which requests an answer was selected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Selected<'a> {
+    /// Their key before any `Vary`.
+    pub primary: &'a Key,
+    /// The fields that `Vary` names.
+    pub names: &'a Arc<[HeaderName]>,
+    /// What was sent in them.
+    pub sent: &'a HeaderMap,
+}
+
+impl Selected<'_> {
+    fn key(&self) -> Key {
+        Key::from(key::variant(self.primary, self.names, self.sent).as_slice())
+    }
+}
+
+impl<S: Slots> Cache<S> {
+    /// An answer is coming: whoever wants another variant finds its own way from now on.
+    pub(super) fn expect(&self, selected: Selected<'_>, now: Instant) {
+        if selected.names.is_empty() {
+            return;
+        }
+        let _turn = self.filing.turn(selected.primary);
+        let (known, gone) = self.known(selected, now);
+        let known = known.followed_by(selected.names.clone());
+        self.memory.put(selected.primary.clone(), Slot::Variants(Arc::new(known)));
+        gone.iter().for_each(|key| self.memory.remove(key));
+    }
+
+    /// Puts a whole answer where the requests that it is for find it.
+    pub(super) fn keep(&self, selected: Selected<'_>, entry: Entry, now: Instant) {
+        let _turn = self.filing.turn(selected.primary);
+        self.place(selected, entry, now);
+    }
+
+    /// The same with what was made from another, unless something else has taken that one's place meanwhile.
+    pub(super) fn keep_over(
+        &self,
+        errand: &Errand,
+        names: &Arc<[HeaderName]>,
+        base: &Entry,
+        entry: Entry,
+        now: Instant,
+    ) {
+        let _turn = self.filing.turn(&errand.primary);
+        if self.is_there(&errand.spot, base) {
+            self.place(errand.selected(names), entry, now);
+        }
+    }
+
+    /// What was stored is stale from now on.
+    pub(super) fn outdate(&self, errand: &Errand, base: &Entry) {
+        let _turn = self.filing.turn(&errand.primary);
+        if self.is_there(&errand.spot, base) {
+            self.memory.put(errand.spot.clone(), Slot::Entry(base.outdated()));
+        }
+    }
+
+    fn is_there(&self, spot: &[u8], entry: &Entry) -> bool {
+        matches!(self.memory.get(spot), Some(Slot::Entry(current)) if current.is(entry))
+    }
+
+    fn place(&self, selected: Selected<'_>, entry: Entry, now: Instant) {
+        let Selected { primary, names, .. } = selected;
+        if names.is_empty() && !matches!(self.memory.get(primary), Some(Slot::Variants(_))) {
+            return self.memory.put(primary.clone(), Slot::Entry(entry));
+        }
+        let own = selected.key();
+        let (known, mut gone) = self.known(selected, now);
+        let variant = Variant { names: names.clone(), key: own.clone(), dated: dated(&entry) };
+        let (variants, hidden) = known.with(variant, self.filing.most);
+        gone.extend(hidden);
+        if names.is_empty() && variants.is_everybodys() {
+            // There is nothing beside it that anybody would be given.
+            self.memory.put(primary.clone(), Slot::Entry(entry));
+            gone.push(own);
+        } else {
+            self.memory.put(own, Slot::Entry(entry));
+            self.memory.put(primary.clone(), Slot::Variants(Arc::new(variants)));
+        }
+        gone.iter().for_each(|key| self.memory.remove(key));
+    }
+
+    /// For a while nobody waits for another's fetch here.
+    pub(super) fn keep_nothing(&self, key: &Key, until: Instant) {
+        let _turn = self.filing.turn(key);
+        let before = self.memory.get(key);
+        self.memory.put(key.clone(), Slot::Uncacheable(until));
+        if let Some(Slot::Variants(variants)) = before {
+            variants.keys().for_each(|key| self.memory.remove(key));
+        }
+    }
+
+    /// What is kept at a primary key; and of that, what the same request would have been given and is fresh no more: it
+    /// gives way to what comes after it, whatever their dates say.
+    fn known(&self, selected: Selected<'_>, now: Instant) -> (Variants, Vec<Key>) {
+        let Selected { primary, names, sent } = selected;
+        let key = |names: &[HeaderName]| key::variant(primary, names, sent);
+        let all = match self.memory.get(primary) {
+            Some(Slot::Variants(variants)) => variants,
+            Some(Slot::Entry(everybodys)) => {
+                let aside = Key::from(key(&[]).as_slice());
+                let variant = Variant { names: Arc::default(), key: aside.clone(), dated: dated(&everybodys) };
+                self.memory.put(aside, Slot::Entry(everybodys));
+                Arc::new(Variants::coming(names.clone()).with(variant, self.filing.most).0)
+            }
+            Some(Slot::Uncacheable(_)) | None => Arc::new(Variants::coming(names.clone())),
+        };
+        let own = selected.key();
+        let others = all.matching(key).filter(|variant| variant.key != own);
+        let gone: Vec<Key> =
+            others.filter(|variant| !self.is_fresh(&variant.key, now)).map(|it| it.key.clone()).collect();
+        (all.without(&gone), gone)
+    }
+
+    fn is_fresh(&self, key: &[u8], now: Instant) -> bool {
+        let Some(Slot::Entry(entry)) = self.memory.get(key) else { return false };
+        let vital = entry.vital();
+        vital.age(now) < vital.lifetime.fresh_for && self.log.check(entry.birth(), &entry) == Standing::Good
+    }
+}
+
+/// The second of an answer's `Date`; what is not dated is older than anything.
+fn dated(entry: &Entry) -> u64 {
+    let fields = entry.fields();
+    let date = fields.get(header::DATE).and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
+    let since = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::HeaderValue;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::coherence::backoff::Backoff;
+    use crate::entry::tests::head;
+    use crate::spool::budget::Budget;
+    use crate::store::memory::Memory;
+
+    fn cache(most: usize) -> Cache<Memory> {
+        Cache {
+            memory: Memory::new(64 << 20),
+            filing: Filing::of(most),
+            log: Default::default(),
+            flights: Arc::default(),
+            clock: Clock::System,
+            budget: Arc::new(Budget::beside(0, 0)),
+            refreshes: Arc::new(Semaphore::new(0)),
+            backoff: Backoff::new(1, Instant::now()),
+        }
+    }
+
+    /// Keeps a variant by `x-a`, or an answer for everybody.
+    fn keep(cache: &Cache<Memory>, primary: &Key, a: Option<&str>) {
+        let sent: HeaderMap = a.map(|a| (NAME, HeaderValue::from_str(a).unwrap())).into_iter().collect();
+        let names: Arc<[HeaderName]> = a.map(|_| NAME).into_iter().collect();
+        let entry = Entry::new(&head(HeaderMap::new()), Bytes::new());
+        cache.keep(Selected { primary, names: &names, sent: &sent }, entry, Instant::now());
+    }
+
+    const NAME: HeaderName = HeaderName::from_static("x-a");
+
+    fn kept(cache: &Cache<Memory>, primary: &Key) -> usize {
+        let Some(Slot::Variants(variants)) = cache.memory.get(primary) else { return 0 };
+        variants.keys().filter(|key| cache.memory.get(key).is_some()).count()
+    }
+
+    #[test]
+    fn who_fills_at_once_forgets_nobody_elses() {
+        const FILLS: usize = 8;
+        let cache = cache(FILLS);
+        for round in 0..200_u32 {
+            let (primary, barrier) = (Key::from(&round.to_le_bytes()[..]), Barrier::new(FILLS));
+            std::thread::scope(|scope| {
+                for number in 0..FILLS {
+                    let (cache, primary, barrier) = (&cache, &primary, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        keep(cache, primary, Some(&number.to_string()));
+                    });
+                }
+            });
+            assert_eq!(kept(&cache, &primary), FILLS, "round {round}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_led_to_takes_no_room() {
+        let (cache, primary) = (cache(4), Key::from(&b"primary"[..]));
+        let entries = || {
+            cache.memory.tend();
+            cache.memory.size().0
+        };
+        (0..20).for_each(|a| keep(&cache, &primary, Some(&a.to_string())));
+        assert_eq!((kept(&cache, &primary), entries()), (4, 5));
+        keep(&cache, &primary, None);
+        assert_eq!((kept(&cache, &primary), entries()), (0, 1), "it hides them all");
+        assert!(matches!(cache.memory.get(&primary), Some(Slot::Entry(_))), "a hit looks once");
+        (0..3).for_each(|a| keep(&cache, &primary, Some(&a.to_string())));
+        assert_eq!((kept(&cache, &primary), entries()), (4, 5), "with the one for everybody");
+        cache.keep_nothing(&primary, Instant::now() + Duration::from_secs(1));
+        assert_eq!(entries(), 1);
+    }
+}
