@@ -287,7 +287,7 @@ async fn ranges_of_what_is_too_long_or_not_to_be_stored_are_passed() {
         for (range, requests, why) in [("bytes=100-199", 2, "range"), ("bytes=0-99", 3, "remembered-uncacheable")] {
             let part = ask(client, range, &[]).await;
             let (first, last) = span(range, length);
-            assert_eq!((part.status, part.body), (206, whole.slice(first..=last)));
+            assert_eq!((part.status, &part.body), (206, &whole.slice(first..=last)));
             assert_eq!(origin.count("/image"), requests);
             assert_eq!(origin.last("/image").header("range"), Some(range));
             assert!(part.cache().contains(why), "{}", part.cache());
