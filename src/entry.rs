@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use self::variants::{Variant, Variants};
 use crate::key::Key;
+use crate::policy::date;
 use crate::store::purge::Birth;
 use crate::tag::{TagHash, TagSet, Tagged};
 
@@ -321,8 +322,10 @@ impl Validators {
 
 /// A field that holds a date, once.
 pub(crate) fn dated(headers: &HeaderMap, name: HeaderName) -> Option<(HeaderValue, SystemTime)> {
+    /// Decides the century of years with two digits, fifty years off: it may be as old as this process.
+    static ABOUT_NOW: OnceLock<SystemTime> = OnceLock::new();
     let value = single(headers, name)?;
-    Some((value.clone(), httpdate::parse_http_date(value.to_str().ok()?).ok()?))
+    Some((value.clone(), date::read(value, *ABOUT_NOW.get_or_init(SystemTime::now))?))
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {

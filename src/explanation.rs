@@ -151,6 +151,8 @@ pub struct LifetimeTold {
     pub ceiling: Option<u64>,
     /// The `Cache-Control` that clients see in place of the origin's, if one is.
     pub downstream: Option<String>,
+    /// What the origin says to caches like this one alone, and clients do not see.
+    pub without: Vec<String>,
 }
 
 /// A time and who says it.

@@ -215,6 +215,9 @@ impl Proxy {
             Plan::Ask(_) => PassReason::Denied,
             Plan::Lookup(lookup) => match self.look_up(exchange, &lookup).await {
                 Ok(answer) => return answer,
+                Err(PassReason::Uncacheable) if matches!(exchange.route.caching, Caching::Http(_)) => {
+                    return self.pass_unkept(exchange, incoming, &lookup).await;
+                }
                 Err(reason) => reason,
             },
         };

@@ -15,6 +15,7 @@ use crate::canonical::Serves;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::invalidate::is_safe;
+use crate::policy::targeted::Targeted;
 use crate::query::QueryRules;
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
@@ -61,6 +62,8 @@ pub struct Route {
     pub ambiguous_path: AmbiguousPath,
     /// Whether its exchanges are written to the access log.
     pub access_log: AccessLog,
+    /// Whether what its origin says to caches like this one alone goes on to clients.
+    pub targeted: Targeted,
     /// Changes when anything does that decides keys, tags or partitions; part of every key, so that an entry
     /// which was made under other rules is a miss (purge rule 15).
     pub fingerprint: u64,
@@ -274,6 +277,7 @@ pub(crate) mod tests {
             body_limit: None,
             ambiguous_path: AmbiguousPath::Refuse,
             access_log: AccessLog::Written,
+            targeted: Targeted::default(),
             fingerprint: 0,
         }
     }

@@ -95,6 +95,8 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("issuer: us", "issuer: [us, them]", Widens, Not),
     (", issuer: us", "", Widens, Not),
     ("leeway: 5s", "leeway: 6s", Widens, Not),
+    ("page: {share: anonymous, ttl: 10m}", "page: {share: anonymous, ttl: 10m, strip_cookies: [lang]}", Widens, Not),
+    ("policy: origin}", "policy: origin, strip_cookies: [lang]}", Widens, Not),
     // For how long.
     ("ttl: 5m,", "ttl: 6m,", Widens, Not),
     ("ttl: 5m, stale_while_revalidate: 30s,", "ttl: 4m, stale_while_revalidate: 40s,", Not, Widens),

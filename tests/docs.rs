@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 
 use self::authority::Authority;
 use stent::config::parse;
+use stent::policy::readings::{DIFFERENCES, Difference};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,6 +132,19 @@ fn what_is_wrong_would_be_seen() {
     assert_eq!(check(&file), Ok(()));
     std::fs::write(&file, with_test("lookup")).expect("it can be written");
     assert!(check(&file).is_err());
+}
+
+#[test]
+fn what_the_two_readings_differ_in_is_in_the_readme() {
+    let readme = read("README.md");
+    let rows: Vec<&str> = readme
+        .lines()
+        .skip_while(|line| *line != "| about | `origin` | `rfc9111` |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let told = |one: &Difference| format!("| {} | {} | {} |", one.about, one.origin, one.rfc9111);
+    assert_eq!(rows, DIFFERENCES.iter().map(told).collect::<Vec<_>>());
 }
 
 #[test]

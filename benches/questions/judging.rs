@@ -40,7 +40,7 @@ fn reuse_of_fresh(bencher: Bencher) {
 fn admit_by(bencher: Bencher, policy: &str) {
     let caching = match policy {
         "named" => STAGE.ready(PUBLIC).route(&STAGE.proxy.router).caching.clone(),
-        _ => Caching::Http(Credentials::AuthorizationAndCookies),
+        _ => Caching::as_origin(Credentials::AuthorizationAndCookies),
     };
     let head = head::response(&Bytes::from_static(ANSWER.as_bytes()), 100).expect("an answer");
     let answered = Answered {

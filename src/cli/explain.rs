@@ -199,7 +199,12 @@ fn lifetimes(told: &[LifetimeTold]) -> Vec<String> {
         .map(|one| {
             let media = one.media_type.iter().map(|media| format!("{media} ")).collect::<String>();
             let seen = one.downstream.as_deref().unwrap_or("as the origin says");
-            format!("{media}fresh for {}; clients see Cache-Control: {seen}", said(&one.fresh_for))
+            // Where the origin's own are replaced, it goes without saying.
+            let without = match one.downstream {
+                None => format!(", and no {}", one.without.join(" or ")),
+                Some(_) => String::new(),
+            };
+            format!("{media}fresh for {}; clients see Cache-Control: {seen}{without}", said(&one.fresh_for))
         })
         .collect();
     lines.extend(told.first().map(|one| {

@@ -18,12 +18,12 @@ use super::variants::Selected;
 use super::{Cache, MAX_VARY_NAMES, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
-use crate::entry::Entry;
+use crate::entry::{Entry, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
-use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all};
+use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, withheld};
 use crate::policy::plan::Credentialed;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::validate;
@@ -198,7 +198,7 @@ impl<S: Slots> Fetch<S> {
     fn stand_in(&self, failure: Failure, now: Instant) -> Option<Landing> {
         let entry = self.errand.base.as_ref().filter(|_| self.errand.standing_in == StandingIn::Allowed)?;
         let standing = self.cache.log.check(entry.birth(), entry);
-        match rescue(&entry.vital(), standing, now) {
+        match rescue(&entry.vital(), standing, None, now) {
             Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),
             Rescue::Fail => None,
         }
@@ -261,7 +261,7 @@ impl<S: Slots> Fetch<S> {
         }
         let born = if is_off(Rule::Base) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
-        let head = build(merged, base.status(), &terms, now, birth, tags);
+        let head = build(merged, base.status(), &terms, errand.route.targeted, now, birth, tags);
         Some((Entry::new(&head, base.body().clone()), vary))
     }
 
@@ -274,7 +274,9 @@ impl<S: Slots> Fetch<S> {
         let (terms, storing) = match verdict {
             Admit::Store(terms) => (terms, Ok(())),
             // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
-            Admit::Discard(why) if self.errand.is_everybodys(&arrived) => (self.errand.passing_terms(), Err(why)),
+            Admit::Discard(why) if self.errand.is_everybodys(&arrived) => {
+                (self.errand.passing_terms(&arrived, now), Err(why))
+            }
             Admit::Discard(why) | Admit::RememberUncacheable(why) => {
                 if matches!(verdict, Admit::RememberUncacheable(_)) {
                     self.remember_uncacheable(now.instant);
@@ -282,8 +284,8 @@ impl<S: Slots> Fetch<S> {
                 return self.private(arrived, why, unkept);
             }
         };
-        let filling = self.filling(arrived, terms, storing, now);
-        Heard::Fill(Fill::new(self, filling, unkept))
+        let (filling, withheld) = self.filling(arrived, terms, storing, now);
+        Heard::Fill(Fill::new(self, filling, withheld, unkept))
     }
 
     pub(super) fn private(self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
@@ -291,7 +293,14 @@ impl<S: Slots> Fetch<S> {
         Heard::Private(Private { headers: arrived.headers, fetch: self, why, unkept })
     }
 
-    fn filling(&self, arrived: Arrived, terms: Terms, mut storing: Result<(), NotStored>, now: Now) -> Filling {
+    /// What is told to all, and the fields that only the leader gets.
+    fn filling(
+        &self,
+        arrived: Arrived,
+        terms: Terms,
+        mut storing: Result<(), NotStored>,
+        now: Now,
+    ) -> (Filling, HeaderMap) {
         let Fetch { cache, errand, .. } = self;
         let mut fields = arrived.headers;
         deliver::leave_hop(&mut fields);
@@ -321,8 +330,10 @@ impl<S: Slots> Fetch<S> {
             // At once, while this one is still coming.
             cache.expect(errand.selected(&vary), now.instant);
         }
-        let head = Arc::new(build(fields, arrived.status, &terms, now, Birth::new(born, born), tags));
-        Filling { head, spool, variant, vary, tags: known, stored }
+        let withheld = of_names(&fields, &terms.withheld);
+        let head =
+            Arc::new(build(fields, arrived.status, &terms, errand.route.targeted, now, Birth::new(born, born), tags));
+        (Filling { head, spool, variant, vary, tags: known, stored }, withheld)
     }
 
     /// Room for a body: all of it where it is to be stored and there is so much, else a window.
@@ -349,6 +360,29 @@ impl<S: Slots> Fetch<S> {
     }
 }
 
+impl<S: Slots> Cache<S> {
+    /// A request was passed because nothing could be kept under this key, and this came. If it could have been kept after all,
+    /// the next one flies. What is not known before the body, its length or tags in it, decides nothing.
+    pub fn passed(
+        &self,
+        key: &[u8],
+        answered: &Answered<'_>,
+        framing: Framing,
+        max_object: u64,
+        route: &Route,
+        now: Instant,
+    ) {
+        let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
+        let Some(Slot::Uncacheable(until)) = self.memory.get(key).filter(|_| is_known) else { return };
+        match judge(answered, framing, max_object, route) {
+            Admit::Store(terms) if now < until && terms.vary.len() <= MAX_VARY_NAMES => {
+                self.memory.put(key.into(), Slot::Uncacheable(now));
+            }
+            _ => {}
+        }
+    }
+}
+
 impl<S: Slots> Private<S> {
     /// The leader has it; the others are told to ask for themselves.
     pub fn handed_on(self, now: Instant) {
@@ -368,22 +402,9 @@ impl Errand {
         names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect()
     }
 
-    /// The third question, and what only the transfer tells.
     fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
-        let headers = &arrived.headers;
-        let answered = self.answered(arrived.status, headers, arrived.delay, now);
-        let verdict = admit(&answered, &self.route.caching);
-        if matches!(verdict, Admit::RememberUncacheable(_)) {
-            return verdict;
-        }
-        match arrived.framing {
-            Framing::Length(length) if length > self.max_object => Admit::RememberUncacheable(NotStored::TooLarge),
-            // A cut could not be told from the end.
-            Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
-            // Trailers are not kept, so what has them is not the whole without them.
-            _ if headers.contains_key(header::TRAILER) => Admit::RememberUncacheable(NotStored::Trailers),
-            _ => verdict,
-        }
+        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
+        judge(&answered, arrived.framing, self.max_object, &self.route)
     }
 
     fn answered<'a>(&'a self, status: StatusCode, headers: &'a HeaderMap, delay: Duration, now: Now) -> Answered<'a> {
@@ -407,7 +428,7 @@ impl Errand {
         Ok(())
     }
 
-    fn passing_terms(&self) -> Terms {
+    fn passing_terms(&self, arrived: &Arrived, now: Now) -> Terms {
         use crate::entry::{Lifetime, Openness, Staleness};
         let lifetime = Lifetime {
             fresh_for: Duration::ZERO,
@@ -417,11 +438,36 @@ impl Errand {
             staleness: Staleness::Forbidden,
         };
         let downstream = if self.route.caching.is_sensitive() { Downstream::Private } else { Downstream::AsOrigin };
-        Terms { lifetime, initial_age: Duration::ZERO, openness: Openness::Closed, vary: Vec::new(), downstream }
+        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
+        let withheld = withheld(&answered, &self.route.caching);
+        let (initial_age, openness, vary) = (Duration::ZERO, Openness::Closed, Vec::new());
+        Terms { lifetime, initial_age, openness, vary, withheld, downstream }
     }
 }
 
-/// RFC 5861 §4 names these.
-fn is_ill(status: StatusCode) -> bool {
+/// The third question, and what only the transfer tells.
+fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, route: &Route) -> Admit {
+    let verdict = admit(answered, &route.caching);
+    if matches!(verdict, Admit::RememberUncacheable(_)) {
+        return verdict;
+    }
+    match framing {
+        Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+        // A cut could not be told from the end.
+        Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
+        // Trailers are not kept, so what has them is not the whole without them.
+        _ if answered.headers.contains_key(header::TRAILER) => Admit::RememberUncacheable(NotStored::Trailers),
+        _ => verdict,
+    }
+}
+
+/// The fields of these names.
+fn of_names(fields: &HeaderMap, names: &[http::HeaderName]) -> HeaderMap {
+    let all = names.iter().flat_map(|name| fields.get_all(name).iter().map(move |value| (name.clone(), value.clone())));
+    all.collect()
+}
+
+/// Whether a status is an error that a stale answer may stand in for: RFC 5861 §4 names these.
+pub fn is_ill(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, header};
 
 use super::backoff::Ended;
 use super::fetch::{Errand, Fetch};
@@ -24,13 +24,15 @@ use crate::store::purge::Birth;
 pub struct Fill<S: Slots> {
     fetch: Fetch<S>,
     filling: Filling,
+    /// The fields that only the leader gets.
+    withheld: HeaderMap,
     /// What later ones learn from it if it is not kept.
     unkept: Ended,
 }
 
 impl<S: Slots> Fill<S> {
-    pub(super) fn new(fetch: Fetch<S>, filling: Filling, unkept: Ended) -> Fill<S> {
-        let fill = Fill { fetch, filling, unkept };
+    pub(super) fn new(fetch: Fetch<S>, filling: Filling, withheld: HeaderMap, unkept: Ended) -> Fill<S> {
+        let fill = Fill { fetch, filling, withheld, unkept };
         if !fill.is_storable() {
             // Those who wait may have it, nobody later.
             fill.leave();
@@ -51,6 +53,11 @@ impl<S: Slots> Fill<S> {
     /// What is told of it.
     pub fn filling(&self) -> &Filling {
         &self.filling
+    }
+
+    /// The fields that only the leader gets (RFC 9111 §5.2.2.4, §5.2.2.7), once.
+    pub fn take_withheld(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.withheld)
     }
 
     /// Whether it may yet be stored.

@@ -9,6 +9,7 @@ use crate::edge::deliver;
 use crate::entry::{Entry, Head, Validators, Vital};
 use crate::policy::admit::{Downstream, Terms};
 use crate::policy::reuse;
+use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::store::purge::Birth;
 use crate::tag::TagSet;
 
@@ -17,15 +18,18 @@ pub(super) fn build(
     mut headers: HeaderMap,
     status: StatusCode,
     terms: &Terms,
+    targeted: Targeted,
     now: Now,
     birth: Birth,
     tags: TagSet,
 ) -> Head {
+    terms.withheld.iter().for_each(|name| drop(headers.remove(name)));
     let validators = Validators::of(&headers);
     let mut replaced = Vec::new();
     for name in REPLACED {
         replaced.extend(headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
+    deliver::leave_targeted(&mut headers, targeted);
     match terms.downstream {
         Downstream::AsOrigin => {}
         Downstream::Private => deliver::make_private(&mut headers),
@@ -60,7 +64,8 @@ pub(super) fn as_said(entry: &Entry) -> HeaderMap {
 }
 
 /// The fields in whose place others may be delivered.
-const REPLACED: [http::HeaderName; 4] = [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::AGE];
+const REPLACED: [http::HeaderName; 6] =
+    [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::AGE, CDN_CACHE_CONTROL, SURROGATE_CONTROL];
 
 /// The present moment as a `Date` field has it.
 pub(super) fn http_date(now: Now) -> HeaderValue {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::facet::{Facet, FacetSource};
 use crate::identity::{Identity, TokenSource};
-use crate::policy::{Access, Ask, Caching, Credentials, NamedPolicy, TypePattern};
+use crate::policy::targeted::Targeted;
+use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, NamedPolicy, TypePattern};
 use crate::query::{OtherQuery, QueryRule};
 use crate::route::{HostTemplate, PartKind, Route, Segment};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
@@ -28,6 +29,7 @@ pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     route.serves.languages.iter().for_each(|tag| text.put("language", tag));
     route.serves.encodings.iter().for_each(|coding| text.put("encoding", coding));
     query(&mut text, route);
+    text.put("targeted", if route.targeted == Targeted::Stripped { "strip" } else { "pass" });
     route.tags.iter().for_each(|tag| self::tag(&mut text, "tag", tag));
     for purge in &route.purges {
         match purge {
@@ -91,8 +93,16 @@ fn conditions(text: &mut Canonical, route: &Route) {
 fn caching(text: &mut Canonical, caching: &Caching) {
     match caching {
         Caching::Pass => text.put("policy", "pass"),
-        Caching::Http(Credentials::AuthorizationAndCookies) => text.put("policy", "origin"),
-        Caching::Http(Credentials::AuthorizationOnly) => text.put("policy", "rfc9111"),
+        Caching::Http(AsOrigin { credentials, strip_cookies }) => {
+            text.put(
+                "policy",
+                match credentials {
+                    Credentials::AuthorizationAndCookies => "origin",
+                    Credentials::AuthorizationOnly => "rfc9111",
+                },
+            );
+            strip_cookies.iter().for_each(|name| text.put("strip cookie", name));
+        }
         Caching::Named(policy) => {
             text.put("share", &policy.share.to_string());
             policy.share.facets().iter().for_each(|facet| self::facet(text, "facet", facet));
@@ -103,6 +113,7 @@ fn caching(text: &mut Canonical, caching: &Caching) {
                 Some(Access::Ask { about: Ask::Path(path), .. }) => text.put("access", &format!("{path:?}")),
             }
             policy.vary.iter().for_each(|name| text.put("vary", name.as_str()));
+            policy.strip_cookies.iter().for_each(|name| text.put("strip cookie", name));
             lifetimes(text, policy);
         }
     };

@@ -12,6 +12,7 @@ use crate::entry::{Entry as Stored, Head};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
 use crate::policy::structured;
+use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::validate::{Condition, condition};
 use crate::tag::TagSet;
 
@@ -71,6 +72,13 @@ pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMa
     *response.headers_mut() = head.headers.clone();
     age(response.headers_mut(), freshness);
     response
+}
+
+/// Adds fields beside those that are there.
+pub fn add(headers: &mut HeaderMap, more: &HeaderMap) {
+    for (name, value) in more {
+        headers.append(name.clone(), value.clone());
+    }
 }
 
 /// RFC 9110 §15.4.5: what would have been sent, less what describes the body; `Last-Modified` guides those who guess.
@@ -161,6 +169,14 @@ pub fn make_private(headers: &mut HeaderMap) {
         .cloned()
         .collect();
     targeted.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// Takes off what the origin says to caches like this one alone, as far as it is not meant for others behind.
+pub fn leave_targeted(headers: &mut HeaderMap, targeted: Targeted) {
+    headers.remove(SURROGATE_CONTROL);
+    if targeted == Targeted::Stripped {
+        headers.remove(CDN_CACHE_CONTROL);
+    }
 }
 
 /// Takes the tags that the origin names off a head: `Surrogate-Key` and `xkey` by spaces, `Cache-Tag` by commas,

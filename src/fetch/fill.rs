@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use tokio::sync::oneshot;
 
 use super::pump::pump;
@@ -35,8 +35,9 @@ pub struct Trip {
 pub enum Own {
     /// An answer that is nobody else's.
     Answer(Box<Exchanged>),
-    /// A reader from the beginning, made before the first byte: a window never moves on without it.
-    Reader(Reader),
+    /// A reader from the beginning, made before the first byte: a window never moves on without it; and the fields that are
+    /// nobody else's.
+    Reader(Reader, HeaderMap),
 }
 
 /// Flies. The landing tells what came of it.
@@ -58,9 +59,9 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
                 }
                 return private.handed_on(cache.clock.instant());
             }
-            Heard::Fill(fill) => {
+            Heard::Fill(mut fill) => {
                 if let Some((own, reader)) = trip.own.take().zip(fill.filling().spool.reader()) {
-                    let _ = own.send(Own::Reader(reader));
+                    let _ = own.send(Own::Reader(reader, fill.take_withheld()));
                 }
                 return pump(fill, exchanged.body).await;
             }

@@ -44,7 +44,7 @@ const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> M
 }
 
 /// Why a request is passed.
-pub const PASSED: [Meaning; 26] = [
+pub const PASSED: [Meaning; 27] = [
     is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
     is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
     is(
@@ -117,13 +117,18 @@ pub const PASSED: [Meaning; 26] = [
     is("too-many-query-parameters", "more than 128", "let the client send fewer"),
     is(
         "remembered-uncacheable",
-        "an answer here could not be kept; for two minutes nobody waits for another one",
+        "an answer here could not be kept; for two minutes nobody waits for another one, unless one comes that can be",
         "look for the request that met it first: its `not_stored` says why",
     ),
     is(
         "credentials",
         "under `origin`: credentials, and the origin did not open what is stored",
         "use a policy with `share: principal`, or let the origin say `public`",
+    ),
+    is(
+        "not-fresh",
+        "under `origin` and `rfc9111`: it waited for another's fetch, and the origin wants to be asked each time",
+        "let the origin give a lifetime, or use a policy of your own",
     ),
     is("head-not-stored", "HEAD, and nothing is stored that answers it", ""),
     is(
@@ -156,7 +161,11 @@ pub const NOT_KEPT: [Meaning; 18] = [
         "the origin says so, and others would share it",
         "use `share: principal`, or let the origin say otherwise",
     ),
-    is("set-cookie", "it sets a cookie", "let the origin set cookies on routes of their own"),
+    is(
+        "set-cookie",
+        "it sets a cookie",
+        "let the origin set cookies on routes of their own, or name those that mean nothing in `strip_cookies`",
+    ),
     is("vary-all", "`Vary: *`, or more than eight headers", "let the origin name the headers that matter"),
     is(
         "vary-on-credential",
@@ -169,7 +178,7 @@ pub const NOT_KEPT: [Meaning; 18] = [
         "use a policy with `share: principal`, or let the origin say `public`",
     ),
     is("no-lifetime", "no lifetime is given, or none and no validator", "give the policy a `ttl`"),
-    is("status", "a status that needs a lifetime from the origin and has none", ""),
+    is("status", "a status that needs a lifetime from the origin and has none, or that may not be kept", ""),
     is("unlisted-type", "`types` does not list it", "list its media type in the policy's `types`"),
     is("partial", "it is a part", ""),
     is("event-stream", "it is an endless stream of events", ""),

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::directives::{MAX_DELTA, ResponseDirectives, seconds};
+use super::lifetime::{guessed, initial_age};
 use super::plan::Credentialed;
-use super::{Caching, NamedPolicy, Share, TypePattern, vary};
+use super::said::Said;
+use super::status::{is_storable, lives_by_policy};
+use super::types::{self, media_type};
+use super::{AsOrigin, Caching, Credentials, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, Staleness, Validators};
+use crate::identity::{self, glob};
 
 /// An answer's head, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +52,8 @@ pub struct Terms {
     pub openness: Openness,
     /// The request headers by which answers differ here, sorted, beside those that are keyed anyway.
     pub vary: Vec<HeaderName>,
+    /// The fields that are neither stored nor given to anybody but whoever caused the fetch, sorted.
+    pub withheld: Vec<HeaderName>,
     /// What clients and caches behind us are told.
     pub downstream: Downstream,
 }
@@ -184,33 +190,78 @@ pub fn admit(answered: &Answered<'_>, caching: &Caching) -> Admit {
     }
 }
 
+/// The fields of an answer that are for nobody but whoever caused its fetch: those that `no-cache` and `private` name
+/// (RFC 9111 §5.2.2.4, §5.2.2.7), and cookies that the policy strips.
+pub fn withheld(answered: &Answered<'_>, caching: &Caching) -> Vec<HeaderName> {
+    of_its_own(answered, &said(answered, caching), caching)
+}
+
+/// What the origin says: by the field that outweighs the others, or where a policy of the operator's decides, by all of them.
+fn said(answered: &Answered<'_>, caching: &Caching) -> Said {
+    match caching {
+        Caching::Named(_) => Said::by_all(answered.headers, answered.arrived),
+        Caching::Pass | Caching::Http(_) => Said::by_precedence(answered.headers, answered.arrived),
+    }
+}
+
+fn of_its_own(answered: &Answered<'_>, said: &Said, caching: &Caching) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = said.withheld().cloned().collect();
+    if strips_cookies(answered.headers, caching.strip_cookies()) {
+        names.push(header::SET_COOKIE);
+    }
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
+}
+
+/// Whether an answer sets cookies, and none but these.
+fn strips_cookies(headers: &HeaderMap, patterns: &[String]) -> bool {
+    let is_listed = |line: &HeaderValue| {
+        let name = identity::cookies(line).next().map_or("", |cookie| cookie.name);
+        patterns.iter().any(|pattern| glob(pattern, name))
+    };
+    headers.contains_key(header::SET_COOKIE) && headers.get_all(header::SET_COOKIE).iter().all(is_listed)
+}
+
 fn terms(answered: &Answered<'_>, caching: &Caching) -> Result<Terms, NotStored> {
-    let said = ResponseDirectives::of(answered.headers);
     // A refusal or a page to sign in at is one person's: it is neither kept, nor a reason to keep nothing for the others.
     if matches!(caching, Caching::Named(policy) if policy.share.is_between_people())
         && !matches!(answered.status.as_u16(), 200 | 203)
     {
         return Err(NotStored::Status);
     }
-    refuse_always(answered, &said)?;
-    match caching {
-        Caching::Pass => Err(NotStored::NoStore),
-        Caching::Http(_) => http_terms(answered, &said),
-        Caching::Named(policy) => named_terms(answered, &said, policy),
-    }
+    let said = said(answered, caching);
+    let withheld = of_its_own(answered, &said, caching);
+    refuse_always(answered, &said, &withheld, caching)?;
+    let terms = match caching {
+        Caching::Pass => return Err(NotStored::NoStore),
+        Caching::Http(_) => http_terms(answered, &said)?,
+        Caching::Named(policy) => named_terms(answered, &said, policy)?,
+    };
+    Ok(Terms { withheld, ..terms })
 }
 
 /// What no policy can widen.
-fn refuse_always(answered: &Answered<'_>, said: &ResponseDirectives) -> Result<(), NotStored> {
+fn refuse_always(
+    answered: &Answered<'_>,
+    said: &Said,
+    withheld: &[HeaderName],
+    caching: &Caching,
+) -> Result<(), NotStored> {
     let headers = answered.headers;
-    if said.no_store {
+    // `must-understand` lifts a `no-store` where the origin alone decides, and no promise of the operator's.
+    let named = matches!(caching, Caching::Named(_));
+    if said.forbids_storing(answered.status) || named && said.directives.no_store {
         return Err(NotStored::NoStore);
     }
-    if headers.contains_key(header::SET_COOKIE) {
+    if headers.contains_key(header::SET_COOKIE) && !may_set_cookies(headers, withheld, caching) {
         return Err(NotStored::SetCookie);
     }
     if answered.status == StatusCode::PARTIAL_CONTENT || headers.contains_key(header::CONTENT_RANGE) {
         return Err(NotStored::Partial);
+    }
+    if !is_storable(answered.status) {
+        return Err(NotStored::Status);
     }
     if media_type(headers) == "text/event-stream" {
         return Err(NotStored::EventStream);
@@ -218,39 +269,50 @@ fn refuse_always(answered: &Answered<'_>, said: &ResponseDirectives) -> Result<(
     Ok(())
 }
 
-/// RFC 9111 §3, with explicit lifetimes only.
-fn http_terms(answered: &Answered<'_>, said: &ResponseDirectives) -> Result<Terms, NotStored> {
-    if said.private {
+/// Whether an answer that sets cookies may be kept. That the origin withholds the field itself is enough where it decides alone.
+fn may_set_cookies(headers: &HeaderMap, withheld: &[HeaderName], caching: &Caching) -> bool {
+    match caching {
+        Caching::Http(AsOrigin { credentials: Credentials::AuthorizationOnly, .. }) => true,
+        Caching::Http(_) => withheld.contains(&header::SET_COOKIE),
+        Caching::Pass | Caching::Named(_) => strips_cookies(headers, caching.strip_cookies()),
+    }
+}
+
+/// RFC 9111 §3.
+fn http_terms(answered: &Answered<'_>, said: &Said) -> Result<Terms, NotStored> {
+    let directives = &said.directives;
+    if said.is_private() {
         return Err(NotStored::Private);
     }
     let vary = vary::names(answered.headers)?;
-    let open = said.public || said.s_maxage.is_some() || said.must_revalidate;
     if answered.credentialed == Credentialed::Yes {
-        if !open {
+        if !directives.opens {
             return Err(NotStored::Credentials);
         }
         if vary.iter().any(is_credential) {
             return Err(NotStored::VaryCredential);
         }
     }
-    if answered.status.is_server_error() && said.max_age.is_none() && said.s_maxage.is_none() {
+    let lifetime = said.lifetime.or_else(|| guessed(answered, said));
+    if lifetime.is_none() && answered.status.is_server_error() {
         return Err(NotStored::Status);
     }
-    let fresh_for = explicit_lifetime(answered, said);
-    let (fresh_for, staleness) = origin_lifetime(answered, said, fresh_for)?;
+    let (fresh_for, staleness) = origin_lifetime(answered, said, lifetime)?;
     let lifetime = Lifetime {
         fresh_for,
-        stale_while_revalidate: said.stale_while_revalidate.unwrap_or_default(),
-        stale_if_error: said.stale_if_error.unwrap_or_default(),
+        stale_while_revalidate: directives.stale_while_revalidate.unwrap_or_default(),
+        stale_if_error: directives.stale_if_error.unwrap_or_default(),
         ceiling: Lifetime::NO_CEILING,
         staleness,
     };
-    let openness = if open { Openness::Open } else { Openness::Closed };
-    Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, downstream: Downstream::AsOrigin })
+    let openness = if directives.opens { Openness::Open } else { Openness::Closed };
+    let (downstream, withheld) = (Downstream::AsOrigin, Vec::new());
+    Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
 }
 
-fn named_terms(answered: &Answered<'_>, said: &ResponseDirectives, policy: &NamedPolicy) -> Result<Terms, NotStored> {
-    if said.private && policy.share != Share::Principal {
+fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Result<Terms, NotStored> {
+    let directives = &said.directives;
+    if said.is_private() && policy.share != Share::Principal {
         return Err(NotStored::Private);
     }
     let between_people = policy.share.is_between_people();
@@ -259,92 +321,48 @@ fn named_terms(answered: &Answered<'_>, said: &ResponseDirectives, policy: &Name
         return Err(NotStored::VaryCredential);
     }
     vary.retain(|name| !is_keyed(name, policy));
-    let (ttl, downstream) = listed_type(answered, policy)?;
-    let explicit = explicit_lifetime(answered, said);
+    let (ttl, downstream) = types::listed(answered, policy)?;
     let lifetime = match ttl {
         Some(ttl) if lives_by_policy(answered.status) => Some(ttl),
         // Redirects that are not for ever, errors and the like: only as the origin says itself.
-        _ => explicit,
+        _ => said.lifetime,
     };
     if lifetime.is_none() && !lives_by_policy(answered.status) {
         return Err(NotStored::Status);
     }
     let (fresh_for, mut staleness) = origin_lifetime(answered, said, lifetime)?;
-    if said.s_maxage.is_some() && !said.must_revalidate && !said.no_cache && ttl.is_some() {
+    if directives.s_maxage.is_some() && !directives.must_revalidate && !said.is_no_cache() && ttl.is_some() {
         // `s-maxage` forbids staleness because it sets the lifetime; here the policy sets it.
         staleness = Staleness::Allowed;
     }
     let downstream = if policy.share.is_sensitive() { Downstream::Private } else { downstream };
     let lifetime = Lifetime {
         fresh_for,
-        stale_while_revalidate: policy.stale_while_revalidate.or(said.stale_while_revalidate).unwrap_or_default(),
-        stale_if_error: policy.stale_if_error.or(said.stale_if_error).unwrap_or_default(),
+        stale_while_revalidate: policy.stale_while_revalidate.or(directives.stale_while_revalidate).unwrap_or_default(),
+        stale_if_error: policy.stale_if_error.or(directives.stale_if_error).unwrap_or_default(),
         ceiling: policy.ceiling.unwrap_or(Lifetime::NO_CEILING),
         staleness,
     };
-    Ok(Terms { lifetime, initial_age: initial_age(answered), openness: Openness::Open, vary, downstream })
-}
-
-/// Statuses that take the policy's `ttl`.
-fn lives_by_policy(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 301 | 308)
+    let (openness, withheld) = (Openness::Open, Vec::new());
+    Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
 }
 
 /// Applies `no-cache`, which needs something to revalidate with, and what forbids staleness.
 fn origin_lifetime(
     answered: &Answered<'_>,
-    said: &ResponseDirectives,
+    said: &Said,
     lifetime: Option<Duration>,
 ) -> Result<(Duration, Staleness), NotStored> {
     let can_revalidate = Validators::of(answered.headers).any();
-    if said.no_cache {
-        return if can_revalidate { Ok((Duration::ZERO, Staleness::Forbidden)) } else { Err(NotStored::NoLifetime) };
-    }
     let fresh_for = match lifetime {
+        _ if said.is_no_cache() => Duration::ZERO,
         Some(lifetime) => lifetime,
         None => return Err(NotStored::NoLifetime),
     };
     if fresh_for.is_zero() && !can_revalidate {
         return Err(NotStored::NoLifetime);
     }
-    let forbidden = said.must_revalidate || said.s_maxage.is_some();
-    Ok((fresh_for, if forbidden { Staleness::Forbidden } else { Staleness::Allowed }))
-}
-
-/// RFC 9111 §4.2.1, for a shared cache.
-fn explicit_lifetime(answered: &Answered<'_>, said: &ResponseDirectives) -> Option<Duration> {
-    if let Some(lifetime) = said.s_maxage.or(said.max_age) {
-        return Some(lifetime);
-    }
-    let expires = single(answered.headers, header::EXPIRES)?;
-    // An unreadable date, such as 0, is in the past (§5.3).
-    let Some(expires) = expires.and_then(|text| httpdate::parse_http_date(text).ok()) else {
-        return Some(Duration::ZERO);
-    };
-    let date = date(answered.headers).unwrap_or(answered.arrived);
-    Some(expires.duration_since(date).unwrap_or_default().min(MAX_DELTA))
-}
-
-/// RFC 9111 §4.2.3, `corrected_initial_age`.
-pub fn initial_age(answered: &Answered<'_>) -> Duration {
-    let apparent = date(answered.headers).and_then(|date| answered.arrived.duration_since(date).ok());
-    // §5.1: a malformed or repeated Age counts by its first value.
-    let age = answered.headers.get(header::AGE).and_then(|value| value.to_str().ok());
-    let age = age.and_then(|text| text.split(',').next()).and_then(|text| seconds(text.trim())).unwrap_or_default();
-    // Dates have whole seconds: less than one of apparent age is none.
-    let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
-    apparent.max(age + answered.delay)
-}
-
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
-}
-
-/// `None`: absent. `Some(None)`: there, but repeated or not text.
-fn single(headers: &HeaderMap, name: HeaderName) -> Option<Option<&str>> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    Some(if values.next().is_some() { None } else { first.to_str().ok() })
+    Ok((fresh_for, if said.forbids_staleness() { Staleness::Forbidden } else { Staleness::Allowed }))
 }
 
 fn is_credential(name: &HeaderName) -> bool {
@@ -360,53 +378,12 @@ fn is_keyed(name: &HeaderName, policy: &NamedPolicy) -> bool {
         || policy.vary.contains(name)
 }
 
-/// The lifetime and the downstream header that `types:` and `ttl` give.
-fn listed_type(answered: &Answered<'_>, policy: &NamedPolicy) -> Result<(Option<Duration>, Downstream), NotStored> {
-    if policy.types.is_empty() {
-        return Ok((policy.ttl, Downstream::AsOrigin));
-    }
-    let media = media_type(answered.headers);
-    let matching = |fingerprinted: Fingerprinted| {
-        policy.types.iter().find(|(pattern, _)| match pattern {
-            TypePattern::Fingerprinted => fingerprinted == Fingerprinted::Yes && is_fingerprinted(answered.path),
-            TypePattern::Exact(exact) => fingerprinted == Fingerprinted::No && *exact == media,
-            TypePattern::Family(family) => {
-                let of = media.split_once('/').map(|(family, _)| family);
-                fingerprinted == Fingerprinted::No && of == Some(family)
-            }
-        })
-    };
-    let listed = matching(Fingerprinted::No).ok_or(NotStored::Type)?;
-    let (max_age, fingerprinted) = match matching(Fingerprinted::Yes) {
-        Some((_, ttl)) => (*ttl, Fingerprinted::Yes),
-        None => (listed.1, Fingerprinted::No),
-    };
-    Ok((Some(max_age), Downstream::Public { max_age, fingerprinted }))
-}
-
-/// The media type in lower case, without parameters; empty when there is none.
-pub fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
-}
-
-/// `app.3f2a9c1b.js`, `app-3f2a9c1bd0.css`: a piece of at least eight hexadecimal digits, one of them a decimal digit.
-fn is_fingerprinted(path: &str) -> bool {
-    let file = path.rsplit('/').next().unwrap_or("");
-    let mut pieces: Vec<&str> = file.split(['.', '-', '_']).collect();
-    // The extension is none of them.
-    pieces.pop();
-    pieces.iter().skip(1).any(|piece| {
-        piece.len() >= 8 && piece.bytes().all(|b| b.is_ascii_hexdigit()) && piece.bytes().any(|b| b.is_ascii_digit())
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn named(share: Share) -> NamedPolicy {
+    /// Keeps answers for five minutes.
+    pub(crate) fn named(share: Share) -> NamedPolicy {
         NamedPolicy {
             share,
             access: None,
@@ -416,6 +393,7 @@ mod tests {
             ceiling: None,
             types: Vec::new(),
             vary: Vec::new(),
+            strip_cookies: Vec::new(),
         }
     }
 
@@ -449,11 +427,10 @@ mod tests {
 
     #[test]
     fn by_the_origin() {
-        let http = Caching::Http(Credentials::AuthorizationAndCookies);
+        let http = Caching::as_origin(Credentials::AuthorizationAndCookies);
         let check = |lines: &[(&'static str, &'static str)], want: Result<u64, NotStored>| {
             assert_eq!(verdict(ask(200, lines, Credentialed::No, &http)), want, "{lines:?}");
         };
-        use super::super::Credentials;
         check(&[("cache-control", "max-age=60")], Ok(60)); // §4.2.1
         check(&[("cache-control", "max-age=60, s-maxage=5")], Ok(5));
         check(&[("cache-control", "max-age=60, private")], Err(NotStored::Private));
@@ -470,8 +447,7 @@ mod tests {
 
     #[test]
     fn credentials_need_the_origins_word() {
-        use super::super::Credentials;
-        let http = Caching::Http(Credentials::AuthorizationAndCookies);
+        let http = Caching::as_origin(Credentials::AuthorizationAndCookies);
         let check = |control: &'static str, vary: &'static str, want: Result<u64, NotStored>| {
             let lines = [("cache-control", control), ("vary", vary)];
             assert_eq!(verdict(ask(200, &lines, Credentialed::Yes, &http)), want, "{control} {vary}");
@@ -521,24 +497,6 @@ mod tests {
         let lines = [("vary", "Accept-Language, X-Client, Accept-Encoding"), ("vary", "accept")];
         let Admit::Store(terms) = ask(200, &lines, Credentialed::No, &Caching::Named(policy)) else { panic!() };
         assert_eq!(terms.vary, [header::ACCEPT_LANGUAGE]);
-    }
-
-    #[test]
-    fn types_give_lifetimes() {
-        let mut policy = named(Share::Public);
-        policy.types = vec![
-            (TypePattern::Family("image".into()), Duration::from_secs(7)),
-            (TypePattern::Exact("text/javascript".into()), Duration::from_secs(1)),
-            (TypePattern::Fingerprinted, Duration::from_secs(365)),
-        ];
-        let caching = Caching::Named(policy);
-        let ttl = |media| verdict(ask(200, &[("content-type", media)], Credentialed::No, &caching));
-        assert_eq!(ttl("Text/JavaScript; charset=utf-8"), Ok(365));
-        assert_eq!(ttl("text/html"), Err(NotStored::Type));
-        assert!(is_fingerprinted("/a/app-0123abcd.css"));
-        assert!(
-            !is_fingerprinted("/a/app.css") && !is_fingerprinted("/a/deadbeef.png") && !is_fingerprinted("/facade.x.y")
-        );
     }
 
     #[test]

@@ -11,15 +11,22 @@
 //! `Cache-Status` detail, the metric's label and the text that people read.
 
 pub mod admit;
+pub mod date;
 pub mod directives;
 pub mod invalidate;
+pub mod lifetime;
 pub mod partial;
 pub mod plan;
 pub mod range;
+pub mod readings;
 pub mod rescue;
 pub mod reuse;
+pub mod said;
 pub mod sharing;
+pub mod status;
 pub mod structured;
+pub mod targeted;
+pub mod types;
 pub mod validate;
 pub mod vary;
 
@@ -38,9 +45,18 @@ pub enum Caching {
     /// Nothing is stored; the built-in policy `pass`, and what a route without a policy does.
     Pass,
     /// As the origin says by RFC 9111; the built-in policies `origin` and `rfc9111`.
-    Http(Credentials),
+    Http(AsOrigin),
     /// A policy that the operator named.
     Named(NamedPolicy),
+}
+
+/// A built-in policy that does as the origin says, with what a route may add to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsOrigin {
+    /// What counts as a credential.
+    pub credentials: Credentials,
+    /// See [`NamedPolicy::strip_cookies`]; none under `rfc9111`, which keeps `Set-Cookie` as any field.
+    pub strip_cookies: Vec<String>,
 }
 
 /// What counts as a credential under the built-in policies.
@@ -71,6 +87,9 @@ pub struct NamedPolicy {
     pub types: Vec<(TypePattern, Duration)>,
     /// Request headers that are keyed, and therefore sent, in lower case and sorted.
     pub vary: Vec<HeaderName>,
+    /// Cookies whose setting does not hinder an answer from being kept: whoever caused its fetch is told to set them, nobody
+    /// else. A name may end in `*`.
+    pub strip_cookies: Vec<String>,
 }
 
 /// Who may have a stored answer.
@@ -130,6 +149,20 @@ pub enum Slash {
 }
 
 impl Caching {
+    /// By what kind of policy: as the origin says, with these credentials.
+    pub fn as_origin(credentials: Credentials) -> Caching {
+        Caching::Http(AsOrigin { credentials, strip_cookies: Vec::new() })
+    }
+
+    /// The cookies whose setting does not hinder an answer from being kept.
+    fn strip_cookies(&self) -> &[String] {
+        match self {
+            Caching::Pass => &[],
+            Caching::Http(http) => &http.strip_cookies,
+            Caching::Named(policy) => &policy.strip_cookies,
+        }
+    }
+
     /// Answers are about a person: downstream caches must not keep them.
     pub fn is_sensitive(&self) -> bool {
         matches!(self, Caching::Named(policy) if policy.share.is_sensitive())

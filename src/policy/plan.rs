@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::directives::RequestDirectives;
-use super::{Access, Ask, Caching, Credentials, NamedPolicy, Share};
+use super::{Access, AsOrigin, Ask, Caching, Credentials, NamedPolicy, Share};
 use crate::canonical;
 use crate::facet::{Facet, Known, Proven};
 use crate::identity::{Identity, Shown};
@@ -173,6 +173,8 @@ pub enum PassReason {
     Credentials,
     /// It was asked again as often as it may be.
     Rounds,
+    /// What it waited for was another's, and is not fresh.
+    NotFresh,
     /// HEAD, and nothing is stored.
     HeadMiss,
 }
@@ -206,6 +208,7 @@ impl PassReason {
             PassReason::Uncacheable => "remembered-uncacheable",
             PassReason::Credentials => "credentials",
             PassReason::Rounds => "asked-again-too-often",
+            PassReason::NotFresh => "not-fresh",
             PassReason::HeadMiss => "head-not-stored",
         }
     }
@@ -248,7 +251,7 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     let mut gate = Gate::Open;
     let (partition, credentialed) = match &route.caching {
         Caching::Pass => return Err(PassReason::NoPolicy),
-        Caching::Http(credentials) => {
+        Caching::Http(AsOrigin { credentials, .. }) => {
             let vouched = identity.trusted_headers().any(|name| asked.headers.contains_key(name))
                 || asked.proven.certificate.is_shown();
             (Partition::Public, credentialed(*credentials, &seen.shown, vouched))
@@ -509,6 +512,7 @@ mod tests {
             ceiling: None,
             types: Vec::new(),
             vary: vec![HeaderName::from_static("x-tenant")],
+            strip_cookies: Vec::new(),
         })
     }
 
@@ -622,14 +626,14 @@ mod tests {
         for (one, other) in [("a/b;x=y", "a/b;x=yV"), ("a/b;x=y", "a/b;x=yP0123"), ("a/b", "a/b,c/d")] {
             assert!(!accept(other).starts_with(&accept(one)), "{one} {other}");
         }
-        let query = |query| key(Caching::Http(Credentials::AuthorizationOnly), Some(query), &[]);
+        let query = |query| key(Caching::as_origin(Credentials::AuthorizationOnly), Some(query), &[]);
         assert!(!query("a=1V").starts_with(&query("a=1")));
     }
 
     #[test]
     fn built_in_policies_tell_who_shows_credentials() {
         let credentialed = |credentials, lines: &[(&'static str, &'static str)]| match asked(
-            Caching::Http(credentials),
+            Caching::as_origin(credentials),
             "GET",
             None,
             lines,
@@ -658,7 +662,7 @@ mod tests {
         };
         let unproven = Proven { certificate: Presented::Unproven, ..Proven::default() };
         let plan = |proven: &Proven, caching, lines: &[_]| asked_by(proven, caching, "GET", None, lines);
-        let credentialed = |credentials, proven: &Proven| match plan(proven, Caching::Http(credentials), &[]) {
+        let credentialed = |credentials, proven: &Proven| match plan(proven, Caching::as_origin(credentials), &[]) {
             Plan::Lookup(lookup) => lookup.credentialed,
             other => panic!("{other:?}"),
         };

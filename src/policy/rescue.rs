@@ -1,6 +1,6 @@
 //! The fourth question: the origin failed; may the stale entry be served in its place?
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::entry::{Staleness, Vital};
 use crate::policy::reuse::Freshness;
@@ -15,15 +15,16 @@ pub enum Rescue {
     Fail,
 }
 
-/// Answers the fourth question. A hard-purged entry never rescues.
-pub fn rescue(vital: &Vital, standing: Standing, now: Instant) -> Rescue {
+/// Answers the fourth question. A hard-purged entry never rescues. `asked` is how stale the request itself would have it
+/// (RFC 5861 §4); its scope is that request alone.
+pub fn rescue(vital: &Vital, standing: Standing, asked: Option<Duration>, now: Instant) -> Rescue {
     let age = vital.age(now);
     let life = &vital.lifetime;
     let stale_for = age.saturating_sub(life.fresh_for);
     let allowed = standing != Standing::Dead
         && life.staleness == Staleness::Allowed
         && age < life.ceiling
-        && stale_for < life.stale_if_error;
+        && stale_for < life.stale_if_error.max(asked.unwrap_or_default());
     if allowed { Rescue::ServeStale(Freshness::of(age, life.fresh_for)) } else { Rescue::Fail }
 }
 
@@ -32,14 +33,13 @@ mod tests {
     use super::*;
     use crate::entry::Lifetime;
     use crate::policy::reuse::tests::{LIFE, vital};
-    use std::time::Duration;
 
     #[test]
     fn only_within_its_window_and_never_when_purged() {
         let now = Instant::now();
         let judge = |age, life, standing| {
             let then = now + Duration::from_secs(age);
-            rescue(&vital(life, now), standing, then) != Rescue::Fail
+            rescue(&vital(life, now), standing, None, then) != Rescue::Fail
         };
         let long = Lifetime { ceiling: Lifetime::NO_CEILING, ..LIFE };
         assert!(judge(299, long, Standing::Good), "RFC 5861 §4");
@@ -48,5 +48,20 @@ mod tests {
         assert!(judge(150, LIFE, Standing::Soft));
         assert!(!judge(1, LIFE, Standing::Dead));
         assert!(!judge(150, Lifetime { staleness: Staleness::Forbidden, ..LIFE }, Standing::Good));
+    }
+
+    #[test]
+    fn rfc5861_4_a_request_may_ask_for_it_where_staleness_is_not_forbidden() {
+        let now = Instant::now();
+        let short = Lifetime { stale_if_error: Duration::ZERO, ..LIFE };
+        let judge = |age, life, standing, asked| {
+            let (then, asked) = (now + Duration::from_secs(age), Some(Duration::from_secs(asked)));
+            rescue(&vital(life, now), standing, asked, then) != Rescue::Fail
+        };
+        assert!(judge(150, short, Standing::Good, 51) && !judge(150, short, Standing::Good, 50));
+        assert!(judge(150, LIFE, Standing::Good, 0), "the answer's own is not narrowed");
+        assert!(!judge(180, short, Standing::Good, 1000), "the ceiling");
+        assert!(!judge(150, Lifetime { staleness: Staleness::Forbidden, ..short }, Standing::Good, 1000));
+        assert!(!judge(150, short, Standing::Dead, 1000));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::directives::RequestDirectives;
+use super::directives::{MAX_DELTA, RequestDirectives};
 use super::plan::Credentialed;
 use crate::entry::{Openness, Staleness, Vital};
 use crate::store::purge::Standing;
@@ -138,8 +138,9 @@ pub fn reuse(
 impl Freshness {
     /// For an entry of this age and lifetime.
     pub fn of(age: Duration, fresh_for: Duration) -> Freshness {
-        let age = age.as_secs();
-        let ttl = i64::try_from(fresh_for.as_secs()).unwrap_or(i64::MAX) - i64::try_from(age).unwrap_or(i64::MAX);
+        // RFC 9111 §1.2.2: what overflows is 2^31.
+        let (age, fresh_for) = (age.min(MAX_DELTA).as_secs(), fresh_for.min(MAX_DELTA).as_secs());
+        let ttl = fresh_for as i64 - age as i64;
         Freshness { age, ttl }
     }
 }

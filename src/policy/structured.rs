@@ -18,7 +18,7 @@ pub enum Bare {
     Other,
 }
 
-/// A member of a list; its parameters are checked and forgotten.
+/// A member of a list or dictionary; its parameters are checked and forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
     /// §3.3.
@@ -75,6 +75,28 @@ pub fn strings(headers: &HeaderMap, name: &str) -> Option<Vec<String>> {
         Member::Item(_) | Member::InnerList => None,
     };
     list(headers, name)?.into_iter().map(string).collect()
+}
+
+/// A dictionary (§3.2) over all lines of a field; `None` if it is none. Of a key that is repeated the last value counts.
+pub fn dictionary(headers: &HeaderMap, name: &str) -> Option<Vec<(String, Member)>> {
+    let text = joined(headers, name);
+    let mut parser = Parser::new(&text);
+    let mut members: Vec<(String, Member)> = Vec::new();
+    while parser.begins_member(members.is_empty())? {
+        let key = parser.key()?;
+        let member = match parser.take(b'=') {
+            true => parser.member()?,
+            false => {
+                parser.parameters()?;
+                Member::Item(Bare::Boolean(true))
+            }
+        };
+        match members.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, value)) => *value = member,
+            None => members.push((key, member)),
+        }
+    }
+    Some(members)
 }
 
 /// §4.2: lines are one list.
@@ -355,5 +377,24 @@ mod tests {
         assert_eq!(list(&of(&["(a  b;c \"d\");e, ()"]), "x"), Some(vec![Member::InnerList; 2]));
         assert_eq!(list(&of(&["(a\"b\")"]), "x"), None);
         assert_eq!(list(&of(&["(a"]), "x"), None);
+    }
+    #[test]
+    fn dictionaries() {
+        let read = |lines: &[&str]| dictionary(&of(lines), "x");
+        let item = |key: &str, bare| (key.to_owned(), Member::Item(bare));
+        assert_eq!(
+            read(&["max-age=60, must-revalidate", "private=?0"]),
+            Some(vec![
+                item("max-age", Bare::Integer(60)),
+                item("must-revalidate", Bare::Boolean(true)),
+                item("private", Bare::Boolean(false))
+            ])
+        );
+        assert_eq!(read(&["a=1, b, a=2"]), Some(vec![item("a", Bare::Integer(2)), item("b", Bare::Boolean(true))]));
+        assert_eq!(read(&["a;x=1, b=(1 2)"]).map(|read| read.len()), Some(2));
+        assert_eq!(read(&[]), Some(vec![]));
+        for broken in ["A=1", "a=", "a =1", "a= 1", "a,", "1", "a=1 b=2", "max-age=60;"] {
+            assert_eq!(read(&[broken]), None, "{broken}");
+        }
     }
 }

@@ -131,9 +131,10 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::policy::Credentials;
+    use crate::policy::{AsOrigin, Credentials};
 
-    const LETTER: Caching = Caching::Http(Credentials::AuthorizationOnly);
+    const LETTER: Caching =
+        Caching::Http(AsOrigin { credentials: Credentials::AuthorizationOnly, strip_cookies: Vec::new() });
 
     fn named() -> Caching {
         Caching::Named(crate::policy::NamedPolicy {
@@ -145,6 +146,7 @@ mod tests {
             ceiling: None,
             types: Vec::new(),
             vary: Vec::new(),
+            strip_cookies: Vec::new(),
         })
     }
 

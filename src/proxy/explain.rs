@@ -231,7 +231,7 @@ impl Proxy {
                 (Store::Absent, Err(Grounded::OnlyIfCached)) => fetch(NEVER.to_owned()),
                 (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(asked),
             }),
-            lifetimes: lifetimes(&taken.caching, &exchange.path.text, lookup.credentialed),
+            lifetimes: lifetimes(taken, &exchange.path.text, lookup.credentialed),
             tags: self.tags_told(exchange, &lookup.query),
             stored,
             decision,

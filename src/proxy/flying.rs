@@ -10,7 +10,7 @@ use super::access::Asking;
 use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
-use crate::coherence::fetch::{Asks, Errand, Fetch, StandingIn};
+use crate::coherence::fetch::{Asks, Errand, Fetch, StandingIn, is_ill};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
 use crate::coherence::head::arriving;
@@ -18,15 +18,19 @@ use crate::coherence::tags::{Place, principal_parts};
 use crate::coherence::waiter::{self, Instead};
 use crate::edge::deliver;
 use crate::edge::ranges::{Coming, cut};
-use crate::entry::Entry;
+use crate::entry::{Entry, Vital};
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
 use crate::fetch::fill::{Own, Trip, fly};
 use crate::key::{Key, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
+use crate::policy::Caching;
 use crate::policy::admit::NotStored;
+use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason};
-use crate::policy::reuse::{Freshness, RevalidateReason};
+use crate::policy::rescue::{Rescue, rescue};
+use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
+use crate::store::purge::Standing;
 use crate::upstream::exchange::Exchanged;
 
 /// What a flight is wanted for.
@@ -89,6 +93,19 @@ impl Waiter<'_> {
         let (arrived, credentialed) = (self.exchange.arrived, self.lookup.credentialed);
         waiter::Waiter { arrived, credentialed, demand: self.demand }
     }
+
+    /// Whether it may have what another's request brought: where the origin alone decides, only what might be reused for it
+    /// (RFC 9111 §4). A policy of the operator's says itself who shares.
+    fn may_share(&self, vital: &Vital, now: Instant) -> bool {
+        let Waiter { exchange, lookup, .. } = self;
+        if self.leader.is_some() || !matches!(exchange.route.caching, Caching::Http(_)) {
+            return true;
+        }
+        // That it left after the request came was demanded of the flight.
+        let directives = RequestDirectives { no_cache: false, ..lookup.directives };
+        let reused = reuse(vital, Standing::Good, &directives, lookup.credentialed, now);
+        matches!(reused, Reuse::Fresh(_) | Reuse::StaleWhileRevalidate(_))
+    }
 }
 
 impl Proxy {
@@ -116,7 +133,12 @@ impl Proxy {
             None => (Collapsed::Yes, None),
         };
         exchange.spending.add(passed, at_origin);
-        let Wanted { forward, demand, failed, asking, .. } = wanted;
+        let Wanted { forward, demand, failed, asking, base } = wanted;
+        if let Some(answer) =
+            base.filter(|_| asking.is_none()).and_then(|base| self.stand_in(exchange, lookup, &base, forward, &landed))
+        {
+            return Waited::Answer(answer);
+        }
         if let Some(asking) = asking.filter(|_| leader.is_some() && is_yes(&landed)) {
             self.permit(exchange, &exchange.path.text, asking, flight.born, Arc::default());
         }
@@ -128,6 +150,9 @@ impl Proxy {
                     Forward::Stale(why) => why,
                     _ => RevalidateReason::Stale,
                 };
+                if !waiter.may_share(&entry.vital(), self.cache.clock.instant()) {
+                    return Waited::Pass(PassReason::NotFresh);
+                }
                 let status = if exchange.asks() == Asks::Head { 200 } else { 304 };
                 let revalidated = |ttl| Outcome::Revalidated { why, collapsed, status, ttl };
                 self.serve_landed(&waiter, &entry, |freshness| revalidated(freshness.ttl))
@@ -145,6 +170,34 @@ impl Proxy {
                 }
             }
             Landing::Waiting => Waited::Pass(PassReason::Rounds),
+        }
+    }
+
+    /// Serves what is stale where the origin failed and the request itself asks for that (RFC 5861 §4). A policy of the
+    /// operator's says how stale its answers may be.
+    fn stand_in(
+        &self,
+        exchange: &Exchange<'_>,
+        lookup: &Lookup,
+        base: &Entry,
+        forward: Forward,
+        landed: &Landing,
+    ) -> Option<Answer> {
+        let asked = lookup.directives.stale_if_error.filter(|_| matches!(exchange.route.caching, Caching::Http(_)))?;
+        let failure = match landed {
+            Landing::Failed(failure) => *failure,
+            Landing::Filling(filling) if is_ill(filling.head.status) => Failure::sent(FailureKind::Protocol),
+            _ => return None,
+        };
+        let (standing, now) = (self.cache.log.check(base.birth(), base), self.cache.clock.instant());
+        match rescue(&base.vital(), standing, Some(asked), now) {
+            Rescue::ServeStale(freshness) => Some(serve(
+                exchange,
+                base,
+                freshness,
+                Outcome::Stale(freshness, StaleBecause::Rescued(forward, failure)),
+            )),
+            Rescue::Fail => None,
         }
     }
 
@@ -185,6 +238,10 @@ impl Proxy {
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
             return instead.into();
         }
+        let kept = !matches!(filling.stored, Stored::No(_));
+        if kept && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
+            return Waited::Pass(PassReason::NotFresh);
+        }
         let coming = exchange.coming(filling.head.status, &filling.head.headers, filling.spool.length());
         let part = match (coming, filling.stored) {
             (Coming::Whole, _) => None,
@@ -192,19 +249,23 @@ impl Proxy {
             // Nobody waits for a part of what may go on for ever: the origin is asked for it.
             (Coming::Part(..), Stored::No(_)) | (Coming::Unmeasured, _) => return Waited::Pass(PassReason::Range),
         };
-        let reader = match waiter.leader.as_mut().and_then(|leader| leader.own.try_recv().ok()) {
-            Some(Own::Reader(reader)) => Some(reader),
-            _ => filling.spool.reader(),
+        let own = waiter.leader.as_mut().and_then(|leader| Some((leader.own.try_recv().ok()?, leader.withholds)));
+        let (reader, withheld) = match own {
+            Some((Own::Reader(reader, withheld), Withholds::No)) => (Some(reader), withheld),
+            // What the origin says to one without credentials is not meant for this one.
+            Some((Own::Reader(reader, _), Withholds::Yes)) => (Some(reader), HeaderMap::new()),
+            _ => (filling.spool.reader(), HeaderMap::new()),
         };
         // The beginning is gone: it has become too long to be kept.
         let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
         let now = self.cache.clock.instant();
         let freshness = arriving(&filling.head.vital, now);
         let whole = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
-        let response = match part {
+        let mut response = match part {
             Some((selected, length)) if whole.status() == StatusCode::OK => cut(whole, selected, length),
             _ => whole,
         };
+        deliver::add(response.headers_mut(), &withheld);
         let status = filling.head.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored, ttl: freshness.ttl };
         Waited::Answer((response, outcome))

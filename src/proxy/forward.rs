@@ -12,7 +12,8 @@ use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::{Outcome, Sent};
-use crate::policy::plan::{BodyPresence, PassReason};
+use crate::policy::admit::Answered;
+use crate::policy::plan::{BodyPresence, Lookup, PassReason};
 use crate::route::{Route, Upgrades};
 use crate::tag::TagSet;
 use crate::upload::{Aside, Expects, Upload, UploadRules};
@@ -38,15 +39,47 @@ impl Proxy {
     }
 
     async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, reason: PassReason) -> Answer {
-        let outgoing = match self.outgoing(exchange, incoming, Aside::No).await {
-            Ok(outgoing) => outgoing,
-            Err(failure) => return exchange.failure(failure, Sent::Past(reason)),
-        };
+        let sent = self.send_on(exchange, incoming).await;
+        self.end_pass(exchange, sent, reason)
+    }
+
+    /// Passes a request because answers here could not be kept, and learns whether that still holds.
+    pub(super) fn pass_unkept<'a>(
+        self: &'a Arc<Self>,
+        exchange: &'a mut Exchange<'_>,
+        incoming: Body,
+        lookup: &'a Lookup,
+    ) -> ToOrigin<'a, Answer> {
+        Box::pin(async move {
+            // Before the headers leave.
+            let key = self.find(exchange, lookup).0.flight_key(None);
+            let sent = self.send_on(exchange, incoming).await;
+            if let Ok(exchanged) = &sent
+                && exchange.method == Method::GET
+            {
+                let now = self.cache.clock.now();
+                let answered = Answered {
+                    status: exchanged.head.status,
+                    headers: &exchanged.head.headers,
+                    path: &exchange.path.text,
+                    credentialed: lookup.credentialed,
+                    arrived: now.wall,
+                    delay: exchanged.delay,
+                };
+                let (framing, route) = (exchanged.framing, exchange.route);
+                self.cache.passed(&key, &answered, framing, self.max_object, route, now.instant);
+            }
+            self.end_pass(exchange, sent, PassReason::Uncacheable)
+        })
+    }
+
+    async fn send_on(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Result<Exchanged, Failure> {
+        let outgoing = self.outgoing(exchange, incoming, Aside::No).await?;
         let upstream = &self.upstreams[exchange.route.upstream];
         let sent_at = self.cache.clock.instant();
         let sent = upstream.send(exchange.client.worker, outgoing).await;
         self.spent_since(sent_at, exchange, &sent);
-        self.end_pass(exchange, sent, reason)
+        sent
     }
 
     /// What a pass came to.
@@ -115,6 +148,7 @@ impl Proxy {
             // Names by which we purge are not for clients.
             deliver::take_tags(&mut head.headers, "", &mut TagSet::default());
         }
+        deliver::leave_targeted(&mut head.headers, route.targeted);
         if route.caching.is_sensitive() {
             deliver::make_private(&mut head.headers);
         }

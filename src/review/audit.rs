@@ -174,8 +174,8 @@ fn describe(route: &Route, identity: &Identity) -> KeptRoute {
             };
             (among, proof, lifetimes::oldest(policy), policy.ceiling, downstream)
         }
-        Caching::Http(credentials) => {
-            let counted = match credentials {
+        Caching::Http(http) => {
+            let counted = match http.credentials {
                 Credentials::AuthorizationAndCookies => "Authorization and cookies are",
                 Credentials::AuthorizationOnly => "Authorization is",
             };

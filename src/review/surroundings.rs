@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::edge::settings::TlsSettings;
 use crate::identity::{Identity, glob};
 use crate::policy::sharing::parts;
+use crate::policy::targeted::Targeted;
 use crate::store::settings::CacheMode;
 use crate::telemetry::settings::LogSettings;
 use crate::token::TokenSettings;
@@ -262,7 +263,15 @@ fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
         true => Change::widens(change, "longer answers were passed, and are kept now"),
         false => Change::plain(change),
     });
-    mode.into_iter().chain(memory).chain(longest).collect()
+    let targeted = match (old.targeted, new.targeted) {
+        (Targeted::Stripped, Targeted::Passed) => Some(Change::widens(
+            "`targeted` strip → pass",
+            "caches behind may keep answers, where no purge reaches them",
+        )),
+        (Targeted::Passed, Targeted::Stripped) => Some(Change::plain("`targeted` pass → strip")),
+        (Targeted::Passed, Targeted::Passed) | (Targeted::Stripped, Targeted::Stripped) => None,
+    };
+    mode.into_iter().chain(memory).chain(longest).chain(targeted).collect()
 }
 
 fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {

@@ -8,7 +8,7 @@ use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 use super::{Change, lifetimes};
 use crate::config::Settings;
 use crate::facet::{Facet, FacetSource};
-use crate::identity::Identity;
+use crate::identity::{Identity, glob};
 use crate::policy::sharing::{Sharing, is_access_within, is_within};
 use crate::policy::{Access, Ask, Caching, Credentials, NamedPolicy};
 use crate::query::QueryRule;
@@ -52,6 +52,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         body_limit: _,
         ambiguous_path: _,
         access_log: _,
+        targeted: _,
         fingerprint: _,
     } = old.route;
     let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);
@@ -209,15 +210,20 @@ fn caching(old: &Caching, new: &Caching, identity: &Identity) -> Vec<Change> {
             vec![Change::widens(format!("pass → `share: {}`", policy.share), format!("{kept}, for {among}"))]
         }
         (Caching::Http(_) | Caching::Named(_), Caching::Pass) => vec![Change::plain("passed now, and no longer kept")],
-        (Caching::Http(old), Caching::Http(new)) => match (old, new) {
+        (Caching::Http(old), Caching::Http(new)) => match (old.credentials, new.credentials) {
             (Credentials::AuthorizationAndCookies, Credentials::AuthorizationOnly) => {
-                vec![Change::widens("origin → rfc9111", "cookies are no longer credentials")]
+                vec![Change::widens(
+                    "origin → rfc9111",
+                    "cookies are no longer credentials, and those that are set are kept",
+                )]
             }
             (Credentials::AuthorizationOnly, Credentials::AuthorizationAndCookies) => {
                 vec![Change::plain("rfc9111 → origin: cookies are credentials too")]
             }
             (Credentials::AuthorizationAndCookies, Credentials::AuthorizationAndCookies)
-            | (Credentials::AuthorizationOnly, Credentials::AuthorizationOnly) => Vec::new(),
+            | (Credentials::AuthorizationOnly, Credentials::AuthorizationOnly) => {
+                strip_cookies(&old.strip_cookies, &new.strip_cookies)
+            }
         },
         (Caching::Http(_), Caching::Named(policy)) => {
             let change = format!("as the origin says → `share: {}`", policy.share);
@@ -242,6 +248,7 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
         ceiling: _,
         types: _,
         vary: _,
+        strip_cookies: _,
     } = old;
     let mut changes = Vec::new();
     if old.share != new.share {
@@ -274,6 +281,7 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
         Change::widens(format!("`vary` no longer has {name}"), "requests that differ in it share an answer now")
     }));
     changes.extend(after.difference(&before).map(|name| Change::plain(format!("`vary` has {name} now"))));
+    changes.extend(strip_cookies(&old.strip_cookies, &new.strip_cookies));
     changes
 }
 
@@ -302,6 +310,17 @@ fn served(old: &Route, new: &Route) -> Vec<Change> {
         }
     });
     told.collect()
+}
+
+fn strip_cookies(old: &[String], new: &[String]) -> Vec<Change> {
+    let gone = old.iter().filter(|pattern| !new.contains(pattern));
+    let gone = gone.map(|pattern| Change::plain(format!("`strip_cookies` no longer has {pattern}")));
+    let added = new.iter().filter(|pattern| !old.iter().any(|known| glob(known, pattern)));
+    let added = added.map(|pattern| {
+        let change = format!("`strip_cookies` has {pattern} now");
+        Change::widens(change, "answers that set it were not kept, and may be shared now")
+    });
+    gone.chain(added).collect()
 }
 
 fn names(headers: &[HeaderName]) -> BTreeSet<&str> {

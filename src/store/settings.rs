@@ -1,5 +1,7 @@
 //! What the `cache:` section says, validated.
 
+use crate::policy::targeted::Targeted;
+
 /// Bounds of the memory store and the cache's mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSettings {
@@ -11,6 +13,8 @@ pub struct CacheSettings {
     pub max_object: u64,
     /// The most variants of one answer that are kept, by the origin's `Vary`.
     pub variants: usize,
+    /// Whether what origins say to caches like this one alone goes on to clients.
+    pub targeted: Targeted,
 }
 
 /// What the cache does with every route.
@@ -25,6 +29,12 @@ pub enum CacheMode {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        CacheSettings { mode: CacheMode::Serve, memory: 256 << 20, max_object: 8 << 20, variants: 32 }
+        CacheSettings {
+            mode: CacheMode::Serve,
+            memory: 256 << 20,
+            max_object: 8 << 20,
+            variants: 32,
+            targeted: Targeted::default(),
+        }
     }
 }

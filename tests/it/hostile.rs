@@ -110,10 +110,10 @@ async fn an_ignored_cookie_makes_nobodys_answer() {
         assert!(ask(&page, "theme=light").await.is_hit());
         assert!(stent.client().get(&page).send().await.is_hit());
         // What is nobody's to keep is asked for with all that the client has.
-        for _ in 0..2 {
-            assert!(ask("/form", "csrftoken=mine").await.text().starts_with("csrftoken=mine #"));
-        }
         if policy == "origin" {
+            for _ in 0..2 {
+                assert!(ask("/form", "csrftoken=mine").await.text().starts_with("csrftoken=mine #"));
+            }
             continue;
         }
         // Others travel, and tell variants apart.

@@ -19,6 +19,7 @@ mod purging;
 mod ranges;
 mod refreshes;
 mod reloading;
+mod saying;
 mod scenario;
 mod seeing;
 mod tls;

@@ -15,7 +15,7 @@ use crate::config::reader::Reader;
 use crate::edge::settings::ServerSettings;
 use crate::facet::certificate::SubjectField;
 use crate::facet::{Facet, FacetSource};
-use crate::identity::Identity;
+use crate::identity::{Identity, glob};
 use crate::token::TokenSettings;
 
 /// `identity:` as it was read.
@@ -208,19 +208,9 @@ fn principal(reader: &mut Reader, node: &Node, identity: &mut Identity) {
 }
 
 fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
-    let Some(text) = reader.text(node) else { return };
-    let stem = text.strip_suffix('*').unwrap_or(text);
-    if stem.is_empty() {
-        let message = "`*` would ignore every cookie, and with them whoever is signed in";
-        reader.error(Kind::Unsafe, node, message, "name the cookies that mean nothing: [csrftoken, _ga*]");
-        return;
-    }
-    if !is_cookie_name(stem) || stem.contains('*') {
-        let message = format!("`{text}` cannot be the name of a cookie");
-        reader.error(Kind::Value, node, message, "write a name; a `*` may stand at its end only: _ga*");
-        return;
-    }
-    let matches = |name: &str| if text.ends_with('*') { name.starts_with(stem) } else { name == stem };
+    let everything = "would ignore every cookie, and with them whoever is signed in";
+    let Some(text) = cookie_pattern(reader, node, everything) else { return };
+    let matches = |name: &str| glob(&text, name);
     if let Some(cookie) = identity.cookies.iter().find(|name| matches(name)) {
         let message = format!("`{text}` is ignored, but `cookie.{cookie}` is part of the principal");
         reader.error(Kind::Contradiction, node, message, "remove it from one of the two lists");
@@ -228,7 +218,28 @@ fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
         let message = format!("`{text}` ignores `{cookie}`, by which many applications know who is signed in");
         reader.warn(Kind::Unsafe, node, message, format!("if yours does: principal: [cookie.{cookie}]"));
     }
-    identity.ignore_cookies.push(text.to_owned());
+    identity.ignore_cookies.push(text);
+}
+
+/// The name of a cookie, or with a `*` at its end the beginning of some; `everything` says what `*` alone would do.
+pub(super) fn cookie_pattern(reader: &mut Reader, node: &Node, everything: &str) -> Option<String> {
+    let text = reader.text(node)?;
+    let stem = text.strip_suffix('*').unwrap_or(text);
+    if stem.is_empty() {
+        reader.error(
+            Kind::Unsafe,
+            node,
+            format!("`*` {everything}"),
+            "name the cookies that mean nothing: [csrftoken, _ga*]",
+        );
+        return None;
+    }
+    if !is_cookie_name(stem) {
+        let message = format!("`{text}` cannot be the name of a cookie");
+        reader.error(Kind::Value, node, message, "write a name; a `*` may stand at its end only: _ga*");
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// RFC 6265 §4.1.1: a token; `*` is one too, but here it means any ending.

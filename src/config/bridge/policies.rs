@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::identity::cookie_pattern;
 use super::share::{self, Surroundings, parts_beside};
 use super::vary;
 use crate::canonical::Serves;
@@ -12,14 +13,25 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
+use crate::identity::{Identity, glob};
 use crate::policy::{Access, NamedPolicy, Share, TypePattern};
 
 /// The names that mean something without being defined.
 pub(super) const BUILT_IN: [&str; 3] = ["pass", "origin", "rfc9111"];
 
 /// The keys that a policy and a route share.
-pub(super) const KEYS: [&str; 9] =
-    ["share", "access", "signed_in", "ttl", "stale_while_revalidate", "stale_if_error", "ceiling", "types", "compress"];
+pub(super) const KEYS: [&str; 10] = [
+    "share",
+    "access",
+    "signed_in",
+    "ttl",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "ceiling",
+    "types",
+    "strip_cookies",
+    "compress",
+];
 pub(super) const NOT_YET: [&str; 2] = ["pool", "cdn"];
 
 /// A policy as far as it is written; a route's overrides have this form too.
@@ -37,6 +49,7 @@ pub(super) struct Draft<'n> {
     vary: Vec<HeaderName>,
     /// What is reduced.
     pub serves: Serves,
+    strip_cookies: Option<Vec<String>>,
 }
 
 /// An entry of `policies:`.
@@ -115,6 +128,7 @@ pub(super) fn draft<'n>(
         types: table.get("types").and_then(|node| types(reader, node)),
         vary,
         serves,
+        strip_cookies: table.get("strip_cookies").map(|node| strip_cookies(reader, node, &around.who.identity)),
     }
 }
 
@@ -150,6 +164,23 @@ fn pattern(text: &str) -> Option<TypePattern> {
     }
 }
 
+/// Names of cookies whose setting does not hinder an answer from being kept.
+pub(super) fn strip_cookies(reader: &mut Reader, node: &Node, who: &Identity) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in reader.one_or_list(node).unwrap_or_default() {
+        let Some(pattern) = cookie_pattern(reader, item, "would strip every cookie, and with them whoever signs in")
+        else {
+            continue;
+        };
+        if let Some(cookie) = who.cookies.iter().find(|name| glob(&pattern, name)) {
+            let message = format!("an answer that sets `{cookie}` is one person's: it is part of the principal");
+            reader.error(Kind::Unsafe, item, message, "remove it: such answers are not kept");
+        }
+        names.push(pattern);
+    }
+    names
+}
+
 impl<'n> Draft<'n> {
     /// This one's keys, and where it is silent those of `other`; the headers of both.
     pub(super) fn over(&self, other: &Draft<'n>) -> Draft<'n> {
@@ -168,6 +199,7 @@ impl<'n> Draft<'n> {
                 languages: said(&self.serves.languages, &other.serves.languages),
                 encodings: said(&self.serves.encodings, &other.serves.encodings),
             },
+            strip_cookies: self.strip_cookies.clone().or_else(|| other.strip_cookies.clone()),
         }
     }
 
@@ -229,6 +261,7 @@ impl<'n> Draft<'n> {
             ceiling: value(self.ceiling),
             types: types.map(|(pattern, time)| (pattern.clone(), time.value)).collect(),
             vary,
+            strip_cookies: self.strip_cookies.clone().unwrap_or_default(),
         })
     }
 }

@@ -18,7 +18,8 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, is_name};
 use crate::config::source::Place;
-use crate::policy::{Caching, Credentials};
+use crate::policy::targeted::Targeted;
+use crate::policy::{AsOrigin, Caching, Credentials};
 use crate::query::QueryRules;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
 
@@ -48,6 +49,7 @@ pub(super) struct Scope<'a, 'n> {
     pub upstreams: &'a Upstreams<'n>,
     /// `None`: the section cannot be read, and names in it cannot be known.
     pub policies: Option<&'a [Policy<'n>]>,
+    pub targeted: Targeted,
 }
 
 pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) -> Vec<Route> {
@@ -155,6 +157,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         body_limit: None,
         ambiguous_path: AmbiguousPath::default(),
         access_log: AccessLog::default(),
+        targeted: Targeted::default(),
         fingerprint: 0,
     }
 }
@@ -217,6 +220,7 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         route.upgrades = websocket(reader, node);
     }
     route.purge_from = table.get("purge").map(|node| purge_from(reader, node)).unwrap_or_default();
+    route.targeted = scope.targeted;
     route.body_limit = table.get("body").and_then(|node| reader.size(node)).map(|size| size.value);
     let words = [("refuse", AmbiguousPath::Refuse), ("pass", AmbiguousPath::Pass)];
     if let Some(choice) = table.get("ambiguous_path").and_then(|node| reader.choice(node, &words)) {
@@ -325,12 +329,26 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
     route.policy_name = name.to_owned();
     if BUILT_IN.contains(&name) {
         route.caching = match name {
-            "origin" => Caching::Http(Credentials::AuthorizationAndCookies),
-            "rfc9111" => Caching::Http(Credentials::AuthorizationOnly),
+            "origin" => Caching::Http(AsOrigin {
+                credentials: Credentials::AuthorizationAndCookies,
+                strip_cookies: table
+                    .get("strip_cookies")
+                    .map(|node| policies::strip_cookies(reader, node, &scope.around.who.identity))
+                    .unwrap_or_default(),
+            }),
+            "rfc9111" => Caching::as_origin(Credentials::AuthorizationOnly),
             _ => Caching::Pass,
         };
         if let (Caching::Http(_), Some(node)) = (&route.caching, table.get("vary")) {
             route.serves = vary::served(reader, node);
+        }
+        if let Some(node) = table.get("policy").filter(|_| name == "rfc9111") {
+            reader.warn(
+                Kind::Unsafe,
+                node,
+                BY_THE_LETTER,
+                "write policy: origin, unless no answer here depends on a cookie",
+            );
         }
         overrides_nothing(reader, table, name);
         return;
@@ -357,11 +375,14 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
     }
 }
 
-/// Built-in policies are what they are.
+const BY_THE_LETTER: &str = "`rfc9111` takes only `Authorization` for a credential: what is made for a cookie, or sets one, may be shared with everybody";
+
+/// Built-in policies are what they are, save that a route may name the cookies that `origin` strips.
 fn overrides_nothing(reader: &mut Reader, table: Table<'_>, name: &str) {
+    let allowed = |key: &str| key == "compress" || key == "strip_cookies" && name == "origin";
     // What is served at a route can be said whatever is kept.
     let vary: &[&str] = if name == "pass" { &["vary"] } else { &[] };
-    let keys = policies::KEYS.iter().filter(|key| **key != "compress").chain(vary);
+    let keys = policies::KEYS.iter().filter(|key| !allowed(key)).chain(vary);
     for key in keys {
         let Some(node) = table.get(key) else { continue };
         let place: Place = node.label();

@@ -12,6 +12,7 @@ use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
 use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
+use crate::policy::targeted::Targeted;
 use crate::store::settings::{CacheMode, CacheSettings};
 
 /// Room for the head of any sane request.
@@ -171,11 +172,15 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
 
 pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     let mut settings = CacheSettings::default();
-    let known = ["mode", "memory", "max_object", "variants"];
+    let known = ["mode", "memory", "max_object", "variants", "targeted"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
     if let Some(node) = table.get("mode") {
         let modes = [("serve", CacheMode::Serve), ("bypass", CacheMode::Bypass)];
         settings.mode = reader.choice_so_far(node, &modes, &["shadow"]).unwrap_or_default();
+    }
+    let words = [("pass", Targeted::Passed), ("strip", Targeted::Stripped)];
+    if let Some(targeted) = table.get("targeted").and_then(|node| reader.choice(node, &words)) {
+        settings.targeted = targeted;
     }
     if let Some(size) = table.get("memory").and_then(|node| reader.size(node)) {
         if size.value < LEAST_MEMORY {

@@ -2,29 +2,32 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::explanation::{LifetimeTold, Told};
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, admit};
 use crate::policy::plan::Credentialed;
+use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::{Caching, TypePattern};
+use crate::route::Route;
 
 /// Of each listed media type, or of any.
-pub(super) fn lifetimes(caching: &Caching, path: &str, credentialed: Credentialed) -> Vec<LifetimeTold> {
-    let Caching::Named(policy) = caching else { return vec![lifetime(caching, path, credentialed, None)] };
-    if policy.types.is_empty() {
-        return vec![lifetime(caching, path, credentialed, None)];
-    }
+pub(super) fn lifetimes(route: &Route, path: &str, credentialed: Credentialed) -> Vec<LifetimeTold> {
+    let policy = match &route.caching {
+        Caching::Named(policy) if !policy.types.is_empty() => policy,
+        _ => return vec![lifetime(route, path, credentialed, None)],
+    };
     let listed = policy.types.iter().filter_map(|(pattern, _)| match pattern {
         TypePattern::Exact(media) => Some(media.clone()),
         TypePattern::Family(family) => Some(format!("{family}/*")),
         // Of these types: whether a file is one, its name says.
         TypePattern::Fingerprinted => None,
     });
-    listed.map(|media| lifetime(caching, path, credentialed, Some(media))).collect()
+    listed.map(|media| lifetime(route, path, credentialed, Some(media))).collect()
 }
 
-fn lifetime(caching: &Caching, path: &str, credentialed: Credentialed, media_type: Option<String>) -> LifetimeTold {
+fn lifetime(route: &Route, path: &str, credentialed: Credentialed, media_type: Option<String>) -> LifetimeTold {
+    let caching = &route.caching;
     let headers: HeaderMap = media_type
         .iter()
         .filter_map(|media| HeaderValue::from_str(media).ok().map(|value| (header::CONTENT_TYPE, value)))
@@ -59,6 +62,10 @@ fn lifetime(caching: &Caching, path: &str, credentialed: Credentialed, media_typ
         }
         Admit::RememberUncacheable(_) | Admit::Discard(_) => (from_origin(), Downstream::AsOrigin),
     };
+    let without: &[HeaderName] = match (route.targeted, downstream) {
+        (Targeted::Stripped, _) | (_, Downstream::Private) => &[CDN_CACHE_CONTROL, SURROGATE_CONTROL],
+        (Targeted::Passed, _) => &[SURROGATE_CONTROL],
+    };
     LifetimeTold {
         media_type,
         fresh_for,
@@ -66,5 +73,6 @@ fn lifetime(caching: &Caching, path: &str, credentialed: Credentialed, media_typ
         stale_if_error: by_policy(policy.and_then(|policy| policy.stale_if_error)),
         ceiling: ceiling.map(|time| time.as_secs()),
         downstream: downstream.cache_control(),
+        without: without.iter().map(ToString::to_string).collect(),
     }
 }

@@ -9,6 +9,7 @@ use super::moment::When;
 use crate::entry::{Entry, Lifetime, Slot};
 use crate::explanation::{AnswerTold, Found, StoredTold};
 use crate::facet::Worth;
+use crate::policy::Caching;
 use crate::policy::plan::Lookup;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, reuse};
@@ -53,6 +54,7 @@ impl Proxy {
             set.name(tag);
             tags.contains(&set)
         });
+        let asked = lookup.directives.stale_if_error.filter(|_| matches!(exchange.route.caching, Caching::Http(_)));
         AnswerTold {
             usable: usable.to_owned(),
             stored_later: later.map(|later| later.as_secs()),
@@ -62,7 +64,7 @@ impl Proxy {
             ttl,
             stale_while_revalidate: life.stale_while_revalidate.as_secs(),
             stale_if_error: life.stale_if_error.as_secs(),
-            stands_in: later.is_none() && rescue(&vital, standing, now) != Rescue::Fail,
+            stands_in: later.is_none() && rescue(&vital, standing, asked, now) != Rescue::Fail,
             ceiling: (life.ceiling != Lifetime::NO_CEILING).then_some(life.ceiling.as_secs()),
             fetched_at: entry.birth().born.0,
             confirmed_at: entry.birth().validated.0,
