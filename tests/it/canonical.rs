@@ -244,3 +244,25 @@ async fn requests_are_reduced_to_what_is_served() {
         }
     }
 }
+
+#[tokio::test]
+async fn explain_tells_the_key_as_it_is_sent() {
+    let origin = echo("accept-language", &[("cache-control", "max-age=60")]).await;
+    let yaml = format!("{SERVED}  - {{name: rest, path: /**, policy: origin}}\n");
+    let stent = Stent::start(origin.address, &yaml);
+    for (path, key, why) in [
+        ("/pages/a", Some("nb-NO"), "keyed, reduced to what `vary` lists"),
+        ("/files/a", Some("nb-NO"), "keyed, reduced to what the route's `vary` lists"),
+        ("/rest", None, "in canonical form"),
+    ] {
+        let question =
+            serde_json::json!({"method": "GET", "url": path, "headers": [["accept-language", "NB-no, en;q=0.50"]]});
+        let told = stent.admin("POST", "/api/v1/explain").body(question.to_string()).send().await;
+        let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+        let named = |list: &serde_json::Value| -> Option<serde_json::Value> {
+            list.as_array()?.iter().find(|part| part["name"] == "accept-language").cloned()
+        };
+        assert_eq!(named(&told["key"]).map(|part| part["value"].clone()), key.map(Into::into), "{path}: {told}");
+        assert_eq!(named(&told["origin"]["headers"]).unwrap()["why"], why, "{path}: {told}");
+    }
+}
