@@ -61,7 +61,7 @@ fn admit_by(bencher: Bencher, policy: &str) {
 fn rescue_of_stale(bencher: Bencher) {
     let (entry, now) = (STAGE.entry(PUBLIC), Clock::System.now());
     let later = Now { instant: now.instant + Duration::from_secs(7200), wall: now.wall };
-    let judge = || rescue(&black_box(&entry).vital(), Standing::Good, later.instant);
+    let judge = || rescue(&black_box(&entry).vital(), Standing::Good, None, later.instant);
     assert!(matches!(judge(), Rescue::ServeStale(_)));
     bencher.bench(judge);
 }
