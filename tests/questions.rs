@@ -304,7 +304,7 @@ fn response(dice: &mut Dice, policy: Policy) -> Response {
 
 /// What is stored: an answer as others would get it, and whose request brought it.
 enum Kept {
-    Answer { vital: Vital, fields: HeaderMap, maker: Shown, certain: Certain },
+    Answer { vital: Box<Vital>, fields: HeaderMap, maker: Shown, certain: Certain },
     Vary(Vec<HeaderName>),
 }
 
@@ -382,7 +382,7 @@ fn pair(dice: &mut Dice, seen: &mut Seen) {
             own = key::variant(&lookup.key, &terms.vary, &request.headers).to_vec();
             store.insert(lookup.key.to_vec(), Kept::Vary(terms.vary));
         }
-        store.insert(own, Kept::Answer { vital, fields, maker: request.shown, certain });
+        store.insert(own, Kept::Answer { vital: Box::new(vital), fields, maker: request.shown, certain });
     }
 }
 
