@@ -6,7 +6,7 @@
 //! to use.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,13 +85,11 @@ pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) 
     let listener = TcpListener::from_std(listener)?;
     let mut worker = Listening { accepting, lines: Arc::default(), connections: JoinSet::new() };
     worker.accept(&listener).await;
-    // Who has come already is still served, once; the runtime looks into the kernel's queue when it is yielded to.
+    // Who has come already is still served, once.
     worker.look();
-    tokio::task::yield_now().await;
-    while let Some(Ok((stream, address))) = queued(&listener).await {
+    for (stream, address) in queued(listener.into_std()?) {
         worker.serve(stream, address, worker.accepting.places.take());
     }
-    drop(listener);
     worker.finish().await;
     Ok(())
 }
@@ -231,13 +229,15 @@ impl<S: Service> Listening<S> {
     }
 }
 
-/// The next connection of the kernel's queue, if there is one.
-async fn queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    tokio::select! {
-        biased;
-        accepted = listener.accept() => Some(accepted),
-        () = std::future::ready(()) => None,
-    }
+/// Empties the kernel's queue and closes it at once: whoever comes between the last look and the end finds nobody.
+fn queued(listener: StdListener) -> Vec<(TcpStream, SocketAddr)> {
+    let accepted: Vec<_> = std::iter::from_fn(|| listener.accept().ok()).collect();
+    drop(listener);
+    let ready = |(stream, address): (StdStream, SocketAddr)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    };
+    accepted.into_iter().filter_map(ready).collect()
 }
 
 /// Waits until a stop has come this far.
