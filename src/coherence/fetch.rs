@@ -373,12 +373,9 @@ impl<S: Slots> Cache<S> {
         now: Instant,
     ) {
         let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
-        let Some(Slot::Uncacheable(until)) = self.memory.get(key).filter(|_| is_known) else { return };
-        match judge(answered, framing, max_object, route) {
-            Admit::Store(terms) if now < until && terms.vary.len() <= MAX_VARY_NAMES => {
-                self.memory.put(key.into(), Slot::Uncacheable(now));
-            }
-            _ => {}
+        let keeps = |terms: &Terms| terms.vary.len() <= MAX_VARY_NAMES;
+        if is_known && matches!(judge(answered, framing, max_object, route), Admit::Store(terms) if keeps(&terms)) {
+            self.keep_again(&key.into(), now);
         }
     }
 }

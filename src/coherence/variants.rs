@@ -132,6 +132,14 @@ impl<S: Slots> Cache<S> {
         }
     }
 
+    /// What is remembered so no longer holds.
+    pub(super) fn keep_again(&self, key: &Key, now: Instant) {
+        let _turn = self.filing.turn(key);
+        if matches!(self.memory.get(key), Some(Slot::Uncacheable(until)) if now < until) {
+            self.memory.put(key.clone(), Slot::Uncacheable(now));
+        }
+    }
+
     /// What is kept at a primary key; and of that, what the same request would have been given and is fresh no more: it
     /// gives way to what comes after it, whatever their dates say.
     fn known(&self, selected: Selected<'_>, now: Instant) -> (Variants, Vec<Key>) {
