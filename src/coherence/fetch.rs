@@ -254,6 +254,7 @@ impl<S: Slots> Fetch<S> {
             // It may be used for those who asked, but not kept: the whole is fetched and judged.
             return None;
         };
+        storable(&terms, &tags).ok()?;
         let vary = errand.unkeyed(&terms.vary);
         let variant = key::variant(&errand.primary, &vary, &errand.headers);
         if !vary.is_empty() && variant.as_slice() != &*errand.spot {
@@ -309,16 +310,19 @@ impl<S: Slots> Fetch<S> {
         }
         let mut tags = errand.place.carried(&errand.route);
         deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
+        // Of what is not stored too: it may be given to those who wait.
+        let told = errand.place.add_known_templates(&errand.route, &mut tags);
+        let from_body = errand.route.tags.iter().any(|template| template.needs_answer());
+        let known = match from_body || told.is_err() || tags.overflowed() {
+            true => TagsKnown::NotAll,
+            false => TagsKnown::All,
+        };
         if storing.is_ok() {
-            storing = errand.storable(&terms, &mut tags);
+            storing = told.map_err(|_| NotStored::TagUnknown).and_then(|()| storable(&terms, &tags));
             if storing.is_err() {
                 self.remember_uncacheable(now.instant);
             }
         }
-        let known = match errand.route.tags.iter().any(|template| template.needs_answer()) {
-            true => TagsKnown::NotBodys,
-            false => TagsKnown::All,
-        };
         let (spool, stored) = self.spool(arrived.framing, storing);
         let born = if is_off(Rule::Birth) { cache.log.stamp() } else { self.takeoff.flight.born };
         let vary = errand.unkeyed(&terms.vary);
@@ -413,18 +417,6 @@ impl Errand {
         self.credentialed == Credentialed::No && is_alike_for_all(&arrived.headers, &self.route.caching)
     }
 
-    /// What of the judgement takes the route's tags; adds those that are known with the head.
-    fn storable(&self, terms: &Terms, tags: &mut TagSet) -> Result<(), NotStored> {
-        self.place.add_known_templates(&self.route, tags).map_err(|_| NotStored::TagUnknown)?;
-        if tags.overflowed() {
-            return Err(NotStored::TooManyTags);
-        }
-        if terms.vary.len() > MAX_VARY_NAMES {
-            return Err(NotStored::VaryAll);
-        }
-        Ok(())
-    }
-
     fn passing_terms(&self, arrived: &Arrived, now: Now) -> Terms {
         use crate::entry::{Lifetime, Openness, Staleness};
         let lifetime = Lifetime {
@@ -440,6 +432,17 @@ impl Errand {
         let (initial_age, openness, vary) = (Duration::ZERO, Openness::Closed, Vec::new());
         Terms { lifetime, initial_age, openness, vary, withheld, downstream }
     }
+}
+
+/// What of the judgement takes the tags.
+fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
+    if tags.overflowed() {
+        return Err(NotStored::TooManyTags);
+    }
+    if terms.vary.len() > MAX_VARY_NAMES {
+        return Err(NotStored::VaryAll);
+    }
+    Ok(())
 }
 
 /// The third question, and what only the transfer tells.

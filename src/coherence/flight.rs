@@ -52,7 +52,7 @@ pub struct Filling {
     pub variant: Key,
     /// The request headers that the answer depends on beside the primary key.
     pub vary: Arc<[http::HeaderName]>,
-    /// Whether all tags are known, or some come from the body.
+    /// Whether all tags are known.
     pub tags: TagsKnown,
     /// Whether it will be stored, and if not, why.
     pub stored: Stored,
@@ -63,8 +63,8 @@ pub struct Filling {
 pub enum TagsKnown {
     /// All.
     All,
-    /// Some come from the body.
-    NotBodys,
+    /// Some come from the body, cannot be told or are too many.
+    NotAll,
 }
 
 /// One fetch.

@@ -62,7 +62,7 @@ impl<S: Slots> Cache<S> {
         let may_follow = self.log.may_follow(born, arrived, &filling.head.tags)
             && match filling.tags {
                 TagsKnown::All => true,
-                TagsKnown::NotBodys => self.log.may_follow_untagged(born, arrived),
+                TagsKnown::NotAll => self.log.may_follow_untagged(born, arrived),
             };
         if may_follow || is_off(Rule::Followers) { Ok(()) } else { Err(waiter.younger()) }
     }

@@ -22,6 +22,7 @@ mod reloading;
 mod saying;
 mod scenario;
 mod seeing;
+mod simulated;
 mod tls;
 mod upgrades;
 mod validation;
