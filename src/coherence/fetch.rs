@@ -109,6 +109,8 @@ pub enum Heard<S: Slots> {
 pub struct Private<S: Slots> {
     /// Its fields as they came.
     pub headers: HeaderMap,
+    /// The fields that it was asked for with, less our own conditions.
+    pub sent: HeaderMap,
     fetch: Fetch<S>,
     why: NotStored,
     unkept: Ended,
@@ -289,9 +291,10 @@ impl<S: Slots> Fetch<S> {
         Heard::Fill(Fill::new(self, filling, withheld, unkept))
     }
 
-    pub(super) fn private(self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
+    pub(super) fn private(mut self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
         self.cache.flights.leave(&self.takeoff.flight);
-        Heard::Private(Private { headers: arrived.headers, fetch: self, why, unkept })
+        let sent = std::mem::take(&mut self.errand.headers);
+        Heard::Private(Private { headers: arrived.headers, sent, fetch: self, why, unkept })
     }
 
     /// What is told to all, and the fields that only the leader gets.

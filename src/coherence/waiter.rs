@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, header};
 
 use super::flight::{Demand, Filling, TagsKnown};
 use super::{Cache, Slots};
+use crate::canonical::{self, Serves};
 use crate::entry::Entry;
 use crate::key::KeyBuf;
 use crate::outcome::Stored;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, PassReason};
 use crate::policy::reuse::{Reuse, UnusableReason, reuse};
+use crate::policy::vary;
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Stamp;
 
@@ -40,6 +42,20 @@ impl Waiter {
     fn younger(&self) -> Instead {
         Instead::Again(Demand { born: Some(self.arrived), ..self.demand })
     }
+}
+
+/// The fields of a request by which an answer to it may differ, as its `Vary` says.
+pub fn varies_by(asked: &HeaderMap, answer: &HeaderMap) -> Vec<HeaderName> {
+    let mut names = vary::names(answer).unwrap_or_else(|_| asked.keys().cloned().collect());
+    // Absent, it is sent all the same: anything.
+    names.retain(|name| *name != header::ACCEPT);
+    names
+}
+
+/// Whether a fetch left out any of these fields of a request. Then an answer that may differ by them is not the one to that
+/// request, even if nobody else's.
+pub fn leaves_out(asked: &HeaderMap, sent: &HeaderMap, names: &[HeaderName], serves: &Serves) -> bool {
+    names.iter().any(|name| canonical::field(asked, name, serves) != canonical::field(sent, name, serves))
 }
 
 impl<S: Slots> Cache<S> {

@@ -33,8 +33,8 @@ pub struct Trip {
 /// What only the leader gets.
 #[derive(Debug)]
 pub enum Own {
-    /// An answer that is nobody else's.
-    Answer(Box<Exchanged>),
+    /// An answer that is nobody else's, and the fields that it was asked for with.
+    Answer(Box<Exchanged>, HeaderMap),
     /// A reader from the beginning, made before the first byte: a window never moves on without it; and the fields that are
     /// nobody else's.
     Reader(Reader, HeaderMap),
@@ -55,7 +55,8 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
                 exchanged.head.headers = std::mem::take(&mut private.headers);
                 if let Some(own) = trip.own {
                     // The leader may have gone; then nobody wants it.
-                    let _ = own.send(Own::Answer(Box::new(exchanged)));
+                    let sent = std::mem::take(&mut private.sent);
+                    let _ = own.send(Own::Answer(Box::new(exchanged), sent));
                 }
                 return private.handed_on(cache.clock.instant());
             }

@@ -15,7 +15,7 @@ use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
 use crate::coherence::head::arriving;
 use crate::coherence::tags::{Place, principal_parts};
-use crate::coherence::waiter::{self, Instead};
+use crate::coherence::waiter::{self, Instead, leaves_out, varies_by};
 use crate::edge::deliver;
 use crate::edge::ranges::{Coming, cut};
 use crate::entry::{Entry, Vital};
@@ -279,9 +279,13 @@ impl Proxy {
             _ => PassReason::Uncacheable,
         };
         let Some(mut leader) = leader else { return Waited::Pass(passed) };
+        let is_asked_for = |exchanged: &Exchanged, sent: &HeaderMap| {
+            let varies_by = varies_by(&exchange.headers, &exchanged.head.headers);
+            !leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves)
+        };
         match (leader.withholds, leader.own.try_recv()) {
-            (_, Ok(Own::Answer(whole))) if exchange.wants_part_of(&whole) => Waited::Pass(PassReason::Range),
-            (Withholds::No, Ok(Own::Answer(exchanged))) => {
+            (_, Ok(Own::Answer(whole, _))) if exchange.wants_part_of(&whole) => Waited::Pass(PassReason::Range),
+            (Withholds::No, Ok(Own::Answer(exchanged, sent))) if is_asked_for(&exchanged, &sent) => {
                 let status = exchanged.head.status.as_u16();
                 let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
                 Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))

@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::flying::Withholds;
 use super::{Exchange, Proxy};
-use crate::canonical::{self, Serves};
+use crate::canonical;
+use crate::coherence::waiter::leaves_out;
 use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
@@ -100,10 +101,11 @@ impl Proxy {
 
     /// Whether the fetch that is made for a request leaves out credentials that the client had sent.
     pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> Withholds {
-        let [asked, sent] = [&exchange.headers, sent].map(|headers| {
-            [header::COOKIE, header::AUTHORIZATION].map(|name| canonical::field(headers, &name, &Serves::default()))
-        });
-        if asked == sent { Withholds::No } else { Withholds::Yes }
+        let credentials = [header::COOKIE, header::AUTHORIZATION];
+        match leaves_out(&exchange.headers, sent, &credentials, &exchange.route.serves) {
+            true => Withholds::Yes,
+            false => Withholds::No,
+        }
     }
 }
 

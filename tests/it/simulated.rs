@@ -61,3 +61,16 @@ async fn a_304_with_more_tags_than_are_kept_confirms_nothing() {
         assert_eq!(origin.count("/http/a"), fetches, "the whole again, without the condition");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_depends_on_what_was_not_sent_is_asked_for_again() {
+    let origin = Origin::start(|seen| async move {
+        let language = seen.header("accept-language").unwrap_or("none").to_owned();
+        answer(200, &[("cache-control", "no-store"), ("vary", "Accept-Language")], language)
+    })
+    .await;
+    let stent = Stent::start(origin.address, CLINIC);
+    let asked = || stent.client().get("/greeting").header("accept-language", "fr").send();
+    assert_eq!((asked().await.text(), asked().await.text()), ("fr".into(), "fr".into()));
+    assert_eq!(origin.count("/greeting"), 3, "once without the language");
+}
