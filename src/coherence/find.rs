@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use http::HeaderName;
 
+use super::fetch::Asks;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Slot};
 use crate::key::KeyBuf;
@@ -55,6 +56,11 @@ impl Spot<'_> {
         self.variant.as_ref().map_or(&self.lookup.key, |(_, key)| key)
     }
 
+    /// What is looked for.
+    pub fn lookup(&self) -> &Lookup {
+        self.lookup
+    }
+
     /// Whether what is there may be used for it.
     pub fn permission(&self) -> &Permission {
         &self.lookup.permission
@@ -65,9 +71,9 @@ impl Spot<'_> {
         self.variant.as_ref().map_or(&[], |(names, _)| names)
     }
 
-    /// Who shares a flight. Requests with unkeyed credentials never share one with those without. What the origin lets one
+    /// Who shares a flight: who asks for the same. Requests with unkeyed credentials never share one with those without. What the origin lets one
     /// see says nothing about another: nobody follows who is `asking` but the same principal.
-    pub fn flight_key(&self, asking: Option<&[u8; 32]>) -> KeyBuf {
+    pub fn flight_key(&self, asks: Asks, asking: Option<&[u8; 32]>) -> KeyBuf {
         let mut key = KeyBuf::from_slice(self.key());
         if self.lookup.credentialed == Credentialed::Yes {
             key.push(b'C');
@@ -75,6 +81,9 @@ impl Spot<'_> {
         if let Some(digest) = asking {
             key.push(b'P');
             key.extend_from_slice(digest);
+        }
+        if asks == Asks::Head {
+            key.push(b'H');
         }
         key
     }
@@ -129,7 +138,7 @@ impl<S: Slots> Cache<S> {
         if spot.lookup.credentialed == Credentialed::No {
             return Ok(());
         }
-        match self.memory.get(&spot.flight_key(None)) {
+        match self.memory.get(&spot.flight_key(Asks::Whole, None)) {
             Some(Slot::Uncacheable(until)) if now < until => Err(PassReason::Uncacheable),
             _ => Ok(()),
         }

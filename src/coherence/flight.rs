@@ -116,9 +116,14 @@ impl Flight {
         self.landing.send_replace(landing);
     }
 
+    /// What it has come to so far.
+    pub fn landed(&self) -> watch::Ref<'_, Landing> {
+        self.landing.borrow()
+    }
+
     /// Has told nothing yet.
     pub fn is_waiting(&self) -> bool {
-        matches!(*self.landing.borrow(), Landing::Waiting)
+        matches!(*self.landed(), Landing::Waiting)
     }
 
     /// Waits until everybody has taken what it brought, or gone away.
@@ -140,7 +145,8 @@ impl Demand {
     /// Any flight will do.
     pub const ANY: Demand = Demand { born: None, serial: None };
 
-    fn accepts(&self, flight: &Flight) -> bool {
+    /// Whether a flight fulfils it.
+    pub fn accepts(&self, flight: &Flight) -> bool {
         self.born.is_none_or(|born| flight.born >= born) && self.serial.is_none_or(|serial| flight.serial > serial)
     }
 }
@@ -199,11 +205,16 @@ impl Default for Flights {
 }
 
 impl Flights {
-    /// Joins the flight for this key, or begins one. `departs` is asked only when one begins.
-    pub fn join(self: &Arc<Self>, key: &[u8], demand: Demand, departs: impl FnOnce() -> Departure) -> Joined {
+    /// Joins the flight for this key if it is acceptable, or begins one. `departs` is asked only when one begins.
+    pub fn join(
+        self: &Arc<Self>,
+        key: &[u8],
+        accepts: impl FnOnce(&Flight) -> bool,
+        departs: impl FnOnce() -> Departure,
+    ) -> Joined {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.get(key)
-            && demand.accepts(flight)
+            && accepts(flight)
         {
             // Subscribed under the lock, so that [`Flights::desert`] cannot miss it.
             return Joined::Follower(flight.clone(), flight.subscribe());
@@ -234,7 +245,7 @@ impl Flights {
         // The failed one may be found yet: it lands before it leaves.
         let demand = Demand { serial: demand.serial.max(Some(failed.serial)), ..demand };
         let departs = || Departure { born: born(), deadline: failed.deadline };
-        let joined = self.join(&failed.key, demand, departs);
+        let joined = self.join(&failed.key, |flight| demand.accepts(flight), departs);
         *successor = Some(match &joined {
             Joined::Leader(takeoff) => takeoff.flight.clone(),
             Joined::Follower(flight, _) => flight.clone(),
@@ -303,7 +314,7 @@ mod tests {
     use crate::tag::TagSet;
 
     fn join(flights: &Arc<Flights>) -> Joined {
-        flights.join(b"key", Demand::ANY, || Departure { born: Stamp(1), deadline: Instant::now() })
+        flights.join(b"key", |_| true, || Departure { born: Stamp(1), deadline: Instant::now() })
     }
 
     fn lead(joined: Joined) -> Takeoff {

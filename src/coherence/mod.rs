@@ -30,11 +30,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::backoff::Backoff;
-use self::flight::{Demand, Departure, Flight, Flights, Joined};
+use self::fetch::Asks;
+use self::find::Spot;
+use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown};
 use self::variants::Filing;
 use crate::clock::Clock;
 use crate::entry::Slot;
 use crate::key::Key;
+use crate::policy::reuse::{Reuse, reuse};
 use crate::spool::budget::Budget;
 use crate::store::purge::PurgeLog;
 
@@ -78,19 +81,52 @@ pub struct Cache<S> {
     pub backoff: Backoff,
 }
 
+/// A request that is to wait for a flight.
+#[derive(Debug, Clone, Copy)]
+pub struct Passenger<'a> {
+    /// Where its answer is looked for.
+    pub spot: &'a Spot<'a>,
+    /// What is to be asked for.
+    pub asks: Asks,
+    /// Under which digest the origin is asked whether it may have the answer, where that is asked.
+    pub asking: Option<&'a [u8; 32]>,
+    /// What it demands of the flight.
+    pub demand: Demand,
+    /// One that it has seen fail.
+    pub failed: Option<&'a Flight>,
+    /// When it boards.
+    pub now: Instant,
+}
+
 impl<S: Slots> Cache<S> {
-    /// Joins the flight for a key, or begins it; in place of one that was seen to fail, where that is given. `deadline` is
-    /// asked only when one begins that has none from there.
-    pub fn board(
-        &self,
-        key: &[u8],
-        demand: Demand,
-        failed: Option<&Flight>,
-        deadline: impl FnOnce() -> Instant,
-    ) -> Joined {
+    /// Joins a flight, or begins it. `deadline` is asked only when one begins that has none from one that failed.
+    pub fn board(&self, passenger: &Passenger<'_>, deadline: impl FnOnce() -> Instant) -> Joined {
+        let Passenger { spot, asks, asking, demand, failed, .. } = *passenger;
+        let key = spot.flight_key(asks, asking);
         match failed.filter(|flight| *flight.key == *key) {
             Some(flight) => self.flights.succeed(flight, demand, || self.log.stamp()),
-            None => self.flights.join(key, demand, || Departure { born: self.log.stamp(), deadline: deadline() }),
+            None => {
+                let accepts = |flight: &Flight| demand.accepts(flight) && self.is_timely(flight, passenger);
+                self.flights.join(&key, accepts, || Departure { born: self.log.stamp(), deadline: deadline() })
+            }
+        }
+    }
+
+    /// Whether a request may still join. An answer whose head is there already is judged as if it were stored: who comes now
+    /// did not cause it. And what the origin said to somebody before is no answer to whoever is to be let see it now.
+    fn is_timely(&self, flight: &Flight, passenger: &Passenger<'_>) -> bool {
+        let lookup = passenger.spot.lookup();
+        match &*flight.landed() {
+            Landing::Waiting => true,
+            _ if passenger.asking.is_some() => false,
+            // Its tags are not known: whatever was purged since may have been this.
+            Landing::Filling(Filling { tags: TagsKnown::NotAll, .. }) if flight.born < self.log.stamp() => false,
+            Landing::Filling(Filling { head, .. }) => {
+                let standing = self.log.check(&head.birth, &head.tags);
+                let judged = reuse(&head.vital, standing, &lookup.directives, lookup.credentialed, passenger.now);
+                matches!(judged, Reuse::Fresh(_))
+            }
+            _ => true,
         }
     }
 

@@ -10,6 +10,7 @@ use super::access::Asking;
 use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
+use crate::coherence::Passenger;
 use crate::coherence::fetch::{Asks, Errand, Fetch, StandingIn, is_ill};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
@@ -121,7 +122,7 @@ impl Proxy {
             return Waited::Pass(PassReason::AmbiguousPath);
         };
         let boarded_at = self.cache.clock.instant();
-        let Boarded { flight, mut landing, leader } = self.board(exchange, lookup, &spot, target, &wanted);
+        let Boarded { flight, mut landing, leader } = self.board(exchange, lookup, &spot, target, &wanted, boarded_at);
         let landed = match landing.wait_for(|landing| !matches!(landing, Landing::Waiting)).await {
             Ok(landed) => landed.clone(),
             Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
@@ -209,13 +210,13 @@ impl Proxy {
         spot: &Spot<'_>,
         target: Uri,
         wanted: &Wanted<'_>,
+        now: Instant,
     ) -> Boarded {
-        let mut key = spot.flight_key(wanted.asking.as_ref().map(|asking| &asking.digest));
         let asks = exchange.asks();
-        if asks == Asks::Head {
-            key.push(b'H');
-        }
-        let joined = self.cache.board(&key, wanted.demand, wanted.failed, || self.deadline(exchange));
+        let asking = wanted.asking.as_ref().map(|asking| &asking.digest);
+        let Wanted { demand, failed, .. } = *wanted;
+        let passenger = Passenger { spot, asks, asking, demand, failed, now };
+        let joined = self.cache.board(&passenger, || self.deadline(exchange));
         let takeoff = match joined {
             Joined::Follower(flight, landing) => return Boarded { flight, landing, leader: None },
             Joined::Leader(takeoff) => takeoff,
@@ -316,10 +317,12 @@ impl Proxy {
         entry: &Entry,
         now: Instant,
     ) {
-        let key = spot.flight_key(None);
+        let key = spot.flight_key(Asks::Whole, None);
         let Some(permit) = self.cache.may_refresh(&key, exchange.route.upstream, now) else { return };
         let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return };
-        let joined = self.cache.board(&key, Demand::ANY, None, || self.deadline(exchange));
+        let (asks, demand) = (Asks::Whole, Demand::ANY);
+        let passenger = Passenger { spot, asks, asking: None, demand, failed: None, now };
+        let joined = self.cache.board(&passenger, || self.deadline(exchange));
         let Joined::Leader(takeoff) = joined else { return };
         let errand = Errand { base: Some(entry.clone()), ..self.errand(exchange, lookup, spot) };
         let (fetch, trip) = (Fetch::new(self.cache.clone(), takeoff, errand), self.trip(exchange, target));

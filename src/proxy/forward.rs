@@ -8,6 +8,7 @@ use http_body::Body as _;
 
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
+use crate::coherence::fetch::Asks;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
@@ -52,7 +53,7 @@ impl Proxy {
     ) -> ToOrigin<'a, Answer> {
         Box::pin(async move {
             // Before the headers leave.
-            let key = self.find(exchange, lookup).0.flight_key(None);
+            let key = self.find(exchange, lookup).0.flight_key(Asks::Whole, None);
             let sent = self.send_on(exchange, incoming).await;
             if let Ok(exchanged) = &sent
                 && exchange.method == Method::GET

@@ -1,8 +1,9 @@
 //! What the simulator has found, once more with sockets.
 
+use bytes::Bytes;
 use serde_json::json;
 
-use crate::scenario::{Counter, Gate, Origin, Stent, answer, eventually};
+use crate::scenario::{Counter, Gate, Origin, Stent, answer, eventually, streaming};
 
 const CLINIC: &str = "
 policies: {all: {share: public, ttl: 60s}}
@@ -73,4 +74,28 @@ async fn an_answer_that_depends_on_what_was_not_sent_is_asked_for_again() {
     let asked = || stent.client().get("/greeting").header("accept-language", "fr").send();
     assert_eq!((asked().await.text(), asked().await.text()), ("fr".into(), "fr".into()));
     assert_eq!(origin.count("/greeting"), 3, "once without the language");
+}
+#[tokio::test]
+async fn who_comes_after_the_head_of_an_answer_that_is_not_fresh_asks_for_himself() {
+    let gate = Gate::default();
+    let behind = gate.clone();
+    let origin = Origin::start(move |_| {
+        let gate = behind.clone();
+        async move {
+            let (response, sender) = streaming(200, &[("cache-control", "no-cache"), ("etag", "\"a\"")]);
+            tokio::spawn(async move {
+                let _ = sender.send(Ok(Bytes::from_static(b"half ")));
+                gate.pass().await;
+                let _ = sender.send(Ok(Bytes::from_static(b"whole")));
+            });
+            response
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, CLINIC);
+    let first = stent.client().get("/http/a").open().await;
+    let second = stent.client().get("/http/a").open().await;
+    assert_eq!(origin.count("/http/a"), 2, "what it would have joined was said before it asked");
+    gate.open(2);
+    assert_eq!((first.rest().await.text(), second.rest().await.text()), ("half whole".into(), "half whole".into()));
 }
