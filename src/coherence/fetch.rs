@@ -18,7 +18,7 @@ use super::variants::Selected;
 use super::{Cache, MAX_VARY_NAMES, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
-use crate::entry::{Entry, Slot};
+use crate::entry::Entry;
 use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
