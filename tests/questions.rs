@@ -369,7 +369,7 @@ fn pair(dice: &mut Dice, seen: &mut Seen) {
             arrived: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
             delay: Duration::from_millis(dice.of(&[0, 1, 2500])),
         };
-        let _ = is_alike_for_all(&headers, &route.caching);
+        let _ = is_alike_for_all(&answered, &route.caching);
         let Admit::Store(terms) = admit(&answered, &route.caching) else { continue };
         seen.kept += 1;
         let mut fields = headers.clone();

@@ -277,7 +277,7 @@ impl<S: Slots> Fetch<S> {
         let (terms, storing) = match verdict {
             Admit::Store(terms) => (terms, Ok(())),
             // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
-            Admit::Discard(why) if self.errand.is_everybodys(&arrived) => {
+            Admit::Discard(why) if self.errand.is_everybodys(&arrived, now) => {
                 (self.errand.passing_terms(&arrived, now), Err(why))
             }
             Admit::Discard(why) | Admit::RememberUncacheable(why) => {
@@ -416,8 +416,9 @@ impl Errand {
         Answered { status, headers, path, credentialed, arrived: now.wall, delay }
     }
 
-    fn is_everybodys(&self, arrived: &Arrived) -> bool {
-        self.credentialed == Credentialed::No && is_alike_for_all(&arrived.headers, &self.route.caching)
+    fn is_everybodys(&self, arrived: &Arrived, now: Now) -> bool {
+        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
+        self.credentialed == Credentialed::No && is_alike_for_all(&answered, &self.route.caching)
     }
 
     fn passing_terms(&self, arrived: &Arrived, now: Now) -> Terms {

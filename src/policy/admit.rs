@@ -171,9 +171,13 @@ impl NotStored {
 }
 
 /// Whether an answer that is not stored may still be given to those who wait for this very fetch: it does not depend on anything
-/// that may differ between them.
-pub fn is_alike_for_all(headers: &HeaderMap, caching: &Caching) -> bool {
-    vary::names(headers).is_ok_and(|names| match caching {
+/// that may differ between them, and is not said to be one person's (RFC 9111 §5.2.2.7).
+pub fn is_alike_for_all(answered: &Answered<'_>, caching: &Caching) -> bool {
+    let is_of_one = matches!(caching, Caching::Named(policy) if policy.share == Share::Principal);
+    if !is_of_one && said(answered, caching).is_private() {
+        return false;
+    }
+    vary::names(answered.headers).is_ok_and(|names| match caching {
         // It was one person's, and says nothing of what another is let see.
         Caching::Named(policy) if policy.share.is_between_people() => false,
         Caching::Named(policy) => names.iter().all(|name| is_keyed(name, policy)),

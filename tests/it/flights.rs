@@ -225,3 +225,40 @@ async fn an_answer_that_outgrows_the_store_is_served_all_the_same() {
     let cache = again.await.unwrap().rest().await.cache().to_owned();
     assert_eq!(cache, "stent; fwd=bypass; detail=remembered-uncacheable; fwd-status=200");
 }
+
+/// RFC 9111 §5.2.2.7: whoever waits is another user, whether or not such an answer would be kept.
+#[tokio::test]
+async fn an_error_that_is_private_is_for_nobody_who_waits() {
+    const ORIGIN: &str = "routes: [{name: all, path: /**, policy: origin}]";
+    const LETTER: &str = "routes: [{name: all, path: /**, policy: rfc9111}]";
+    for (field, control, yaml) in [
+        ("cache-control", "private", ORIGIN),
+        ("cache-control", "private", LETTER),
+        ("cache-control", "private", PUBLIC),
+        ("cdn-cache-control", "private", ORIGIN),
+        ("cdn-cache-control", "private", PUBLIC),
+    ] {
+        let (gate, counter) = (Gate::default(), Counter::default());
+        let held = gate.clone();
+        let origin = Origin::start(move |seen| {
+            let (gate, number) = (held.clone(), counter.next(seen.path()));
+            async move {
+                gate.pass().await;
+                let said: &[(&str, &str)] = if seen.path() == "/own" { &[(field, control)] } else { &[] };
+                answer(429, said, format!("#{number}"))
+            }
+        })
+        .await;
+        let stent = Stent::start(origin.address, yaml);
+        for (path, fetches) in [("/own", 2), ("/all", 1)] {
+            let asking: Vec<_> = (0..2).map(|_| tokio::spawn(stent.client().get(path).send())).collect();
+            eventually(|| stent.cache().flights.waiting() == 2).await;
+            gate.open(2);
+            for one in asking {
+                assert_eq!(one.await.unwrap().status, 429);
+            }
+            assert_eq!(origin.count(path), fetches, "{path} {yaml}");
+            gate.close();
+        }
+    }
+}
