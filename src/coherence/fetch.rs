@@ -23,7 +23,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
-use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, withheld};
+use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, is_open, withheld};
 use crate::policy::plan::Credentialed;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::validate;
@@ -240,6 +240,9 @@ impl<S: Slots> Fetch<S> {
     ) -> Option<(Entry, Arc<[HeaderName]>)> {
         let Fetch { cache, errand, .. } = self;
         if cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base) {
+            return None;
+        }
+        if errand.credentialed == Credentialed::Yes && !is_open(&fields, now.wall) {
             return None;
         }
         deliver::leave_hop(&mut fields);

@@ -185,6 +185,11 @@ pub fn is_alike_for_all(answered: &Answered<'_>, caching: &Caching) -> bool {
     })
 }
 
+/// Whether what is said to somebody's credentials, in an answer or in an update of one, may be said to others (RFC 9111 §3.5).
+pub fn is_open(headers: &HeaderMap, arrived: SystemTime) -> bool {
+    Said::by_precedence(headers, arrived).directives.opens
+}
+
 /// Answers the third question.
 pub fn admit(answered: &Answered<'_>, caching: &Caching) -> Admit {
     match terms(answered, caching) {

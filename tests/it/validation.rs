@@ -288,3 +288,39 @@ async fn hints_reach_whoever_caused_a_fetch_and_are_not_stored() {
         assert!(old.starts_with("HTTP/1.1 200 OK\r\n") && !old.contains("x-early"), "{old}");
     }
 }
+
+/// RFC 9111 §3.5: what is said to somebody's credentials is for others only where that very answer is opened to them.
+#[tokio::test]
+async fn an_update_for_somebodys_credentials_is_not_for_others() {
+    const OPEN: Fields = &[("etag", "\"a\""), ("cache-control", "public, max-age=10")];
+    const SAME: Fields = &[("etag", "\"a\"")];
+    const ALICES: Fields = &[("etag", "\"a\""), ("x-greeting", "alice")];
+    const OPENED: Fields = &[("etag", "\"a\""), ("x-news", "1"), ("cache-control", "public, max-age=10")];
+    const OWN: Fields = &[("cache-control", "private"), ("x-greeting", "alice")];
+    const ORIGIN: &str = "routes: [{name: all, path: /**, policy: origin}]";
+    let bearer = ("authorization", "Bearer alice");
+    for (yaml, alice) in [(LETTER, bearer), (ORIGIN, bearer), (ORIGIN, ("cookie", "session=alice"))] {
+        let stage =
+            Stage::with(yaml, &[(200, OPEN, "one"), (304, ALICES, ""), (200, OWN, "hers"), (304, SAME, "")]).await;
+        stage.get(&[]).await;
+        stage.pass(11);
+        let hers = stage.get(&[alice]).await;
+        assert_eq!((hers.text().as_str(), hers.header("x-greeting")), ("hers", "alice"));
+        let others = stage.get(&[]).await;
+        assert_eq!((others.text().as_str(), others.headers.get("x-greeting")), ("one", None), "{yaml}");
+
+        let stage = Stage::with(yaml, &[(200, OPEN, "one"), (200, ALICES, ""), (304, SAME, "")]).await;
+        stage.get(&[]).await;
+        stage.pass(11);
+        assert_eq!(stage.ask("HEAD", &[alice]).await.header("x-greeting"), "alice");
+        let others = stage.get(&[]).await;
+        assert_eq!((others.text().as_str(), others.headers.get("x-greeting")), ("one", None), "{yaml}");
+
+        let stage = Stage::with(yaml, &[(200, OPEN, "one"), (304, OPENED, "")]).await;
+        stage.get(&[]).await;
+        stage.pass(11);
+        stage.get(&[alice]).await;
+        let others = stage.get(&[]).await;
+        assert!(others.is_hit() && others.header("x-news") == "1", "{}", others.cache());
+    }
+}
