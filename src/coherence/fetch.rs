@@ -48,6 +48,8 @@ pub struct Errand {
     pub headers: HeaderMap,
     /// Whether credentials were shown that are no part of the key.
     pub credentialed: Credentialed,
+    /// Fields of requests that hold credentials and are neither keyed nor sent: what differs by them is not for all.
+    pub unsent: Vec<HeaderName>,
     /// The longest body that is stored, in bytes.
     pub max_object: u64,
     /// For its tags.
@@ -255,7 +257,7 @@ impl<S: Slots> Fetch<S> {
             merged.insert(header::DATE, http_date(now));
         }
         let answered = errand.answered(base.status(), &merged, delay, now);
-        let Admit::Store(terms) = admit(&answered, &errand.route.caching) else {
+        let Admit::Store(terms) = errand.admit(&answered) else {
             // It may be used for those who asked, but not kept: the whole is fetched and judged.
             return None;
         };
@@ -384,7 +386,8 @@ impl<S: Slots> Cache<S> {
     ) {
         let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
         let keeps = |terms: &Terms| terms.vary.len() <= MAX_VARY_NAMES;
-        if is_known && matches!(judge(answered, framing, max_object, route), Admit::Store(terms) if keeps(&terms)) {
+        let verdict = admit(answered, &route.caching);
+        if is_known && matches!(judge(answered, framing, max_object, verdict), Admit::Store(terms) if keeps(&terms)) {
             self.keep_again(&key.into(), now);
         }
     }
@@ -411,7 +414,16 @@ impl Errand {
 
     fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
         let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
-        judge(&answered, arrived.framing, self.max_object, &self.route)
+        judge(&answered, arrived.framing, self.max_object, self.admit(&answered))
+    }
+
+    fn admit(&self, answered: &Answered<'_>) -> Admit {
+        match admit(answered, &self.route.caching) {
+            Admit::Store(terms) if terms.vary.iter().any(|name| self.unsent.contains(name)) => {
+                Admit::RememberUncacheable(NotStored::VaryCredential)
+            }
+            verdict => verdict,
+        }
     }
 
     fn answered<'a>(&'a self, status: StatusCode, headers: &'a HeaderMap, delay: Duration, now: Now) -> Answered<'a> {
@@ -453,8 +465,7 @@ fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
 }
 
 /// The third question, and what only the transfer tells.
-fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, route: &Route) -> Admit {
-    let verdict = admit(answered, &route.caching);
+fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, verdict: Admit) -> Admit {
     if matches!(verdict, Admit::RememberUncacheable(_)) {
         return verdict;
     }

@@ -269,3 +269,40 @@ async fn an_answer_that_varies_on_what_is_always_keyed_is_kept() {
         }
     }
 }
+
+/// Under `public` no credential is sent, whatever the origin's `Vary` names: an answer to one would be kept for all.
+#[tokio::test]
+async fn no_vary_brings_a_credential_into_what_is_for_all() {
+    const YAML: &str = "
+server: {listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1]}
+identity: {principal: [header.x-session], facets: {user: trusted.x-user}}
+policies:
+  all: {share: public, ttl: 60s}
+  nobodys: {share: anonymous, signed_in: pass, ttl: 60s}
+routes:
+  - {name: nobodys, path: /nobodys/**, policy: nobodys}
+  - {name: all, path: /**, policy: all}
+";
+    let counter = Counter::default();
+    let origin = Origin::start(move |seen| {
+        let number = counter.next(seen.path());
+        async move {
+            let who =
+                ["x-session", "x-user"].into_iter().find_map(|name| seen.header(name)).unwrap_or("nobody").to_owned();
+            // Its page about somebody forgets what it depends on.
+            let vary: &[(&str, &str)] = if who == "nobody" { &[("vary", "x-session, x-user")] } else { &[] };
+            answer(200, vary, format!("{who} #{number}"))
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, YAML);
+    for path in ["/a", "/nobodys/a"] {
+        for header in ["x-session", "x-user"] {
+            let target = format!("{path}/{header}");
+            assert!(stent.client().get(&target).send().await.text().starts_with("nobody"));
+            stent.client().get(&target).header(header, "alice").send().await;
+            let others = stent.client().get(&target).send().await;
+            assert!(others.text().starts_with("nobody"), "{target}: {} {}", others.text(), others.cache());
+        }
+    }
+}
