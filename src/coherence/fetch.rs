@@ -32,6 +32,7 @@ use crate::spool::Spool;
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::{Birth, Stamp, Standing};
 use crate::tag::TagSet;
+use crate::upstream::exchange::{MAX_FIELDS, MAX_HEAD};
 
 /// What a flight is to bring, and for whom.
 #[derive(Debug)]
@@ -256,6 +257,9 @@ impl<S: Slots> Fetch<S> {
         if !fields.contains_key(header::DATE) {
             merged.insert(header::DATE, http_date(now));
         }
+        if !is_of_usual_size(&merged) {
+            return None;
+        }
         let answered = errand.answered(base.status(), &merged, delay, now);
         let Admit::Store(terms) = errand.admit(&answered) else {
             // It may be used for those who asked, but not kept: the whole is fetched and judged.
@@ -477,6 +481,12 @@ fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, verdict: Ad
         _ if answered.headers.contains_key(header::TRAILER) => Admit::RememberUncacheable(NotStored::Trailers),
         _ => verdict,
     }
+}
+
+/// No update brings more into an answer than one may have that comes whole: each of them may have other fields.
+fn is_of_usual_size(fields: &HeaderMap) -> bool {
+    let length: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    fields.len() <= MAX_FIELDS && length <= MAX_HEAD
 }
 
 /// The fields of these names.

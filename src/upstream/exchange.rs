@@ -71,9 +71,11 @@ pub enum Sending {
 /// The most interim answers to one request.
 const MAX_INTERIM: usize = 32;
 
-/// The longest head of an answer in bytes, and the most fields in it.
-const MAX_HEAD: usize = 64 << 10;
-const MAX_FIELDS: usize = 256;
+/// The longest head of an answer in bytes.
+pub const MAX_HEAD: usize = 64 << 10;
+
+/// The most fields in it.
+pub const MAX_FIELDS: usize = 256;
 
 /// Sends a request on a connection. After a failure of phase [`Phase::Before`] the request is whole and can be sent again;
 /// otherwise its body is gone.

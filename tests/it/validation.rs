@@ -324,3 +324,26 @@ async fn an_update_for_somebodys_credentials_is_not_for_others() {
         assert!(others.is_hit() && others.header("x-news") == "1", "{}", others.cache());
     }
 }
+
+/// Each confirmation may bring new fields: an answer does not grow without end.
+#[tokio::test]
+async fn confirmations_do_not_heap_up_fields() {
+    for yaml in [LETTER, NAMED] {
+        let (address, _origin) = bytes_origin(|number, head| {
+            let fields: String = (0..100).map(|field| format!("x-{number}-{field}: 1\r\n")).collect();
+            let said = format!("connection: close\r\netag: \"a\"\r\ncache-control: max-age=10\r\n{fields}");
+            Some(match head.to_ascii_lowercase().contains("if-none-match") {
+                true => format!("HTTP/1.1 304 Not Modified\r\n{said}\r\n"),
+                false => format!("HTTP/1.1 200 OK\r\n{said}content-length: 5\r\n\r\nwhole"),
+            })
+        })
+        .await;
+        let stent = Stent::start(address, yaml);
+        for _ in 0..8 {
+            let got = raw(stent.address, "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            assert!(got.ends_with("\r\n\r\nwhole"), "{got}");
+            assert!(got.lines().count() < 300, "{} lines", got.lines().count());
+            stent.clock.advance(Duration::from_secs(11));
+        }
+    }
+}
