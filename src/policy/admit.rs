@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+pub use super::not_stored::NotStored;
+
 use super::lifetime::{guessed, initial_age};
 use super::plan::Credentialed;
 use super::said::Said;
@@ -95,79 +97,6 @@ pub enum Fingerprinted {
     Yes,
     /// It may.
     No,
-}
-
-/// Why an answer is not stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NotStored {
-    /// `Cache-Control: no-store`.
-    NoStore,
-    /// `Cache-Control: private`, and others would share it.
-    Private,
-    /// It sets a cookie.
-    SetCookie,
-    /// `Vary: *`.
-    VaryAll,
-    /// `Vary` names a credential that the policy does not key.
-    VaryCredential,
-    /// The request had credentials and the origin did not open the answer (RFC 9111 §3.5).
-    Credentials,
-    /// No lifetime is given and nothing can revalidate it.
-    NoLifetime,
-    /// A status that is not stored.
-    Status,
-    /// A media type that the policy does not list.
-    Type,
-    /// A part of an answer.
-    Partial,
-    /// An endless stream of events.
-    EventStream,
-    /// Longer than `max_object`.
-    TooLarge,
-    /// More tags than an entry may have.
-    TooManyTags,
-    /// A tag whose value the answer does not hold.
-    TagUnknown,
-    /// The end of its body cannot be told from a cut.
-    Incomplete,
-    /// It ends in trailers, which are not kept.
-    Trailers,
-    /// Other fills hold all the memory that fills may take.
-    FillMemory,
-    /// It answers HEAD.
-    Head,
-}
-
-impl NotStored {
-    /// One spelling for `Cache-Status`, metrics, logs and people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            NotStored::NoStore => "no-store",
-            NotStored::Private => "private",
-            NotStored::SetCookie => "set-cookie",
-            NotStored::VaryAll => "vary-all",
-            NotStored::VaryCredential => "vary-on-credential",
-            NotStored::Credentials => "credentials",
-            NotStored::NoLifetime => "no-lifetime",
-            NotStored::Status => "status",
-            NotStored::Type => "unlisted-type",
-            NotStored::Partial => "partial",
-            NotStored::EventStream => "event-stream",
-            NotStored::TooLarge => "too-large",
-            NotStored::TooManyTags => "too-many-tags",
-            NotStored::TagUnknown => "tag-unknown",
-            NotStored::Incomplete => "incomplete",
-            NotStored::Trailers => "trailers",
-            NotStored::FillMemory => "fill-memory",
-            NotStored::Head => "head",
-        }
-    }
-
-    /// The origin's own error or passing state: whoever waits for this fetch may have the answer as it is, and the next
-    /// request finds out for itself.
-    fn is_passing(self) -> bool {
-        matches!(self, NotStored::Status)
-    }
 }
 
 /// Whether an answer that is not stored may still be given to those who wait for this very fetch: it does not depend on anything

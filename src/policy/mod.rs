@@ -15,7 +15,9 @@ pub mod date;
 pub mod directives;
 pub mod invalidate;
 pub mod lifetime;
+pub mod not_stored;
 pub mod partial;
+pub mod pass;
 pub mod plan;
 pub mod range;
 pub mod readings;
@@ -29,6 +31,7 @@ pub mod targeted;
 pub mod types;
 pub mod validate;
 pub mod vary;
+mod who;
 
 use std::fmt;
 use std::sync::Arc;

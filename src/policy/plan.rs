@@ -3,12 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+pub use super::pass::PassReason;
+pub use super::who::principal;
 
 use super::directives::RequestDirectives;
-use super::{Access, AsOrigin, Ask, Caching, Credentials, NamedPolicy, Share};
+use super::who::{Gate, Who};
+use super::{AsOrigin, Caching, Credentials, NamedPolicy};
 use crate::canonical;
-use crate::facet::{Facet, Known, Proven};
+use crate::facet::Proven;
 use crate::identity::{Identity, Shown};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
 use crate::path::Ambiguity;
@@ -118,100 +122,6 @@ pub enum Credentialed {
     No,
     /// It shows some.
     Yes,
-}
-
-/// Why a request is passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PassReason {
-    /// The route has no cache policy.
-    NoPolicy,
-    /// `cache.mode: bypass`.
-    Bypass,
-    /// An operator switched the route to pass for a while.
-    OperatorBypass,
-    /// Only GET and HEAD are looked up.
-    Method,
-    /// It brings a body.
-    Body,
-    /// It asks for another protocol.
-    Upgrade,
-    /// `Cache-Control: no-store` in the request.
-    NoStore,
-    /// `If-Match`, `If-Unmodified-Since`: the origin's to judge.
-    Precondition,
-    /// A part of an answer that is not stored.
-    Range,
-    /// A cookie that is neither part of the principal nor ignored.
-    Cookie,
-    /// `Authorization` where it is no part of the principal.
-    Authorization,
-    /// Signed in, on a route for those who are not.
-    SignedIn,
-    /// Nobody, on a route whose answers belong to somebody.
-    NoPrincipal,
-    /// No token that holds, on a route where one must.
-    NoToken,
-    /// Other credentials beside the token: the origin might believe those.
-    BesideToken,
-    /// Other credentials beside the certificate: the origin sees only those.
-    BesideCertificate,
-    /// A facet that answers are shared by has no value.
-    NoFacet,
-    /// The origin did not let it pass; its refusal is the answer.
-    Denied,
-    /// The path can be read in two ways.
-    AmbiguousPath,
-    /// A query parameter that the route does not list.
-    QueryParameter,
-    /// A listed query parameter that is not a number.
-    QueryNumber,
-    /// More query parameters than a key may have.
-    QueryLength,
-    /// Remembered: the origin's answers here cannot be stored.
-    Uncacheable,
-    /// What is stored is not open to requests with credentials.
-    Credentials,
-    /// It was asked again as often as it may be.
-    Rounds,
-    /// What it waited for was another's, and is not fresh.
-    NotFresh,
-    /// HEAD, and nothing is stored.
-    HeadMiss,
-}
-
-impl PassReason {
-    /// One spelling for `Cache-Status`, metrics, logs and people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PassReason::NoPolicy => "no-policy",
-            PassReason::Bypass => "cache-bypassed",
-            PassReason::OperatorBypass => "operator-bypass",
-            PassReason::Method => "method",
-            PassReason::Body => "request-body",
-            PassReason::Upgrade => "upgrade",
-            PassReason::NoStore => "request-no-store",
-            PassReason::Precondition => "precondition",
-            PassReason::Range => "range",
-            PassReason::Cookie => "unknown-cookie",
-            PassReason::Authorization => "unkeyed-authorization",
-            PassReason::SignedIn => "signed-in",
-            PassReason::NoPrincipal => "no-principal",
-            PassReason::NoToken => "no-valid-token",
-            PassReason::BesideToken => "credentials-beside-token",
-            PassReason::BesideCertificate => "credentials-beside-certificate",
-            PassReason::NoFacet => "facet-without-value",
-            PassReason::Denied => "access-denied",
-            PassReason::AmbiguousPath => "ambiguous-path",
-            PassReason::QueryParameter => "unlisted-query-parameter",
-            PassReason::QueryNumber => "query-not-a-number",
-            PassReason::QueryLength => "too-many-query-parameters",
-            PassReason::Uncacheable => "remembered-uncacheable",
-            PassReason::Credentials => "credentials",
-            PassReason::Rounds => "asked-again-too-often",
-            PassReason::NotFresh => "not-fresh",
-            PassReason::HeadMiss => "head-not-stored",
-        }
-    }
 }
 
 /// The secret that principals' digests are keyed with, so that a key never holds a token. One per process.
@@ -360,120 +270,6 @@ fn credentialed(credentials: Credentials, shown: &Shown, vouched: bool) -> Crede
     if counts { Credentialed::Yes } else { Credentialed::No }
 }
 
-/// What still stands between a request and what is stored.
-enum Gate {
-    Open,
-    Ask(Question),
-    OwnAnswer { keep: Duration },
-}
-
-/// Who asks, and for what.
-#[derive(Clone, Copy)]
-struct Who<'a> {
-    asked: &'a Asked<'a>,
-    route: &'a Route,
-    identity: &'a Identity,
-    secret: &'a PrincipalKey,
-    shown: &'a Shown,
-}
-
-impl Who<'_> {
-    fn gate(&self, policy: &NamedPolicy) -> Result<Gate, PassReason> {
-        if policy.relies_on_token() {
-            if self.asked.proven.token.is_none() {
-                return Err(PassReason::NoToken);
-            }
-            if self.identity.shows_beside_token(self.asked.headers) {
-                return Err(PassReason::BesideToken);
-            }
-        }
-        if policy.relies_on_certificate_alone() && self.shown.principal {
-            return Err(PassReason::BesideCertificate);
-        }
-        let Some(Access::Ask { about, keep }) = &policy.access else { return Ok(Gate::Open) };
-        // The origin is asked with credentials, and what is not sent says nothing.
-        if self.shown.other {
-            return Err(PassReason::Authorization);
-        }
-        if !self.shown.principal {
-            return Err(PassReason::NoPrincipal);
-        }
-        let (path, keep) = match about {
-            Ask::Same => return Ok(Gate::OwnAnswer { keep: *keep }),
-            Ask::Path(_) if self.asked.proven.access.is_some() => return Ok(Gate::Open),
-            Ask::Path(path) => (path, *keep),
-        };
-        let path = path.fill(&|name| self.part(name)).ok_or(PassReason::NoFacet)?;
-        let mut about = KeyBuf::new();
-        let (fingerprint, partition) = (self.route.fingerprint, Partition::Permitted);
-        let Asked { scheme, authority, forwarded_host, .. } = *self.asked;
-        Primary { fingerprint, partition, scheme, authority, forwarded_host, path: &path, query: "" }.write(&mut about);
-        Ok(Gate::Ask(Question { digest: self.digest(&about), path, keep }))
-    }
-
-    fn partition(&self, share: &Share) -> Result<Partition, PassReason> {
-        match share {
-            // Credentials that are known are neither keyed nor sent.
-            Share::Public => Ok(Partition::Public),
-            Share::Anonymous if self.shown.principal || self.shown.authorization => Err(PassReason::SignedIn),
-            Share::Anonymous if self.asked.proven.certificate.is_shown() => Err(PassReason::SignedIn),
-            Share::Anonymous => Ok(Partition::Anonymous),
-            // A credential that is not in the key would be withheld from the origin. A certificate always is, so what the
-            // origin says does not depend on it.
-            Share::Principal | Share::Facets(_) | Share::Permitted if self.shown.other => {
-                Err(PassReason::Authorization)
-            }
-            // Two clients that show nothing are not known to be the same.
-            Share::Principal if !self.shown.principal => Err(PassReason::NoPrincipal),
-            Share::Principal => Ok(Partition::Principal(principal(self.asked.headers, self.identity, self.secret))),
-            Share::Facets(facets) => Ok(Partition::Facets(self.facets(facets)?)),
-            Share::Permitted => Ok(Partition::Permitted),
-        }
-    }
-
-    fn facets(&self, facets: &[Facet]) -> Result<[u8; 32], PassReason> {
-        let Asked { headers, proven, .. } = *self.asked;
-        let known = Known { headers, proven, part: &|name| self.part(name) };
-        known.digest(facets, &self.secret.0).map_err(|_| PassReason::NoFacet)
-    }
-
-    fn part(&self, name: &str) -> Option<&str> {
-        self.route.part(name, self.asked.host, self.asked.path)
-    }
-
-    /// Who asks, with all that is sent on their behalf, and for what.
-    fn digest(&self, about: &[u8]) -> [u8; 32] {
-        let mut whole = KeyBuf::from_slice(&principal(self.asked.headers, self.identity, self.secret));
-        if let Caching::Named(policy) = &self.route.caching {
-            let sent = policy.share.facets().iter().filter_map(|facet| facet.source.header());
-            sent.for_each(|name| key::write_header(&mut whole, self.asked.headers, name));
-        }
-        whole.extend_from_slice(about);
-        *blake3::keyed_hash(&self.secret.0, &whole).as_bytes()
-    }
-}
-
-/// The digest of all parts of the principal that are present, together.
-pub fn principal(headers: &HeaderMap, identity: &Identity, secret: &PrincipalKey) -> [u8; 32] {
-    let mut shown = KeyBuf::new();
-    if identity.authorization {
-        key::write_header(&mut shown, headers, &header::AUTHORIZATION);
-    }
-    for field in headers.get_all(header::COOKIE) {
-        for cookie in crate::identity::cookies(field) {
-            if identity.cookie(cookie.name) == crate::identity::CookieRole::Principal {
-                shown.push(b';');
-                shown.extend_from_slice(cookie.pair);
-                shown.push(0);
-            }
-        }
-    }
-    for name in &identity.headers {
-        key::write_header(&mut shown, headers, name);
-    }
-    *blake3::keyed_hash(&secret.0, &shown).as_bytes()
-}
-
 fn write_query(asked: &Asked<'_>, route: &Route, query: &mut String) -> Result<(), PassReason> {
     let as_sent = matches!(route.caching, Caching::Http(_)) && route.query.rules.is_empty();
     if as_sent {
@@ -491,6 +287,7 @@ fn write_query(asked: &Asked<'_>, route: &Route, query: &mut String) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{Facet, Share};
     use crate::route::tests::route;
     use http::{HeaderName, HeaderValue};
 
