@@ -9,6 +9,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
+use crate::store::mutants::{Rule, is_off};
+
 /// A key that is being built or looked up; lives on the stack for usual lengths.
 pub type KeyBuf = SmallVec<[u8; 256]>;
 
@@ -83,7 +85,8 @@ impl Scheme {
 impl Primary<'_> {
     /// Writes the key.
     pub fn write(&self, key: &mut KeyBuf) {
-        key.extend_from_slice(&self.fingerprint.to_le_bytes());
+        let fingerprint = if is_off(Rule::Fingerprint) { 0 } else { self.fingerprint };
+        key.extend_from_slice(&fingerprint.to_le_bytes());
         match &self.partition {
             Partition::Public => key.push(b'+'),
             Partition::Anonymous => key.push(b'-'),

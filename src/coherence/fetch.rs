@@ -250,7 +250,7 @@ impl<S: Slots> Fetch<S> {
         }
         deliver::leave_hop(&mut fields);
         fields.remove(header::VIA);
-        let mut tags = base.tags();
+        let mut tags = if is_off(Rule::MergedTags) { TagSet::default() } else { base.tags() };
         // A 304 that names no tags drops none: the union.
         deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
         let mut merged = validate::merge(&as_said(base), &fields, &errand.route.caching);
@@ -268,10 +268,10 @@ impl<S: Slots> Fetch<S> {
         storable(&terms, &tags).ok()?;
         let vary = errand.unkeyed(&terms.vary);
         let variant = key::variant(&errand.primary, &vary, &errand.headers);
-        if !vary.is_empty() && variant.as_slice() != &*errand.spot {
+        if !vary.is_empty() && variant.as_slice() != &*errand.spot && !is_off(Rule::MergedVariant) {
             return None;
         }
-        let born = if is_off(Rule::Base) { cache.log.stamp() } else { base.birth().born };
+        let born = if is_off(Rule::Base) || is_off(Rule::MergedBirth) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
         let head = build(merged, base.status(), &terms, errand.route.targeted, now, birth, tags);
         Some((Entry::new(&head, base.body().clone()), vary))
@@ -325,6 +325,9 @@ impl<S: Slots> Fetch<S> {
         // Of what is not stored too: it may be given to those who wait.
         let told = errand.place.add_known_templates(&errand.route, &mut tags);
         let from_body = errand.route.tags.iter().any(|template| template.needs_answer());
+        if storing.is_err() && is_off(Rule::FollowersTagsOfUnstored) {
+            tags = errand.place.carried(&errand.route);
+        }
         let known = match from_body || told.is_err() || tags.overflowed() {
             true => TagsKnown::NotAll,
             false => TagsKnown::All,
@@ -459,7 +462,7 @@ impl Errand {
 
 /// What of the judgement takes the tags.
 fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
-    if tags.overflowed() {
+    if tags.overflowed() && !is_off(Rule::Bound) {
         return Err(NotStored::TooManyTags);
     }
     if terms.vary.len() > MAX_VARY_NAMES {

@@ -17,6 +17,7 @@ use crate::entry::{Entry, Head};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
+use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Birth;
 
 /// A fetch once there is a head.
@@ -116,6 +117,9 @@ impl<S: Slots> Fill<S> {
         if self.filling.spool.is_empty() {
             self.fetch.land_failure(Failure::sent(FailureKind::Reset), now);
         }
+        if is_off(Rule::Whole) {
+            let _ = self.store(&Bytes::new(), now);
+        }
         self.filling.spool.fail();
         self.fetch.end(Ended::Failed, now);
     }
@@ -150,6 +154,10 @@ impl<S: Slots> Fill<S> {
         }
         let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
         let entry = packed(&self.fetch.errand, &self.filling, &whole)?;
+        #[cfg(feature = "mutants")]
+        if is_off(Rule::Checked) {
+            entry.birth().take_for_checked(self.cache().log.stamp());
+        }
         self.cache().keep(self.fetch.errand.selected(&self.filling.vary), entry, now);
         Ok(whole)
     }
@@ -167,7 +175,7 @@ fn packed(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Entry, Not
     let mut tags = head.tags.clone();
     let json = serde_json::from_slice(body).map_err(|_| NotStored::TagUnknown)?;
     errand.place.add_templates(&errand.route, Some(&json), &mut tags).map_err(|_| NotStored::TagUnknown)?;
-    if tags.overflowed() {
+    if tags.overflowed() && !is_off(Rule::Bound) {
         return Err(NotStored::TooManyTags);
     }
     let birth = Birth::new(head.birth.born, head.birth.validated);

@@ -8,10 +8,11 @@ use http::HeaderName;
 use super::fetch::Asks;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Slot};
-use crate::key::KeyBuf;
+use crate::key::{KeyBuf, Partition};
 use crate::outcome::{Forward, Outcome, StaleBecause};
 use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
+use crate::store::mutants::{Rule, is_off};
 
 /// What the store has for a request.
 #[derive(Debug)]
@@ -75,6 +76,12 @@ impl Spot<'_> {
     /// see says nothing about another: nobody follows who is `asking` but the same principal.
     pub fn flight_key(&self, asks: Asks, asking: Option<&[u8; 32]>) -> KeyBuf {
         let mut key = KeyBuf::from_slice(self.key());
+        if let Partition::Principal(digest) = &self.lookup.partition
+            && is_off(Rule::FlightPartition)
+        {
+            // Behind the fingerprint and the kind of partition.
+            key.drain(9..9 + digest.len());
+        }
         if self.lookup.credentialed == Credentialed::Yes {
             key.push(b'C');
         }

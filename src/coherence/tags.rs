@@ -8,6 +8,7 @@ use crate::key::Scheme;
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
+use crate::store::mutants::{Rule, is_off};
 use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, Unknown, Values, decode, json_values};
 
 /// Where an exchange takes place; what its tags are made from.
@@ -47,7 +48,9 @@ impl Place {
         let hosts = [Some(self.authority.as_str()), Some(name), self.forwarded_host.as_deref(), Some("")];
         for host in hosts.into_iter().flatten() {
             tags.host(host);
-            tags.url(host, &self.path, &self.query);
+            if self.principal.is_empty() || !is_off(Rule::AllPartitions) {
+                tags.url(host, &self.path, &self.query);
+            }
             tags.path(host, &self.path);
             tags.carry_prefixes(host, &self.path);
         }

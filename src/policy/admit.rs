@@ -14,6 +14,7 @@ use super::types::{self, media_type};
 use super::{AsOrigin, Caching, Credentials, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, Staleness, Validators};
 use crate::identity::{self, glob};
+use crate::store::mutants::{Rule, is_off};
 
 /// An answer's head, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -192,7 +193,8 @@ fn refuse_always(
     if said.forbids_storing(answered.status) || named && said.directives.no_store {
         return Err(NotStored::NoStore);
     }
-    if headers.contains_key(header::SET_COOKIE) && !may_set_cookies(headers, withheld, caching) {
+    let sets_cookies = headers.contains_key(header::SET_COOKIE) && !is_off(Rule::SetCookie);
+    if sets_cookies && !may_set_cookies(headers, withheld, caching) {
         return Err(NotStored::SetCookie);
     }
     if answered.status == StatusCode::PARTIAL_CONTENT || headers.contains_key(header::CONTENT_RANGE) {

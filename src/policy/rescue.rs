@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::entry::{Staleness, Vital};
 use crate::policy::reuse::Freshness;
+use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Standing;
 
 /// The answer to the fourth question.
@@ -21,7 +22,7 @@ pub fn rescue(vital: &Vital, standing: Standing, asked: Option<Duration>, now: I
     let age = vital.age(now);
     let life = &vital.lifetime;
     let stale_for = age.saturating_sub(life.fresh_for);
-    let allowed = standing != Standing::Dead
+    let allowed = (standing != Standing::Dead || is_off(Rule::Rescue))
         && life.staleness == Staleness::Allowed
         && age < life.ceiling
         && stale_for < life.stale_if_error.max(asked.unwrap_or_default());

@@ -1,16 +1,52 @@
 //! Switches that turn single coherence rules off, so that a test can show that it would notice. Without the feature `mutants`
 //! all of this is constant and compiles to nothing.
+//!
+//! The orders of loads and stores in the purge log are broken under loom instead, in `tests/ordering`. What cannot be broken
+//! because it is not there: nothing is pruned or removed one by one, and no entry is derived from another or put together of
+//! several; a merged one is the nearest to that.
 
-/// A rule of the purge log that can be switched off.
+/// A rule that can be switched off. The numbers are those of the purge log's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Rule {
+    /// 4: a URL is a tag of what is kept for anybody.
+    AllPartitions = 1,
     /// 5: the position is noted before the request leaves.
-    Birth = 5,
+    Birth,
+    /// 6: `checked` begins at birth, not when an entry is stored.
+    Checked,
+    /// 6: `checked` does not advance on a soft match.
+    CheckedOnSoft,
+    /// 6: hard and soft records are kept apart, so that neither hides the other.
+    Columns,
     /// 7: followers are judged when the head is known.
-    Followers = 7,
+    Followers,
+    /// 7: by all tags of the answer, not only by those that its URL gives it.
+    FollowersTags,
+    /// 7: the tags of what is not stored count too.
+    FollowersTagsOfUnstored,
     /// 8: a dead entry is never the base of a 304, and a merged one keeps its birth.
-    Base = 8,
+    Base,
+    /// 8: a 304 that names no tags drops none.
+    MergedTags,
+    /// 8: what a 304 makes of a living entry keeps that one's birth.
+    MergedBirth,
+    /// A 304 speaks of the variant that was asked about.
+    MergedVariant,
+    /// 15: keys carry the fingerprint of their route.
+    Fingerprint,
+    /// 17: an answer with too many tags is not stored.
+    Bound,
+    /// What was purged does not stand in when the origin fails, nor is it given to who waited.
+    Rescue,
+    /// Who shares a flight shares a partition.
+    FlightPartition,
+    /// Who comes after the head takes only what is fresh.
+    Timely,
+    /// What breaks off is not stored.
+    Whole,
+    /// What sets a cookie is nobody else's.
+    SetCookie,
 }
 
 #[cfg(feature = "mutants")]

@@ -36,6 +36,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::mutants::{Rule, is_off};
 use crate::tag::{TagHash, TagSet, Tagged};
 
 /// A position in this process's log; grows only.
@@ -78,6 +79,14 @@ impl Birth {
     pub fn new(born: Stamp, validated: Stamp) -> Birth {
         // `checked` starts as `born`, not as the stamp at the time of storing: records that came during the fill count.
         Birth { born, validated, checked: AtomicU64::new(born.0) }
+    }
+}
+
+#[cfg(feature = "mutants")]
+impl Birth {
+    /// Takes for granted what [`PurgeLog::check`] is there to find out.
+    pub(crate) fn take_for_checked(&self, now: Stamp) {
+        self.checked.store(now.0, Ordering::Relaxed);
     }
 }
 
@@ -131,6 +140,9 @@ impl PurgeLog {
         }
         let table = self.table(strength);
         for tag in tags.hashes() {
+            if is_off(Rule::Columns) {
+                [&self.hard, &self.soft].iter().for_each(|column| column[slot(*tag)].store(0, Ordering::Relaxed));
+            }
             table[slot(*tag)].fetch_max(next, Ordering::Relaxed);
         }
         // Table first, then the stamp (rule 6): whoever sees the stamp sees the record.
@@ -158,6 +170,9 @@ impl PurgeLog {
             return Standing::Dead;
         }
         if self.matches(Strength::Soft, tags, birth.validated) {
+            if is_off(Rule::CheckedOnSoft) {
+                birth.checked.fetch_max(now, Ordering::Relaxed);
+            }
             // `checked` does not advance: it would make the entry fresh again.
             return if self.floor_above(birth.born) { Standing::Dead } else { Standing::Soft };
         }

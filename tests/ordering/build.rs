@@ -9,6 +9,7 @@ use std::{env, fs};
 const OVER_LOOM: &[Change] = &[
     ("use std::sync::Mutex;", "use loom::sync::Mutex;"),
     ("use std::sync::atomic::", "use loom::sync::atomic::"),
+    ("use super::mutants::", "use crate::mutants::"),
     ("const SLOTS: usize = 1 << 20;", "const SLOTS: usize = 2;"),
 ];
 
@@ -87,6 +88,14 @@ const VARIANTS: &[Variant] = &[
         changes: &[(
             "            // `checked` does not advance",
             "            birth.checked.fetch_max(now, Ordering::Relaxed);\n            // `checked` does advance",
+        )],
+    },
+    Variant {
+        name: "checked_advanced_past_what_was_read",
+        seen: true,
+        changes: &[(
+            "birth.checked.fetch_max(now, Ordering::Relaxed);\n        Standing::Good",
+            "birth.checked.fetch_max(self.stamp.load(Ordering::Acquire), Ordering::Relaxed);\n        Standing::Good",
         )],
     },
     Variant {

@@ -18,6 +18,8 @@ mod shelf;
 use std::time::Instant;
 
 use run::Runner;
+#[cfg(feature = "mutants")]
+use stent::store::mutants::{Rule, switch_off};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -35,4 +37,43 @@ fn invariants_hold_in_every_history() {
         panic!("{}", runner.report(violation));
     }
     println!("{many} histories, {:.0} a second", many as f64 / began.elapsed().as_secs_f64());
+
+    #[cfg(feature = "mutants")]
+    RULES.iter().for_each(|rule| shows(&mut runner, *rule));
+}
+
+#[cfg(feature = "mutants")]
+const RULES: [Rule; 19] = [
+    Rule::AllPartitions,
+    Rule::Birth,
+    Rule::Checked,
+    Rule::CheckedOnSoft,
+    Rule::Columns,
+    Rule::Followers,
+    Rule::FollowersTags,
+    Rule::FollowersTagsOfUnstored,
+    Rule::Base,
+    Rule::MergedTags,
+    Rule::MergedBirth,
+    Rule::MergedVariant,
+    Rule::Fingerprint,
+    Rule::Bound,
+    Rule::Rescue,
+    Rule::FlightPartition,
+    Rule::Timely,
+    Rule::Whole,
+    Rule::SetCookie,
+];
+
+/// Without a rule, one of so many histories is broken.
+#[cfg(feature = "mutants")]
+fn shows(runner: &mut Runner, rule: Rule) {
+    const MANY: u64 = 100_000;
+    let began = Instant::now();
+    switch_off(Some(rule));
+    let violation = runner.first_broken(0..MANY);
+    switch_off(None);
+    let violation = violation.unwrap_or_else(|| panic!("{MANY} histories do not show that {rule:?} is off"));
+    let run::Violation { seed, broken, .. } = &violation;
+    println!("without {rule:?}: broken in history {seed}, after {:?}: {broken}", began.elapsed());
 }

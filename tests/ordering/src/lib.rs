@@ -10,6 +10,10 @@
 #![allow(clippy::duplicate_mod)]
 
 mod models;
+// None of its switches is there without its feature.
+#[allow(dead_code, missing_docs)]
+#[path = "../../../src/store/mutants.rs"]
+mod mutants;
 mod tag;
 
 include!(concat!(env!("OUT_DIR"), "/variants.rs"));
