@@ -239,8 +239,9 @@ impl Proxy {
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
             return instead.into();
         }
-        let kept = !matches!(filling.stored, Stored::No(_));
-        if kept && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
+        // An error that nobody is given later is given to all who wait as it is.
+        let passing = matches!(filling.stored, Stored::No(NotStored::Status));
+        if !passing && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
             return Waited::Pass(PassReason::NotFresh);
         }
         let coming = exchange.coming(filling.head.status, &filling.head.headers, filling.spool.length());

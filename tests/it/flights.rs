@@ -262,3 +262,30 @@ async fn an_error_that_is_private_is_for_nobody_who_waits() {
         }
     }
 }
+
+/// RFC 9111 §4: who comes while a fetch is under way is given what might be reused for it, kept or not.
+#[tokio::test]
+async fn what_must_be_asked_about_is_for_nobody_who_waits_even_if_it_is_not_kept() {
+    // More than are kept by.
+    const MANY: &str = "a, b, c, d, e, f, g, h, i";
+    for (control, fetches) in [("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)] {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let origin = Origin::start(move |_| {
+            let gate = held.clone();
+            async move {
+                gate.pass().await;
+                answer(200, &[("cache-control", control), ("vary", MANY), ("etag", "\"a\"")], "whole")
+            }
+        })
+        .await;
+        let stent = Stent::start(origin.address, "routes: [{name: all, path: /**, policy: origin}]");
+        let asking: Vec<_> = (0..2).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
+        eventually(|| stent.cache().flights.waiting() == 2).await;
+        gate.open(2);
+        for one in asking {
+            assert_eq!(one.await.unwrap().text(), "whole");
+        }
+        assert_eq!(origin.count("/a"), fetches, "{control}");
+    }
+}
