@@ -63,6 +63,18 @@ pub struct RequestDirectives {
     pub stale_if_error: Option<Duration>,
 }
 
+impl RequestDirectives {
+    /// Whether nothing will do that left the origin before this request came: `no-cache`, or an age of nothing.
+    pub fn asks_anew(&self) -> bool {
+        self.no_cache || self.max_age == Some(Duration::ZERO)
+    }
+
+    /// What it asks for besides.
+    pub fn asked_anew(self) -> RequestDirectives {
+        RequestDirectives { no_cache: false, max_age: self.max_age.filter(|max| !max.is_zero()), ..self }
+    }
+}
+
 impl ResponseDirectives {
     /// Reads all `Cache-Control` lines of a response.
     pub fn of(headers: &HeaderMap) -> ResponseDirectives {

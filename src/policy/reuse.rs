@@ -102,8 +102,9 @@ pub fn reuse(
         return Reuse::Revalidate(RevalidateReason::Ceiling);
     }
     let freshness = Freshness::of(age, life.fresh_for);
-    // Headers speak of whole seconds: an answer whose Age says 30 satisfies max-age=30.
-    let too_old = directives.max_age.is_some_and(|max| age.as_secs() > max.as_secs());
+    // Headers speak of whole seconds: an answer whose Age says 30 satisfies max-age=30. None is so young that it satisfies
+    // max-age=0, by which clients ask for validation.
+    let too_old = directives.max_age.is_some_and(|max| max.is_zero() || age.as_secs() > max.as_secs());
     let min_fresh = directives.min_fresh.unwrap_or_default();
     if standing == Standing::Good && age < life.fresh_for {
         // §5.2.1.1 and §5.2.1.3.
@@ -196,6 +197,7 @@ pub(crate) mod tests {
             (160, LIFE, Good, "max-stale=10", "stale"),
             (50, LIFE, Good, "max-age=50", "fresh"), // §5.2.1.1
             (51, LIFE, Good, "max-age=50", "request-age"),
+            (0, LIFE, Good, "max-age=0", "request-age"),
             (50, LIFE, Good, "min-fresh=50", "fresh"), // §5.2.1.3
             (51, LIFE, Good, "min-fresh=50", "request-age"),
             (1, LIFE, Good, "no-cache", "request-no-cache"), // §5.2.1.4

@@ -26,7 +26,6 @@ use crate::fetch::fill::{Own, Trip, fly};
 use crate::key::{Key, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::admit::NotStored;
-use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
@@ -103,8 +102,7 @@ impl Waiter<'_> {
             return true;
         }
         // That it left after the request came was demanded of the flight.
-        let directives = RequestDirectives { no_cache: false, ..lookup.directives };
-        let reused = reuse(vital, Standing::Good, &directives, lookup.credentialed, now);
+        let reused = reuse(vital, Standing::Good, &lookup.directives.asked_anew(), lookup.credentialed, now);
         matches!(reused, Reuse::Fresh(_) | Reuse::StaleWhileRevalidate(_))
     }
 }

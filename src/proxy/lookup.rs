@@ -94,9 +94,9 @@ impl Proxy {
         Err(PassReason::Rounds)
     }
 
-    /// A client that says `no-cache` is given nothing that left before it asked.
+    /// A client that says `no-cache` or `max-age=0` is given nothing that left before it asked.
     fn demand(&self, directives: &RequestDirectives) -> Demand {
-        match directives.no_cache {
+        match directives.asks_anew() {
             true => Demand { serial: Some(self.cache.flights.draw()), ..Demand::ANY },
             false => Demand::ANY,
         }
