@@ -480,8 +480,10 @@ fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, verdict: Ad
         Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
         // A cut could not be told from the end.
         Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
-        // Trailers are not kept, so what has them is not the whole without them.
-        _ if answered.headers.contains_key(header::TRAILER) => Admit::RememberUncacheable(NotStored::Trailers),
+        // Trailers are not kept, so what has them is not the whole without them. Only behind chunks can there be any.
+        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => {
+            Admit::RememberUncacheable(NotStored::Trailers)
+        }
         _ => verdict,
     }
 }
