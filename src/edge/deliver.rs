@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::incoming::X_REQUEST_ID;
 use super::ranges;
 use crate::body::{Body, Part};
-use crate::entry::{Entry as Stored, Head};
+use crate::entry::{Entry as Stored, Head, Validators};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
 use crate::policy::structured;
@@ -71,6 +71,18 @@ pub fn filling(head: &Head, body: Body, freshness: Freshness, request: &HeaderMa
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers.clone();
     age(response.headers_mut(), freshness);
+    response
+}
+
+/// Delivers what nobody but this client may have. Its conditions stayed here, where they are judged by what came
+/// (RFC 9110 §13.2.2); by validators alone, since nothing is stored whose `Date` could count.
+pub fn own(mut response: Response<Body>, request: &HeaderMap) -> Response<Body> {
+    let validators = Validators { date: None, ..Validators::of(response.headers()) };
+    if response.status().is_success() && condition(request, &validators) == Condition::NotModified {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.headers_mut() = without_body(response.headers());
+        *response.body_mut() = Body::Empty;
+    }
     response
 }
 

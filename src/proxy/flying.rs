@@ -288,7 +288,8 @@ impl Proxy {
             (Withholds::No, Ok(Own::Answer(exchanged, sent))) if is_asked_for(&exchanged, &sent) => {
                 let status = exchanged.head.status.as_u16();
                 let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
-                Waited::Answer((self.hand_on(exchange.route, *exchanged), outcome))
+                let whole = self.hand_on(exchange.route, *exchanged);
+                Waited::Answer((deliver::own(whole, &exchange.headers), outcome))
             }
             // What is nobody's to share is the client's own: it is asked for with all that the client sent.
             _ => Waited::Pass(passed),
