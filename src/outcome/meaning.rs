@@ -245,7 +245,7 @@ pub const PATHS: [Meaning; 7] = [
 const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
 
 /// Errors of the proxy's own, besides the failures.
-pub const REFUSED: [Meaning; 14] = [
+pub const REFUSED: [Meaning; 15] = [
     is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
     is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
     is(
@@ -276,6 +276,7 @@ pub const REFUSED: [Meaning; 14] = [
     ),
     is("version", "a protocol that is neither HTTP/1.1 nor 1.0", ""),
     is("loop", "it has come by several times", "look at `servers`: an upstream leads back here"),
+    is("max-forwards", "OPTIONS or TRACE that may go no further", ""),
 ];
 
 const HOST: &str = "not exactly one valid `Host`, or not that of the target";

@@ -10,6 +10,7 @@ use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::coherence::fetch::Asks;
 use crate::edge::deliver::{self, NamesTags};
+use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::{Outcome, Sent};
@@ -31,6 +32,10 @@ impl Proxy {
     ) -> ToOrigin<'a, Answer> {
         if Proxy::is_purge(exchange) {
             return Box::pin(std::future::ready(self.purge_by_method(exchange)));
+        }
+        if exchange.count_hop() == Hops::Spent {
+            let refused = exchange.problem(SPENT, Outcome::Refused(SPENT.code));
+            return Box::pin(std::future::ready(refused));
         }
         if exchange.route.only_reads(&exchange.method) {
             Box::pin(self.pass(exchange, incoming, reason))
@@ -163,7 +168,39 @@ impl Proxy {
     }
 }
 
+/// Whether a request may go further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hops {
+    /// As far as it has said.
+    Left,
+    /// It ends here.
+    Spent,
+}
+
+/// RFC 9110 §7.6.2: whoever asks wants to know who is here, and is told by `Cache-Status`.
+const SPENT: Problem = Problem {
+    status: StatusCode::NOT_IMPLEMENTED,
+    detail: "The request may go no further than this proxy, which does not answer it itself.",
+    code: "max-forwards",
+    connection: Connection::Keep,
+};
+
 impl Exchange<'_> {
+    /// Counts this hop off `Max-Forwards`, which only OPTIONS and TRACE have to heed (RFC 9110 §7.6.2). What is no number
+    /// goes on as it is.
+    fn count_hop(&mut self) -> Hops {
+        if self.method != Method::OPTIONS && self.method != Method::TRACE {
+            return Hops::Left;
+        }
+        let said = self.headers.get(header::MAX_FORWARDS).and_then(|said| said.to_str().ok());
+        match said.and_then(|said| said.trim().parse::<u32>().ok()) {
+            Some(0) => return Hops::Spent,
+            Some(left) => drop(self.headers.insert(header::MAX_FORWARDS, HeaderValue::from(left - 1))),
+            None => {}
+        }
+        Hops::Left
+    }
+
     /// Where a pass goes. A path in normal form that was sent so keeps its target; an ambiguous one goes as it came.
     pub(super) fn pass_target(&self) -> Option<Uri> {
         match self.uri.path_and_query().filter(|_| self.path.text == self.uri.path()) {
