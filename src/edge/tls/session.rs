@@ -1,7 +1,7 @@
 //! TLS on a client's connection, for a reader and a writer at once, neither of which waits for the other.
 //!
 //! What the client has sent stays with the kernel until somebody reads; what is written is made into records of which at most
-//! [`MAX_UNSENT`] bytes wait for the socket.
+//! 32 KiB wait for the socket.
 
 use std::future::poll_fn;
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
