@@ -146,6 +146,7 @@ impl Clinic {
             // Nobody here is known by a header of their own.
             unsent: Vec::new(),
             credentialed: lookup.credentialed,
+            unsent: Vec::new(),
             max_object: MAX_OBJECT,
             place: Place {
                 scheme: Scheme::Http,

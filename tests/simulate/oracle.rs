@@ -87,6 +87,8 @@ impl Given<'_> {
             ensure(record.resource == asker.resource, || format!("record {} is of something else", record.number))?;
             let language = !record.varies || record.language == asker.language;
             ensure(language, || format!("record {} is in another language", record.number))?;
+            let who = record.said != Said::VariesByWho || record.who == asker.who;
+            ensure(who, || format!("record {} is for another", record.number))?;
         }
         let same = last.number == body.number || last.etag == body.etag;
         ensure(same, || format!("record {} confirms something else", last.number))?;

@@ -24,6 +24,8 @@ pub enum Said {
     SetCookie,
     /// A cookie, and that this field is one person's.
     PrivateCookie,
+    /// That it depends on who asks.
+    VariesByWho,
     /// More tags than an answer may have.
     ManyTags,
     NotFound,
@@ -165,7 +167,7 @@ impl Origin {
             Said::NoCache => "no-cache",
             Said::PrivateCookie => "public, max-age=40, private=\"set-cookie\"",
             Said::NotFound | Said::Ill => "",
-            Said::Nothing | Said::SetCookie | Said::ManyTags => "max-age=40, stale-if-error=200",
+            Said::Nothing | Said::SetCookie | Said::VariesByWho | Said::ManyTags => "max-age=40, stale-if-error=200",
         };
         if !lifetime.is_empty() {
             fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(lifetime));
@@ -174,7 +176,10 @@ impl Origin {
             fields.insert(header::SET_COOKIE, HeaderValue::from_static("session=1"));
         }
         if varies {
-            fields.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
+            fields.append(header::VARY, HeaderValue::from_static("Accept-Language"));
+        }
+        if said == Said::VariesByWho {
+            fields.append(header::VARY, HeaderValue::from_static("Authorization"));
         }
         match (said, tags.first()) {
             (Said::ManyTags, _) => drop(fields.insert(SURROGATE_KEY, self.many_tags.clone())),
@@ -194,6 +199,7 @@ fn said(kind: Kind, chance: &mut Chance) -> Said {
         2 => Said::NoCache,
         3 => Said::SetCookie,
         7 if chance.one_in(2) => Said::PrivateCookie,
+        8 if chance.one_in(2) => Said::VariesByWho,
         4 if chance.one_in(4) => Said::ManyTags,
         5 => Said::NotFound,
         6 | 7 => Said::Ill,
