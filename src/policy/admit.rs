@@ -101,10 +101,13 @@ pub enum Fingerprinted {
 }
 
 /// Whether an answer that is not stored may still be given to those who wait for this very fetch: it does not depend on anything
-/// that may differ between them, and is not said to be one person's (RFC 9111 §5.2.2.7).
+/// that may differ between them, is not said to be one person's (RFC 9111 §5.2.2.7), and sets no cookies.
 pub fn is_alike_for_all(answered: &Answered<'_>, caching: &Caching) -> bool {
     let is_of_one = matches!(caching, Caching::Named(policy) if policy.share == Share::Principal);
-    if !is_of_one && said(answered, caching).is_private() {
+    let said = said(answered, caching);
+    let sets_cookies = answered.headers.contains_key(header::SET_COOKIE)
+        && !of_its_own(answered, &said, caching).contains(&header::SET_COOKIE);
+    if sets_cookies || !is_of_one && said.is_private() {
         return false;
     }
     vary::names(answered.headers).is_ok_and(|names| match caching {

@@ -289,3 +289,29 @@ async fn what_must_be_asked_about_is_for_nobody_who_waits_even_if_it_is_not_kept
         assert_eq!(origin.count("/a"), fetches, "{control}");
     }
 }
+
+/// What nothing allows to be reused brings nobody another's cookie, whatever would be kept with a lifetime.
+#[tokio::test]
+async fn the_cookies_of_an_error_are_for_nobody_who_waits() {
+    const LETTER: &str = "routes: [{name: all, path: /**, policy: rfc9111}]";
+    let gate = Gate::default();
+    let (held, counter) = (gate.clone(), Counter::default());
+    let origin = Origin::start(move |seen| {
+        let (gate, number) = (held.clone(), counter.next(seen.path()));
+        async move {
+            gate.pass().await;
+            answer(500, &[("set-cookie", &format!("session={number}"))], "ill")
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, LETTER);
+    let asking: Vec<_> = (0..2).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
+    eventually(|| stent.cache().flights.waiting() == 2).await;
+    gate.open(2);
+    let mut cookies = Vec::new();
+    for one in asking {
+        cookies.push(one.await.unwrap().header("set-cookie").to_owned());
+    }
+    cookies.sort();
+    assert_eq!(cookies, ["session=1", "session=2"]);
+}
