@@ -61,6 +61,8 @@ pub struct Arrival {
     pub hearsay: Hearsay,
     /// The id of this request, from a trusted proxy or new.
     pub request_id: HeaderValue,
+    /// The protocol that it came by.
+    pub version: Version,
     /// `TE: trailers`.
     pub trailers: Trailers,
     /// `Expect: 100-continue`.
@@ -172,6 +174,7 @@ impl Arrival {
             trust,
             hearsay: Hearsay::None,
             request_id: HeaderValue::from_static(""),
+            version: head.version,
             trailers: Trailers::Unsaid,
             expects: Expects::Nothing,
             upgrade: Upgrade::No,
@@ -323,7 +326,9 @@ impl Arrival {
         let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
         let pieces = [before, between, b"for=", open, client, close, b";host=\"", host, b"\";proto=", scheme];
         tell(header::FORWARDED, &pieces);
-        tell(header::VIA, &[b"1.1 stent"]);
+        // RFC 9110 §7.6.3: by which protocol it came to us.
+        let version: &[u8] = if self.version == Version::HTTP_10 { b"1.0" } else { b"1.1" };
+        tell(header::VIA, &[version, b" stent"]);
         tell(X_REQUEST_ID, &[self.request_id.as_bytes()]);
     }
 }
@@ -481,6 +486,20 @@ mod tests {
         gone.iter().for_each(|name| assert!(!told.contains_key(*name), "{name}"));
         assert_eq!(told["x-kept"], "1");
         assert_eq!(told["via"], "1.1 stent");
+    }
+
+    /// RFC 9110 §7.6.3.
+    #[test]
+    fn via_names_the_protocol_that_a_request_came_by() {
+        for (version, via) in [(Version::HTTP_10, "1.0 stent"), (Version::HTTP_11, "1.1 stent")] {
+            let request = http::Request::builder().uri("/").version(version).header("host", "h").body(()).unwrap();
+            let peer = Peer::new("192.0.2.7".parse().unwrap(), Scheme::Http);
+            let id = || HeaderValue::from_static("new");
+            let arrival = Arrival::read(&mut request.into_parts().0, &peer, Trust::Stranger, id).unwrap();
+            let mut told = HeaderMap::new();
+            arrival.tell_origin(&mut told, &peer);
+            assert_eq!(told["via"], via);
+        }
     }
 
     #[test]
