@@ -143,8 +143,6 @@ impl Clinic {
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
             headers: sent(route, asked, spot.vary()),
-            // Nobody here is known by a header of their own.
-            unsent: Vec::new(),
             credentialed: lookup.credentialed,
             unsent: Vec::new(),
             max_object: MAX_OBJECT,
