@@ -185,6 +185,8 @@ pub enum Found {
     Nothing,
     /// An answer.
     Answer,
+    /// A part of one.
+    Part,
     /// That answers here cannot be kept.
     Uncacheable,
 }

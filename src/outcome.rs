@@ -81,6 +81,8 @@ pub enum Forward {
     Miss,
     /// What was stored was made for other request headers.
     VaryMiss,
+    /// What was stored is a part, and not all that is asked for.
+    Partial,
     /// What was stored had to be asked about.
     Stale(RevalidateReason),
     /// What was stored could not be used.
@@ -138,7 +140,7 @@ impl Outcome {
             Outcome::Stale(_, StaleBecause::Rescued(_, failure)) | Outcome::Failed(failure, _) => {
                 Some(failure.as_str())
             }
-            Outcome::Fetched { forward: Forward::VaryMiss, .. } => Some("vary-miss"),
+            Outcome::Fetched { forward: forward @ (Forward::VaryMiss | Forward::Partial), .. } => Some(forward.token()),
             Outcome::Fetched { forward, .. } => forward.detail(),
             Outcome::Revalidated { why, .. } => Some(why.as_str()),
             Outcome::Passed(why, _) => Some(why.as_str()),
@@ -278,6 +280,7 @@ impl Forward {
         match self {
             Forward::Miss => "uri-miss",
             Forward::VaryMiss => "vary-miss",
+            Forward::Partial => "partial",
             Forward::Stale(
                 RevalidateReason::RequestNoCache | RevalidateReason::RequestAge | RevalidateReason::Access,
             ) => "request",
@@ -289,7 +292,7 @@ impl Forward {
     /// The value of `detail`, where there is one.
     pub fn detail(self) -> Option<&'static str> {
         match self {
-            Forward::Miss | Forward::VaryMiss => None,
+            Forward::Miss | Forward::VaryMiss | Forward::Partial => None,
             Forward::Stale(why) => Some(why.as_str()),
             Forward::Unusable(why) => Some(why.as_str()),
         }
@@ -331,6 +334,7 @@ mod tests {
             fetched(Forward::VaryMiss, Yes, 200, Stored::Yes),
             "stent; fwd=vary-miss; fwd-status=200; stored; collapsed; ttl=60",
         );
+        check(fetched(Forward::Partial, No, 206, Stored::Yes), "stent; fwd=partial; fwd-status=206; stored; ttl=60");
         check(fetched(gone, No, 200, Stored::Yes), "stent; fwd=miss; fwd-status=200; stored; ttl=60; detail=purged");
         check(fetched(why, No, 200, Stored::IfItFits), "stent; fwd=stale; fwd-status=200; detail=stored-if-it-fits");
         check(

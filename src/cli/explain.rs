@@ -229,6 +229,7 @@ fn stored(told: &StoredTold, paint: Paint) -> Vec<String> {
         Found::Nothing => "nothing".to_owned(),
         Found::Uncacheable => "that answers here cannot be kept".to_owned(),
         Found::Answer => "an answer".to_owned(),
+        Found::Part => "a part of an answer".to_owned(),
     };
     let varies = (!told.varies_by.is_empty()).then(|| format!("answers differ by {}", told.varies_by.join(", ")));
     let answer = told.answer.iter().flat_map(|answer| self::answer(answer, paint));

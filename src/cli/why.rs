@@ -181,7 +181,7 @@ fn explain(line: &Value) -> Explanation {
 impl Explanation {
     fn add(&mut self, what: &str, reason: &str, meaning: Option<Meaning>) {
         match (reason, meaning) {
-            ("", _) | ("vary-miss", _) => {}
+            ("" | "vary-miss", _) | ("partial", None) => {}
             (_, None) => self.why.push(format!("{what} `{reason}`: not known to this version; see Reasons in README")),
             (_, Some(Meaning { when, advice, .. })) => {
                 self.why.push(format!("{what} `{reason}`: {when}"));
@@ -217,6 +217,7 @@ fn what(outcome: &str, reason: &str, line: &Value) -> &'static str {
         }
         ("stale", _) => "stale: the origin failed, and the policy's `stale_if_error` let the stored answer stand in",
         ("miss", "vary-miss") => "miss: what is stored was made for other request headers, so the origin was asked",
+        ("miss", "partial") => "miss: only a part of it is stored, so the origin was asked for the rest",
         ("miss", "") => "miss: nothing was stored, so the origin was asked",
         ("miss", _) => "miss: what is stored could not be used as it is, so the origin was asked",
         ("collapsed", _) => "collapsed: another request was fetching the same, and its answer was shared",

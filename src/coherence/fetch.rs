@@ -13,18 +13,20 @@ use super::backoff::Ended;
 use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
 use super::head::{as_said, build, http_date};
+use super::parts::{Beside, Extent};
 use super::tags::Place;
 use super::variants::Selected;
 use super::{Cache, MAX_VARY_NAMES, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
-use crate::entry::Entry;
+use crate::entry::{Entry, Head, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, is_open, withheld};
 use crate::policy::plan::Credentialed;
+use crate::policy::range::Span;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::validate;
 use crate::route::Route;
@@ -39,6 +41,8 @@ use crate::upstream::exchange::{MAX_FIELDS, MAX_HEAD};
 pub struct Errand {
     /// What is asked of the origin.
     pub asks: Asks,
+    /// How much of it, and what of that is there.
+    pub extent: Extent,
     /// The route.
     pub route: Arc<Route>,
     /// The key before any `Vary`.
@@ -66,6 +70,8 @@ pub struct Errand {
 pub enum Asks {
     /// GET: the answer, or that what is stored still is it.
     Whole,
+    /// GET for these bytes of it.
+    Span(Span),
     /// HEAD: what may be said of it.
     Head,
 }
@@ -159,6 +165,7 @@ impl<S: Slots> Fetch<S> {
         if let Some(entry) = &self.condition {
             validate::add_conditions(&mut headers, &entry.validators());
         }
+        self.errand.extent.ask(&mut headers);
         self.asked = self.cache.log.stamp();
         headers
     }
@@ -237,10 +244,22 @@ impl<S: Slots> Fetch<S> {
     pub(super) fn merged(
         &self,
         base: &Entry,
-        mut fields: HeaderMap,
+        fields: HeaderMap,
         delay: Duration,
         now: Now,
     ) -> Option<(Entry, Arc<[HeaderName]>)> {
+        let (head, vary) = self.merged_head(base, fields, delay, now)?;
+        Some((Entry::new(&head, base.body().clone()), vary))
+    }
+
+    /// The same, less the body.
+    pub(super) fn merged_head(
+        &self,
+        base: &Entry,
+        mut fields: HeaderMap,
+        delay: Duration,
+        now: Now,
+    ) -> Option<(Head, Arc<[HeaderName]>)> {
         let Fetch { cache, errand, .. } = self;
         if cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base) {
             return None;
@@ -273,14 +292,16 @@ impl<S: Slots> Fetch<S> {
         }
         let born = if is_off(Rule::Base) || is_off(Rule::MergedBirth) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
-        let head = build(merged, base.status(), &terms, errand.route.targeted, now, birth, tags);
-        Some((Entry::new(&head, base.body().clone()), vary))
+        Some((build(merged, base.status(), &terms, errand.route.targeted, now, birth, tags), vary))
     }
 
     /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
     fn receive(self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
         if self.errand.asks == Asks::Head {
             return self.heard_head(arrived, unkept, now);
+        }
+        if matches!(arrived.status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+            return self.heard_part(arrived, unkept, now);
         }
         let verdict = self.errand.judge(&arrived, now);
         let (terms, storing) = match verdict {
@@ -291,13 +312,13 @@ impl<S: Slots> Fetch<S> {
             }
             Admit::Discard(why) | Admit::RememberUncacheable(why) => {
                 if matches!(verdict, Admit::RememberUncacheable(_)) {
-                    self.remember_uncacheable(now.instant);
+                    self.remember_uncacheable(why, now.instant);
                 }
                 return self.private(arrived, why, unkept);
             }
         };
         let (filling, withheld) = self.filling(arrived, terms, storing, now);
-        Heard::Fill(Fill::new(self, filling, withheld, unkept))
+        Heard::Fill(Fill::new(self, filling, withheld, unkept, Beside::default()))
     }
 
     pub(super) fn private(mut self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
@@ -307,7 +328,7 @@ impl<S: Slots> Fetch<S> {
     }
 
     /// What is told to all, and the fields that only the leader gets.
-    fn filling(
+    pub(super) fn filling(
         &self,
         arrived: Arrived,
         terms: Terms,
@@ -324,18 +345,17 @@ impl<S: Slots> Fetch<S> {
         deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
         // Of what is not stored too: it may be given to those who wait.
         let told = errand.place.add_known_templates(&errand.route, &mut tags);
-        let from_body = errand.route.tags.iter().any(|template| template.needs_answer());
         if storing.is_err() && is_off(Rule::FollowersTagsOfUnstored) {
             tags = errand.place.carried(&errand.route);
         }
-        let known = match from_body || told.is_err() || tags.overflowed() {
+        let known = match errand.tags_known() == TagsKnown::NotAll || told.is_err() || tags.overflowed() {
             true => TagsKnown::NotAll,
             false => TagsKnown::All,
         };
         if storing.is_ok() {
             storing = told.map_err(|_| NotStored::TagUnknown).and_then(|()| storable(&terms, &tags));
-            if storing.is_err() {
-                self.remember_uncacheable(now.instant);
+            if let Err(why) = storing {
+                self.remember_uncacheable(why, now.instant);
             }
         }
         let (spool, stored) = self.spool(arrived.framing, storing);
@@ -350,13 +370,13 @@ impl<S: Slots> Fetch<S> {
             cache.expect(errand.selected(&vary), now.instant);
         }
         let withheld = of_names(&fields, &terms.withheld);
-        let head =
-            Arc::new(build(fields, arrived.status, &terms, errand.route.targeted, now, Birth::new(born, born), tags));
-        (Filling { head, spool, variant, vary, tags: known, stored }, withheld)
+        let (status, part) = (arrived.status, None);
+        let head = Arc::new(build(fields, status, &terms, errand.route.targeted, now, Birth::new(born, born), tags));
+        (Filling { head, spool, variant, vary, tags: known, stored, part, status }, withheld)
     }
 
     /// Room for a body: all of it where it is to be stored and there is so much, else a window.
-    fn spool(&self, framing: Framing, storing: Result<(), NotStored>) -> (Arc<Spool>, Stored) {
+    pub(super) fn spool(&self, framing: Framing, storing: Result<(), NotStored>) -> (Arc<Spool>, Stored) {
         let length = match framing {
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::Close => None,
@@ -372,10 +392,17 @@ impl<S: Slots> Fetch<S> {
         }
     }
 
-    /// For a while nobody waits for another's fetch here.
-    pub(super) fn remember_uncacheable(&self, now: Instant) {
+    /// For a while nobody waits for another's fetch here. Of what came for one range nothing is known that holds for others.
+    pub(super) fn remember_uncacheable(&self, why: NotStored, now: Instant) {
         let until = now + REMEMBER_UNCACHEABLE;
-        self.cache.keep_nothing(&self.takeoff.flight.key, until);
+        let slot = if why == NotStored::TooLarge { Slot::TooLong(until) } else { Slot::Uncacheable(until) };
+        let Extent { span, held } = &self.errand.extent;
+        match (span, held) {
+            (None, _) => self.cache.keep_nothing(&self.takeoff.flight.key, slot),
+            // In place of a part of something else.
+            (Some(_), Some(_)) if why == NotStored::TooLarge => self.cache.keep_nothing(&self.errand.spot, slot),
+            (Some(_), _) => {}
+        }
     }
 }
 
@@ -419,7 +446,15 @@ impl Errand {
         names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect()
     }
 
-    fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
+    /// Whether the route's tags are known before the body.
+    pub(super) fn tags_known(&self) -> TagsKnown {
+        match self.route.tags.iter().any(|template| template.needs_answer()) {
+            true => TagsKnown::NotAll,
+            false => TagsKnown::All,
+        }
+    }
+
+    pub(super) fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
         let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
         judge(&answered, arrived.framing, self.max_object, self.admit(&answered))
     }

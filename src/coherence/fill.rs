@@ -12,6 +12,7 @@ use http::{HeaderMap, header};
 use super::backoff::Ended;
 use super::fetch::{Errand, Fetch};
 use super::flight::{Filling, Flight, Landing, TagsKnown};
+use super::parts::{Beside, Kept};
 use super::{Cache, Slots};
 use crate::entry::{Entry, Head};
 use crate::failure::{Failure, FailureKind};
@@ -29,11 +30,18 @@ pub struct Fill<S: Slots> {
     withheld: HeaderMap,
     /// What later ones learn from it if it is not kept.
     unkept: Ended,
+    beside: Beside,
 }
 
 impl<S: Slots> Fill<S> {
-    pub(super) fn new(fetch: Fetch<S>, filling: Filling, withheld: HeaderMap, unkept: Ended) -> Fill<S> {
-        let fill = Fill { fetch, filling, withheld, unkept };
+    pub(super) fn new(
+        fetch: Fetch<S>,
+        filling: Filling,
+        withheld: HeaderMap,
+        unkept: Ended,
+        beside: Beside,
+    ) -> Fill<S> {
+        let fill = Fill { fetch, filling, withheld, unkept, beside };
         if !fill.is_storable() {
             // Those who wait may have it, nobody later.
             fill.leave();
@@ -59,6 +67,11 @@ impl<S: Slots> Fill<S> {
     /// The fields that only the leader gets (RFC 9111 §5.2.2.4, §5.2.2.7), once.
     pub fn take_withheld(&mut self) -> HeaderMap {
         std::mem::take(&mut self.withheld)
+    }
+
+    /// What its body is put between.
+    pub fn beside(&self) -> &Beside {
+        &self.beside
     }
 
     /// Whether it may yet be stored.
@@ -137,7 +150,7 @@ impl<S: Slots> Fill<S> {
         if self.is_storable() {
             self.filling.stored = Stored::No(why);
             if why != NotStored::FillMemory {
-                self.fetch.remember_uncacheable(now);
+                self.fetch.remember_uncacheable(why, now);
             }
             self.leave();
         }
@@ -153,12 +166,20 @@ impl<S: Slots> Fill<S> {
             return Err(why);
         }
         let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
-        let entry = packed(&self.fetch.errand, &self.filling, &whole)?;
+        let Fill { filling, fetch: Fetch { errand, .. }, beside, .. } = self;
+        let entry = match filling.part.map(|part| beside.stored(&filling.head, part, &whole, errand.max_object)) {
+            None => packed(errand, filling, &whole)?,
+            Some(Kept::Whole(entry)) => entry,
+            Some(Kept::Part(part)) => {
+                self.cache().keep_part(errand.selected(&filling.vary), part, now);
+                return Ok(whole);
+            }
+        };
         #[cfg(feature = "mutants")]
         if is_off(Rule::Checked) {
             entry.birth().take_for_checked(self.cache().log.stamp());
         }
-        self.cache().keep(self.fetch.errand.selected(&self.filling.vary), entry, now);
+        self.cache().keep(errand.selected(&filling.vary), entry, now);
         Ok(whole)
     }
 }

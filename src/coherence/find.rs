@@ -7,10 +7,11 @@ use http::HeaderName;
 
 use super::fetch::Asks;
 use super::{Cache, Slots};
-use crate::entry::{Entry, Slot};
+use crate::entry::{Entry, Incomplete, Slot};
 use crate::key::{KeyBuf, Partition};
 use crate::outcome::{Forward, Outcome, StaleBecause};
 use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
+use crate::policy::range::Span;
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
 use crate::store::mutants::{Rule, is_off};
 
@@ -19,6 +20,11 @@ use crate::store::mutants::{Rule, is_off};
 pub enum Found {
     /// This, to be served as it is.
     Usable(Entry, Freshness, Outcome, Refresh),
+    /// A part of the answer, to be served as it is where it is fresh and is all that is asked for; and why the origin must be
+    /// asked where it is not.
+    Part(Incomplete, Option<Freshness>, Forward),
+    /// Nothing, since the answer is too long.
+    TooLong,
     /// This or nothing, and why the origin must be asked.
     Ask(Option<Entry>, Forward),
 }
@@ -35,11 +41,13 @@ pub enum Refresh {
 impl Found {
     /// The same for whoever is still to be let see it: they are told the same, whatever is there.
     pub fn once_let_see(self) -> Found {
-        let entry = match self {
-            Found::Usable(entry, ..) => Some(entry),
-            Found::Ask(base, _) => base,
-        };
-        Found::Ask(entry, Forward::Stale(RevalidateReason::Access))
+        let why = Forward::Stale(RevalidateReason::Access);
+        match self {
+            Found::Usable(entry, ..) => Found::Ask(Some(entry), why),
+            Found::Ask(base, _) => Found::Ask(base, why),
+            Found::Part(part, ..) => Found::Part(part, None, why),
+            Found::TooLong => Found::TooLong,
+        }
     }
 }
 
@@ -72,8 +80,8 @@ impl Spot<'_> {
         self.variant.as_ref().map_or(&[], |(names, _)| names)
     }
 
-    /// Who shares a flight: who asks for the same. Requests with unkeyed credentials never share one with those without. What the origin lets one
-    /// see says nothing about another: nobody follows who is `asking` but the same principal.
+    /// Who shares a flight: who asks for the same. Requests with unkeyed credentials never share one with those without. What
+    /// the origin lets one see says nothing about another: nobody follows who is `asking` but the same principal.
     pub fn flight_key(&self, asks: Asks, asking: Option<&[u8; 32]>) -> KeyBuf {
         let mut key = KeyBuf::from_slice(self.key());
         if let Partition::Principal(digest) = &self.lookup.partition
@@ -89,8 +97,14 @@ impl Spot<'_> {
             key.push(b'P');
             key.extend_from_slice(digest);
         }
-        if asks == Asks::Head {
-            key.push(b'H');
+        match asks {
+            Asks::Whole => {}
+            Asks::Head => key.push(b'H'),
+            Asks::Span(Span { first, last }) => {
+                key.push(b'R');
+                key.extend_from_slice(&first.to_le_bytes());
+                key.extend_from_slice(&last.to_le_bytes());
+            }
         }
         key
     }
@@ -120,7 +134,9 @@ impl<S: Slots> Cache<S> {
         let miss = if spot.vary().is_empty() { Forward::Miss } else { Forward::VaryMiss };
         let entry = match slot {
             Some(Slot::Entry(entry)) => entry,
+            Some(Slot::Incomplete(part)) => return self.judge_part(part, lookup, now),
             Some(Slot::Uncacheable(until)) if now < until => return Err(PassReason::Uncacheable),
+            Some(Slot::TooLong(until)) if now < until => return Ok(Found::TooLong),
             _ => {
                 self.check_credentialed(spot, now)?;
                 return Ok(Found::Ask(None, miss));
@@ -140,13 +156,26 @@ impl<S: Slots> Cache<S> {
         })
     }
 
+    /// The same for a part. One that is stale is asked about with what is missing.
+    fn judge_part(&self, part: Incomplete, lookup: &Lookup, now: Instant) -> Result<Found, PassReason> {
+        let entry = part.entry();
+        let standing = self.log.check(entry.birth(), entry);
+        Ok(match reuse(&entry.vital(), standing, &lookup.directives, lookup.credentialed, now) {
+            Reuse::Fresh(freshness) => Found::Part(part, Some(freshness), Forward::Partial),
+            Reuse::StaleWhileRevalidate(_) => Found::Part(part, None, Forward::Stale(RevalidateReason::Stale)),
+            Reuse::Revalidate(why) => Found::Part(part, None, Forward::Stale(why)),
+            Reuse::Unusable(UnusableReason::Credentials) => return Err(PassReason::Credentials),
+            Reuse::Unusable(why) => Found::Ask(None, Forward::Unusable(why)),
+        })
+    }
+
     /// What is remembered of requests with credentials is kept apart from what holds for those without.
     fn check_credentialed(&self, spot: &Spot<'_>, now: Instant) -> Result<(), PassReason> {
         if spot.lookup.credentialed == Credentialed::No {
             return Ok(());
         }
         match self.memory.get(&spot.flight_key(Asks::Whole, None)) {
-            Some(Slot::Uncacheable(until)) if now < until => Err(PassReason::Uncacheable),
+            Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until => Err(PassReason::Uncacheable),
             _ => Ok(()),
         }
     }

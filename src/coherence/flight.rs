@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::entry::{Entry, Head};
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::key::Key;
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
+use crate::policy::partial::Portion;
 use crate::policy::reuse::Freshness;
 use crate::spool::Spool;
 use crate::store::purge::Stamp;
@@ -56,6 +58,10 @@ pub struct Filling {
     pub tags: TagsKnown,
     /// Whether it will be stored, and if not, why.
     pub stored: Stored,
+    /// Which bytes it is, where it is not all: the head is that of the whole.
+    pub part: Option<Portion>,
+    /// The origin's status.
+    pub status: StatusCode,
 }
 
 /// Whether all tags of an answer are known with its head.
@@ -359,7 +365,8 @@ mod tests {
             tags: TagSet::default(),
         };
         let (head, variant, vary) = (Arc::new(head), b"key"[..].into(), [].into());
-        Filling { head, spool, variant, vary, tags: TagsKnown::All, stored: Stored::Yes }
+        let (part, status) = (None, StatusCode::OK);
+        Filling { head, spool, variant, vary, tags: TagsKnown::All, stored: Stored::Yes, part, status }
     }
 
     #[tokio::test]

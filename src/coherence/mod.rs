@@ -9,6 +9,7 @@
 //! | [`Cache::board`], [`Cache::may_refresh`] | nothing may be used, or it is stale | who fetches, who waits |
 //! | [`fetch::Fetch`] | the origin is asked, and answers | conditions, 304, what stands in, whose the answer is |
 //! | [`fill::Fill`] | the body comes | what of it is stored, and what is told to whom |
+//! | [`parts::Extent`] | a part is stored | what of the rest is asked for |
 //! | [`Cache::may_follow`], [`Cache::may_have`] | a flight has landed | whether it is for this request |
 //!
 //! What purges say is [`crate::store::purge`]'s, whose rules are referred to by number.
@@ -19,6 +20,7 @@ pub mod fill;
 pub mod find;
 pub mod flight;
 pub mod head;
+pub mod parts;
 mod renew;
 pub mod tags;
 pub mod variants;

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::fetch::Errand;
 use super::{Cache, Slots};
-use crate::entry::{Entry, Slot, Variant, Variants};
+use crate::entry::{Entry, Incomplete, Slot, Variant, Variants};
 use crate::key::{self, Key};
 use crate::store::purge::Standing;
 
@@ -71,7 +71,17 @@ impl<S: Slots> Cache<S> {
     /// Puts a whole answer where the requests that it is for find it.
     pub(super) fn keep(&self, selected: Selected<'_>, entry: Entry, now: Instant) {
         let _turn = self.filing.turn(selected.primary);
-        self.place(selected, entry, now);
+        self.place(selected, Slot::Entry(entry), now);
+    }
+
+    /// The same with a part, unless the whole is there by now.
+    pub(super) fn keep_part(&self, selected: Selected<'_>, part: Incomplete, now: Instant) {
+        let _turn = self.filing.turn(selected.primary);
+        let is_whole = |slot: Option<Slot>| matches!(slot, Some(Slot::Entry(entry)) if self.log.check(entry.birth(), &entry) != Standing::Dead);
+        let whole_here = selected.names.is_empty() && is_whole(self.memory.get(selected.primary));
+        if !whole_here && !is_whole(self.memory.get(&selected.key())) {
+            self.place(selected, Slot::Incomplete(part), now);
+        }
     }
 
     /// The same with what was made from another, unless something else has taken that one's place meanwhile.
@@ -85,7 +95,7 @@ impl<S: Slots> Cache<S> {
     ) {
         let _turn = self.filing.turn(&errand.primary);
         if self.is_there(&errand.spot, base) {
-            self.place(errand.selected(names), entry, now);
+            self.place(errand.selected(names), Slot::Entry(entry), now);
         }
     }
 
@@ -101,32 +111,32 @@ impl<S: Slots> Cache<S> {
         matches!(self.memory.get(spot), Some(Slot::Entry(current)) if current.is(entry))
     }
 
-    fn place(&self, selected: Selected<'_>, entry: Entry, now: Instant) {
+    fn place(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
         let Selected { primary, names, .. } = selected;
         if names.is_empty() && !matches!(self.memory.get(primary), Some(Slot::Variants(_))) {
-            return self.memory.put(primary.clone(), Slot::Entry(entry));
+            return self.memory.put(primary.clone(), slot);
         }
         let own = selected.key();
         let (known, mut gone) = self.known(selected, now);
-        let variant = Variant { names: names.clone(), key: own.clone(), dated: dated(&entry) };
+        let variant = Variant { names: names.clone(), key: own.clone(), dated: slot.entry().map_or(0, dated) };
         let (variants, hidden) = known.with(variant, self.filing.most);
         gone.extend(hidden);
         if names.is_empty() && variants.is_everybodys() {
             // There is nothing beside it that anybody would be given.
-            self.memory.put(primary.clone(), Slot::Entry(entry));
+            self.memory.put(primary.clone(), slot);
             gone.push(own);
         } else {
-            self.memory.put(own, Slot::Entry(entry));
+            self.memory.put(own, slot);
             self.memory.put(primary.clone(), Slot::Variants(Arc::new(variants)));
         }
         gone.iter().for_each(|key| self.memory.remove(key));
     }
 
     /// For a while nobody waits for another's fetch here.
-    pub(super) fn keep_nothing(&self, key: &Key, until: Instant) {
+    pub(super) fn keep_nothing(&self, key: &Key, instead: Slot) {
         let _turn = self.filing.turn(key);
         let before = self.memory.get(key);
-        self.memory.put(key.clone(), Slot::Uncacheable(until));
+        self.memory.put(key.clone(), instead);
         if let Some(Slot::Variants(variants)) = before {
             variants.keys().for_each(|key| self.memory.remove(key));
         }
@@ -135,7 +145,7 @@ impl<S: Slots> Cache<S> {
     /// What is remembered so no longer holds.
     pub(super) fn keep_again(&self, key: &Key, now: Instant) {
         let _turn = self.filing.turn(key);
-        if matches!(self.memory.get(key), Some(Slot::Uncacheable(until)) if now < until) {
+        if matches!(self.memory.get(key), Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until) {
             self.memory.put(key.clone(), Slot::Uncacheable(now));
         }
     }
@@ -147,13 +157,14 @@ impl<S: Slots> Cache<S> {
         let key = |names: &[HeaderName]| key::variant(primary, names, sent);
         let all = match self.memory.get(primary) {
             Some(Slot::Variants(variants)) => variants,
-            Some(Slot::Entry(everybodys)) => {
+            Some(everybodys @ (Slot::Entry(_) | Slot::Incomplete(_))) => {
                 let aside = Key::from(key(&[]).as_slice());
-                let variant = Variant { names: Arc::default(), key: aside.clone(), dated: dated(&everybodys) };
-                self.memory.put(aside, Slot::Entry(everybodys));
+                let dated = everybodys.entry().map_or(0, dated);
+                let variant = Variant { names: Arc::default(), key: aside.clone(), dated };
+                self.memory.put(aside, everybodys);
                 Arc::new(Variants::coming(names.clone()).with(variant, self.filing.most).0)
             }
-            Some(Slot::Uncacheable(_)) | None => Arc::new(Variants::coming(names.clone())),
+            Some(Slot::Uncacheable(_) | Slot::TooLong(_)) | None => Arc::new(Variants::coming(names.clone())),
         };
         let own = selected.key();
         let others = all.matching(key).filter(|variant| variant.key != own);
@@ -163,9 +174,10 @@ impl<S: Slots> Cache<S> {
     }
 
     fn is_fresh(&self, key: &[u8], now: Instant) -> bool {
-        let Some(Slot::Entry(entry)) = self.memory.get(key) else { return false };
+        let slot = self.memory.get(key);
+        let Some(entry) = slot.as_ref().and_then(Slot::entry) else { return false };
         let vital = entry.vital();
-        vital.age(now) < vital.lifetime.fresh_for && self.log.check(entry.birth(), &entry) == Standing::Good
+        vital.age(now) < vital.lifetime.fresh_for && self.log.check(entry.birth(), entry) == Standing::Good
     }
 }
 
@@ -254,7 +266,7 @@ mod tests {
         assert!(matches!(cache.memory.get(&primary), Some(Slot::Entry(_))), "a hit looks once");
         (0..3).for_each(|a| keep(&cache, &primary, Some(&a.to_string())));
         assert_eq!((kept(&cache, &primary), entries()), (4, 5), "with the one for everybody");
-        cache.keep_nothing(&primary, Instant::now() + Duration::from_secs(1));
+        cache.keep_nothing(&primary, Slot::Uncacheable(Instant::now() + Duration::from_secs(1)));
         assert_eq!(entries(), 1);
     }
 }

@@ -61,7 +61,7 @@ pub fn leaves_out(asked: &HeaderMap, sent: &HeaderMap, names: &[HeaderName], ser
 }
 
 impl<S: Slots> Cache<S> {
-    /// An answer that is still coming, born at `born` (purge rule 7). `variant` makes the key by what the answer varies by.
+    /// An answer that is still coming, of a flight born at `born` (purge rule 7); some of it may be older (rule 9). `variant` makes the key by what the answer varies by.
     pub fn may_follow(
         &self,
         waiter: &Waiter,
@@ -69,7 +69,7 @@ impl<S: Slots> Cache<S> {
         filling: &Filling,
         variant: impl FnOnce(&[HeaderName]) -> KeyBuf,
     ) -> Result<(), Instead> {
-        let arrived = waiter.arrived;
+        let (born, arrived) = (born.min(filling.head.birth.born), waiter.arrived);
         if !filling.vary.is_empty() && variant(&filling.vary).as_slice() != &*filling.variant {
             return Err(match filling.stored {
                 // Nothing is remembered that would lead to the right one.

@@ -41,8 +41,8 @@ impl Verdict {
             return if value("ttl").is_some_and(|ttl| ttl.starts_with('-')) { Verdict::Stale } else { Verdict::Hit };
         }
         match value("fwd") {
-            Some("bypass" | "method" | "request" | "partial") => Verdict::Pass,
-            Some("uri-miss" | "vary-miss" | "miss" | "stale") if parts.contains(&"stored") => Verdict::Miss,
+            Some("bypass" | "method" | "request") => Verdict::Pass,
+            Some("uri-miss" | "vary-miss" | "partial" | "miss" | "stale") if parts.contains(&"stored") => Verdict::Miss,
             _ => Verdict::Unknown,
         }
     }

@@ -1,30 +1,66 @@
 //! Parts of answers on their way out (RFC 9110 §15.3.7): one as it lies there, several as `multipart/byteranges`. Nothing of
 //! a body is copied.
 
+mod coming;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+pub use self::coming::{Coming, cut};
 use super::deliver::{age, set, without_body};
 use crate::body::{Body, BodyError, Part};
-use crate::entry::Entry;
+use crate::entry::{Entry, Incomplete};
+use crate::policy::partial::Portion;
 use crate::policy::range::{Selected, Span, select};
 use crate::policy::reuse::Freshness;
+use crate::policy::validate::{Condition, condition};
 
 /// Delivers what a GET with a `Range` is to have of a stored 200; `None` is the whole.
 pub(super) fn entry(entry: &Entry, freshness: Freshness, request: &HeaderMap) -> Option<Response<Body>> {
     let fields = entry.fields();
     let length = entry.body().len() as u64;
-    let mut response = match select(request, &fields, length) {
+    let selected = select(request, &fields, length);
+    deliver(entry, 0, length, freshness, fields, selected)
+}
+
+/// Delivers what a request is to have of a stored part, if that is all in it and is no condition's matter.
+pub fn part(part: &Incomplete, freshness: Freshness, method: &Method, request: &HeaderMap) -> Option<Response<Body>> {
+    let (entry, Portion { span: held, length }) = (part.entry(), part.portion());
+    if method != Method::GET || condition(request, &entry.validators()) == Condition::NotModified {
+        return None;
+    }
+    let fields = entry.fields();
+    let selected = select(request, &fields, length);
+    let is_held = match &selected {
+        Selected::One(span) => held.holds(*span),
+        Selected::Several(spans) => spans.iter().all(|span| held.holds(*span)),
+        Selected::Whole | Selected::Unsatisfiable => false,
+    };
+    if is_held { deliver(entry, held.first, length, freshness, fields, selected) } else { None }
+}
+
+/// The body begins at byte `from` of `length`.
+fn deliver(
+    entry: &Entry,
+    from: u64,
+    length: u64,
+    freshness: Freshness,
+    fields: HeaderMap,
+    selected: Selected,
+) -> Option<Response<Body>> {
+    let place = |span: Span| ((span.first - from) as usize, (span.last - from) as usize);
+    let mut response = match selected {
         Selected::Whole => return None,
         Selected::One(span) => {
-            let part = Part::Range(span.first as usize, span.last as usize);
+            let (first, last) = place(span);
+            let part = Part::Range(first, last);
             let mut response = Response::new(Body::Stored(entry.clone(), part));
             content_range(response.headers_mut(), span, length);
             response
@@ -33,7 +69,10 @@ pub(super) fn entry(entry: &Entry, freshness: Freshness, request: &HeaderMap) ->
             let (fields, pieces) = multipart(fields, &spans, length)?;
             let slice = |piece| match piece {
                 Piece::Text(text) => text,
-                Piece::Span(span) => entry.body().slice(span.first as usize..=span.last as usize),
+                Piece::Span(span) => {
+                    let (first, last) = place(span);
+                    entry.body().slice(first..=last)
+                }
             };
             let mut response = Response::new(Body::stream(Slices(pieces.into_iter().map(slice).collect())));
             *response.headers_mut() = fields;
@@ -123,124 +162,6 @@ impl HttpBody for Slices {
     }
 }
 
-/// What a GET is to have of an answer whose body is still coming.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Coming {
-    /// All of it, as it comes.
-    Whole,
-    /// This, of so many bytes.
-    Part(Selected, u64),
-    /// A part, and of how much is not known.
-    Unmeasured,
-}
-
-impl Coming {
-    /// For such a request, an answer with this status and these fields, and a body of this length. Parts in another order than
-    /// they come in would have to be waited for: the whole is there as soon.
-    pub fn of(request: &HeaderMap, status: StatusCode, fields: &HeaderMap, length: Option<u64>) -> Coming {
-        if status != StatusCode::OK || !request.contains_key(header::RANGE) {
-            return Coming::Whole;
-        }
-        match (select(request, fields, length.unwrap_or(u64::MAX)), length) {
-            (Selected::Whole, _) => Coming::Whole,
-            (Selected::Several(spans), _) if !spans.is_sorted_by_key(|span| span.first) => Coming::Whole,
-            (selected, Some(length)) => Coming::Part(selected, length),
-            (_, None) => Coming::Unmeasured,
-        }
-    }
-}
-
-/// Makes the part of a whole answer (200) that is still coming: each piece is sent as soon as it is there, and behind the
-/// last there is nothing to wait for.
-pub fn cut(response: Response<Body>, selected: Selected, length: u64) -> Response<Body> {
-    let (mut head, source) = response.into_parts();
-    let pieces = match selected {
-        Selected::Whole => return Response::from_parts(head, source),
-        Selected::Unsatisfiable => return unsatisfiable(&head.headers, length),
-        Selected::One(span) => {
-            content_range(&mut head.headers, span, length);
-            vec![Piece::Span(span)]
-        }
-        Selected::Several(spans) => match multipart(head.headers.clone(), &spans, length) {
-            None => return Response::from_parts(head, source),
-            Some((headers, pieces)) => {
-                head.headers = headers;
-                pieces
-            }
-        },
-    };
-    head.status = StatusCode::PARTIAL_CONTENT;
-    let cuts = Cuts { source, ahead: Bytes::new(), at: 0, pieces: pieces.into() };
-    Response::from_parts(head, Body::stream(cuts))
-}
-
-/// Pieces of a body that is still coming, in the order in which they come.
-struct Cuts {
-    source: Body,
-    /// What has come and is not used yet.
-    ahead: Bytes,
-    /// Where in the whole that begins.
-    at: u64,
-    pieces: VecDeque<Piece>,
-}
-
-impl Cuts {
-    /// What there is of the next piece, if that is anything.
-    fn next(&mut self) -> Option<Bytes> {
-        let span = match self.pieces.front_mut()? {
-            Piece::Span(span) => span,
-            Piece::Text(text) => {
-                let text = std::mem::take(text);
-                self.pieces.pop_front();
-                return Some(text);
-            }
-        };
-        let skipped = (span.first - self.at).min(self.ahead.len() as u64);
-        self.ahead.advance(skipped as usize);
-        let wanted = if self.at + skipped == span.first { span.length().min(self.ahead.len() as u64) } else { 0 };
-        self.at += skipped + wanted;
-        if self.at > span.last {
-            self.pieces.pop_front();
-        } else {
-            span.first = span.first.max(self.at);
-        }
-        Some(self.ahead.split_to(wanted as usize)).filter(|piece| !piece.is_empty())
-    }
-}
-
-impl HttpBody for Cuts {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        while !this.pieces.is_empty() {
-            if let Some(piece) = this.next() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-            match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
-                // A frame of trailers has no place in a part.
-                Some(Ok(frame)) => this.ahead = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(Some(Err("the body ended before the part".into()))),
-            }
-        }
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let length = |piece: &Piece| match piece {
-            Piece::Text(text) => text.len() as u64,
-            Piece::Span(span) => span.length(),
-        };
-        SizeHint::with_exact(self.pieces.iter().map(length).sum())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
@@ -248,7 +169,7 @@ mod tests {
     use super::*;
     use crate::edge::deliver;
 
-    fn stored(fields: &[(&'static str, &'static str)], body: &'static [u8]) -> Entry {
+    pub(super) fn stored(fields: &[(&'static str, &'static str)], body: &'static [u8]) -> Entry {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.insert(*name, HeaderValue::from_static(value));
@@ -256,12 +177,12 @@ mod tests {
         Entry::new(&crate::entry::tests::head(headers), Bytes::from_static(body))
     }
 
-    fn ask(entry: &Entry, method: http::Method, range: &'static str) -> Response<Body> {
+    pub(super) fn ask(entry: &Entry, method: http::Method, range: &'static str) -> Response<Body> {
         let request = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static(range))]);
         deliver::entry(entry, Freshness { age: 5, ttl: 6 }, &method, &request)
     }
 
-    fn whole(response: Response<Body>) -> (http::response::Parts, Bytes) {
+    pub(super) fn whole(response: Response<Body>) -> (http::response::Parts, Bytes) {
         let (head, body) = response.into_parts();
         let said = body.size_hint().exact();
         let body = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(body.collect());
@@ -270,7 +191,7 @@ mod tests {
         (head, body)
     }
 
-    const FIELDS: &[(&str, &str)] =
+    pub(super) const FIELDS: &[(&str, &str)] =
         &[("content-type", "text/plain"), ("etag", "\"a\""), ("cache-control", "max-age=9"), ("expires", "0")];
 
     #[test]
@@ -330,61 +251,5 @@ mod tests {
         let gone = Entry::new(&gone, Bytes::from_static(b"0123456789"));
         let (head, body) = whole(ask(&gone, http::Method::GET, "bytes=2-4"));
         assert_eq!((head.status, body.len()), (StatusCode::GONE, 10));
-    }
-
-    /// What is sent, with a name in place of the boundary.
-    fn sent(response: Response<Body>) -> (StatusCode, HeaderMap, String) {
-        let (mut head, body) = whole(response);
-        head.headers.remove("age");
-        let mut body = String::from_utf8(body.to_vec()).unwrap();
-        let media = head.headers.get("content-type").map_or("", |media| media.to_str().unwrap());
-        if let Some((_, boundary)) = media.split_once("boundary=") {
-            body = body.replace(boundary, "BOUNDARY");
-            head.headers.remove("content-type");
-        }
-        (head.status, head.headers, body)
-    }
-
-    #[test]
-    fn what_is_coming_is_cut_as_what_is_stored() {
-        const WHOLE: &[u8] = b"0123456789abcdef";
-        let entry = stored(FIELDS, WHOLE);
-        for range in ["0-0", "2-11", "15-", "0-", "1-2,5-11,13-", "0-0,-1", "16-"] {
-            for size in [1, 3, 16] {
-                let range = HeaderValue::from_str(&format!("bytes={range}")).unwrap();
-                let request = HeaderMap::from_iter([(header::RANGE, range)]);
-                let slices = WHOLE.chunks(size).map(Bytes::from_static).collect();
-                let mut coming = Response::new(Body::stream(Slices(slices)));
-                *coming.headers_mut() = entry.fields();
-                let chosen = Coming::of(&request, coming.status(), coming.headers(), Some(16));
-                let Coming::Part(selected, length) = chosen else { panic!("{request:?}: {chosen:?}") };
-                let mut there = deliver::entry(&entry, Freshness { age: 5, ttl: 6 }, &http::Method::GET, &request);
-                deliver::unpack(&mut there);
-                assert_eq!(sent(cut(coming, selected, length)), sent(there), "{request:?} by {size}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_breaks_off_breaks_off_its_parts() {
-        let body = Body::stream(Slices([Bytes::from_static(b"0123")].into()));
-        let span = Span { first: 2, last: 5 };
-        let mut body = cut(Response::new(body), Selected::One(span), 10).into_body();
-        let mut next = || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(body.frame());
-        assert_eq!(next().unwrap().unwrap().into_data().unwrap(), "23");
-        assert!(next().unwrap().is_err());
-    }
-
-    #[test]
-    fn not_all_that_is_coming_can_be_cut() {
-        let ask = |range: &'static str, status, length| {
-            let request = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static(range))]);
-            Coming::of(&request, status, &HeaderMap::new(), length)
-        };
-        assert_eq!(ask("bytes=0-1", StatusCode::OK, None), Coming::Unmeasured);
-        assert_eq!(ask("bytes=-1", StatusCode::OK, None), Coming::Unmeasured);
-        assert_eq!(ask("lines=0-1", StatusCode::OK, None), Coming::Whole);
-        assert_eq!(ask("bytes=0-1", StatusCode::NOT_FOUND, Some(9)), Coming::Whole);
-        assert_eq!(ask("bytes=5-6,0-1", StatusCode::OK, Some(9)), Coming::Whole);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Uri};
 use tokio::sync::oneshot;
 
+use super::between::between;
 use super::pump::pump;
 use crate::coherence::fetch::{Arrived, Asks, Fetch, Heard};
 use crate::failure::Failure;
@@ -64,7 +65,8 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
                 if let Some((own, reader)) = trip.own.take().zip(fill.filling().spool.reader()) {
                     let _ = own.send(Own::Reader(reader, fill.take_withheld()));
                 }
-                return pump(fill, exchanged.body).await;
+                let body = between(fill.beside(), exchanged.body);
+                return pump(fill, body).await;
             }
         }
     }
@@ -72,7 +74,7 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
 
 async fn send(fetch: &mut Fetch<Memory>, trip: &Trip) -> Result<Exchanged, Failure> {
     let method = match fetch.asks() {
-        Asks::Whole => Method::GET,
+        Asks::Whole | Asks::Span(_) => Method::GET,
         Asks::Head => Method::HEAD,
     };
     let outgoing =

@@ -60,7 +60,7 @@ pub const PASSED: [Meaning; 27] = [
     is(
         "range",
         "a part of something that is not stored",
-        "what may be stored and says how long it is comes from the store",
+        "what may be stored, says how long it is and is no longer than `max_object` comes from the store",
     ),
     is(
         "unknown-cookie",

@@ -10,10 +10,25 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::range::{Span, strong_date, strong_tag};
-use crate::entry::Validators;
 
-/// Which bytes a 206 brings, and of how many: `Content-Range` (RFC 9110 §14.4), strictly.
-pub fn content_range(headers: &HeaderMap) -> Option<(Span, u64)> {
+/// Some bytes, and of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    /// These.
+    pub span: Span,
+    /// How long the whole is.
+    pub length: u64,
+}
+
+impl Portion {
+    /// Whether they are all.
+    pub fn is_whole(self) -> bool {
+        self.span.length() == self.length
+    }
+}
+
+/// Which bytes a 206 brings: `Content-Range` (RFC 9110 §14.4), strictly.
+pub fn content_range(headers: &HeaderMap) -> Option<Portion> {
     let mut lines = headers.get_all(header::CONTENT_RANGE).iter();
     let line = lines.next().filter(|_| lines.next().is_none())?.to_str().ok()?;
     let (unit, range) = line.trim().split_once(' ')?;
@@ -22,7 +37,7 @@ pub fn content_range(headers: &HeaderMap) -> Option<(Span, u64)> {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
     let (first, last, length) = (number(first)?, number(last)?, number(length)?);
     let valid = unit.eq_ignore_ascii_case("bytes") && first <= last && last < length;
-    valid.then_some((Span { first, last }, length))
+    valid.then_some(Portion { span: Span { first, last }, length })
 }
 
 /// What tells that two parts are of the same bytes (RFC 9110 §8.8.1).
@@ -40,9 +55,7 @@ impl Strong {
         if headers.contains_key(header::ETAG) {
             return strong_tag(headers).cloned().map(Strong::Tag);
         }
-        let at = strong_date(headers)?;
-        let (text, _) = Validators::of(headers).last_modified?;
-        Some(Strong::Date(text, at))
+        strong_date(headers).map(|(text, at)| Strong::Date(text, at))
     }
 
     /// The value of `If-Range` that asks for more of the same.
@@ -120,7 +133,7 @@ mod tests {
             ("bytes -4/10", None),
             ("bytes 0-99999999999999999999/999999999999999999999", None),
         ] {
-            let want = want.map(|(first, last, length)| (Span { first, last }, length));
+            let want = want.map(|(first, last, length)| Portion { span: Span { first, last }, length });
             assert_eq!(content_range(&map(&[("content-range", line)])), want, "{line}");
         }
         let mut twice = map(&[("content-range", "bytes 0-4/10")]);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, header};
 use smallvec::SmallVec;
 
-use crate::entry::Validators;
+use crate::entry::dated;
 
 /// The most ranges that one request may list.
 pub const MAX_RANGES: usize = 16;
@@ -32,6 +32,17 @@ impl Span {
     /// Whether two of them have bytes in common or nothing between them.
     pub fn touches(self, other: Span) -> bool {
         self.first <= other.last.saturating_add(1) && other.first <= self.last.saturating_add(1)
+    }
+
+    /// Whether it has all bytes of another.
+    pub fn holds(self, other: Span) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    /// The bytes that both have.
+    pub fn common(self, other: Span) -> Option<Span> {
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        (first <= last).then_some(Span { first, last })
     }
 
     /// What holds both, and what is between them.
@@ -97,6 +108,14 @@ impl Ranges {
             specs.push(Spec::parse(member)?);
         }
         (!specs.is_empty()).then_some(Ranges(specs))
+    }
+
+    /// The one range that it is, whatever the length, if it is one from here to there.
+    pub fn one(&self) -> Option<Span> {
+        match self.0[..] {
+            [Spec::From(first, Some(last))] if last < u64::MAX => Some(Span { first, last }),
+            _ => None,
+        }
     }
 
     /// What that is of a body of this length.
@@ -183,7 +202,7 @@ pub fn if_range(request: &HeaderMap, stored: &HeaderMap) -> IfRange {
     let holds = lines.next().is_none()
         && match entity_tag(value) {
             Some(tag) => strong_tag(stored).is_some_and(|stored| stored.as_bytes() == tag),
-            None => strong_date(stored).is_some_and(|modified| date(value) == Some(modified)),
+            None => strong_date(stored).is_some_and(|(_, modified)| date(value) == Some(modified)),
         };
     if holds { IfRange::Holds } else { IfRange::Fails }
 }
@@ -200,10 +219,10 @@ pub(super) fn strong_tag(stored: &HeaderMap) -> Option<&HeaderValue> {
 }
 
 /// §8.8.2.2: after this time it was not changed in the same second in which it was sent.
-pub(super) fn strong_date(stored: &HeaderMap) -> Option<SystemTime> {
-    let (_, modified) = Validators::of(stored).last_modified?;
-    let sent = stored.get(header::DATE).and_then(date)?;
-    (sent >= modified.checked_add(Duration::from_secs(1))?).then_some(modified)
+pub(super) fn strong_date(stored: &HeaderMap) -> Option<(HeaderValue, SystemTime)> {
+    let (text, modified) = dated(stored, header::LAST_MODIFIED)?;
+    let (_, sent) = dated(stored, header::DATE)?;
+    (sent >= modified.checked_add(Duration::from_secs(1))?).then_some((text, modified))
 }
 
 fn date(value: &HeaderValue) -> Option<SystemTime> {

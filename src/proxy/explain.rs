@@ -18,7 +18,7 @@ pub use self::question::Question;
 use self::dropped::dropped_at_the_edge;
 use self::lifetimes::lifetimes;
 use self::moment::When;
-use super::lookup::Grounded;
+use super::lookup::{Grounded, Rest};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
 use crate::coherence::fetch::Asks;
 use crate::coherence::find::{Found as Judged, Refresh, Spot};
@@ -31,8 +31,8 @@ use crate::entry::Slot;
 use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::facet::{Proven, Worth};
 use crate::identity::{CookieRole, cookies};
-use crate::outcome::Outcome;
 use crate::outcome::meaning::{About, meaning};
+use crate::outcome::{Forward, Outcome};
 use crate::path::RequestPath;
 use crate::policy::plan::{self, BodyPresence, Credentialed, Lookup, PassReason, Plan};
 use crate::policy::{Caching, NamedPolicy};
@@ -249,33 +249,49 @@ impl Proxy {
         when: When,
     ) -> Result<(Decision, String), PassReason> {
         let word = when.word();
-        if let Some(Slot::Entry(entry)) = &slot
-            && entry.vital().received > when.now.instant
-        {
+        let entry = slot.as_ref().and_then(Slot::entry);
+        if entry.is_some_and(|entry| entry.vital().received > when.now.instant) {
             return Ok((lookup_decision(None), UNLESS_STORED_THEN.to_owned()));
         }
-        Ok(match self.judge(slot, spot, when.now.instant)? {
+        let (base, forward, rest) = match self.judge(slot, spot, when.now.instant)? {
             Judged::Usable(_, _, outcome, refresh) => {
                 let asked = match refresh == Refresh::Behind {
                     true => "behind: the stored answer is served meanwhile".to_owned(),
                     false => format!("not {word}: the stored answer is served"),
                 };
-                (lookup_decision(Some(spelled(&outcome))), asked)
+                return Ok((lookup_decision(Some(spelled(&outcome))), asked));
             }
-            Judged::Ask(base, forward) => match exchange.may_fly(lookup, base.as_ref()) {
-                Err(Grounded::OnlyIfCached) => {
-                    let status = spelled(&Outcome::OnlyIfCached);
-                    (lookup_decision(Some(status)), NEVER.to_owned())
+            Judged::Part(part, freshness, forward) => match exchange.serve_part(&part, freshness) {
+                Some((_, outcome)) => {
+                    let asked = format!("not {word}: the stored part is served");
+                    return Ok((lookup_decision(Some(spelled(&outcome))), asked));
                 }
-                Err(Grounded::Pass(reason)) => return Err(reason),
-                Ok(()) => {
-                    let why = forward.detail().unwrap_or("nothing is stored");
-                    let condition = base.is_some_and(|base| exchange.asks() == Asks::Whole && base.validators().any());
-                    let condition = if condition { "; with a condition, since it is stored" } else { "" };
-                    let status = format!("stent; fwd={}", forward.token());
-                    (lookup_decision(Some(status)), format!("{word}: {why}{condition}"))
-                }
+                None => (None, forward, Rest::Beside(part)),
             },
+            Judged::TooLong => (None, Forward::Miss, Rest::OfTooLong),
+            Judged::Ask(base, forward) => (base, forward, Rest::All),
+        };
+        Ok(match exchange.may_fly(lookup, base.as_ref()) {
+            Err(Grounded::OnlyIfCached) => {
+                let status = spelled(&Outcome::OnlyIfCached);
+                (lookup_decision(Some(status)), NEVER.to_owned())
+            }
+            Err(Grounded::Pass(reason)) => return Err(reason),
+            Ok(()) => {
+                let why = match forward {
+                    Forward::Partial => "a part is stored",
+                    _ => forward.detail().unwrap_or("nothing is stored"),
+                };
+                let extent = exchange.extent(rest, self.max_object)?;
+                let condition = base.is_some_and(|base| exchange.asks() == Asks::Whole && base.validators().any());
+                let condition = match condition {
+                    true => "; with a condition, since it is stored",
+                    false if extent.held.is_some() && !extent.is_whole() => "; for what is missing of it",
+                    false => "",
+                };
+                let status = format!("stent; fwd={}", forward.token());
+                (lookup_decision(Some(status)), format!("{word}: {why}{condition}"))
+            }
         })
     }
 

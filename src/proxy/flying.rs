@@ -1,9 +1,11 @@
 //! Where the store has nothing to use: a flight is joined or begun, and what it brings is judged for each who waited for it.
 
+mod parts;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 
 use super::access::Asking;
@@ -15,10 +17,11 @@ use crate::coherence::fetch::{Asks, Errand, Fetch, StandingIn, is_ill};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
 use crate::coherence::head::arriving;
+use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_parts};
 use crate::coherence::waiter::{self, Instead, leaves_out, varies_by};
 use crate::edge::deliver;
-use crate::edge::ranges::{Coming, cut};
+use crate::edge::ranges::cut;
 use crate::entry::{Entry, Vital};
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
@@ -36,6 +39,7 @@ use crate::upstream::exchange::Exchanged;
 /// What a flight is wanted for.
 pub(super) struct Wanted<'a> {
     pub base: Option<Entry>,
+    pub extent: Extent,
     pub forward: Forward,
     pub demand: Demand,
     /// One that the client has seen fail.
@@ -67,6 +71,8 @@ struct Leader {
     own: oneshot::Receiver<Own>,
     /// The fetch leaves out credentials that the client had sent.
     withholds: Withholds,
+    /// What it was to bring.
+    extent: Extent,
 }
 
 /// Whether a fetch leaves out credentials that the client had sent.
@@ -132,7 +138,7 @@ impl Proxy {
             None => (Collapsed::Yes, None),
         };
         exchange.spending.add(passed, at_origin);
-        let Wanted { forward, demand, failed, asking, base } = wanted;
+        let Wanted { forward, demand, failed, asking, base, .. } = wanted;
         if let Some(answer) =
             base.filter(|_| asking.is_none()).and_then(|base| self.stand_in(exchange, lookup, &base, forward, &landed))
         {
@@ -210,7 +216,7 @@ impl Proxy {
         wanted: &Wanted<'_>,
         now: Instant,
     ) -> Boarded {
-        let asks = exchange.asks();
+        let asks = wanted.extent.span.map_or(exchange.asks(), Asks::Span);
         let asking = wanted.asking.as_ref().map(|asking| &asking.digest);
         let Wanted { demand, failed, .. } = *wanted;
         let passenger = Passenger { spot, asks, asking, demand, failed, now };
@@ -221,8 +227,10 @@ impl Proxy {
         };
         let (sender, own) = oneshot::channel();
         let standing_in = if wanted.asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
-        let errand = Errand { asks, base: wanted.base.clone(), standing_in, ..self.errand(exchange, lookup, spot) };
-        let leader = Some(Leader { own, withholds: self.withholds(exchange, &errand.headers) });
+        let (extent, base) = (wanted.extent.clone(), wanted.base.clone());
+        let errand = Errand { asks, extent, base, standing_in, ..self.errand(exchange, lookup, spot) };
+        let (extent, withholds) = (wanted.extent.clone(), self.withholds(exchange, &errand.headers));
+        let leader = Some(Leader { own, withholds, extent });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
         let interim = Some(exchange.client.interim.clone());
         let trip = Trip { interim, own: Some(sender), ..self.trip(exchange, target) };
@@ -242,12 +250,9 @@ impl Proxy {
         if !passing && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
             return Waited::Pass(PassReason::NotFresh);
         }
-        let coming = exchange.coming(filling.head.status, &filling.head.headers, filling.spool.length());
-        let part = match (coming, filling.stored) {
-            (Coming::Whole, _) => None,
-            (Coming::Part(selected, length), Stored::Yes | Stored::IfItFits) => Some((selected, length)),
-            // Nobody waits for a part of what may go on for ever: the origin is asked for it.
-            (Coming::Part(..), Stored::No(_)) | (Coming::Unmeasured, _) => return Waited::Pass(PassReason::Range),
+        let part = match waiter.part_of(filling) {
+            Ok(part) => part,
+            Err(instead) => return instead.into(),
         };
         let own = waiter.leader.as_mut().and_then(|leader| Some((leader.own.try_recv().ok()?, leader.withholds)));
         let (reader, withheld) = match own {
@@ -262,11 +267,13 @@ impl Proxy {
         let freshness = arriving(&filling.head.vital, now);
         let whole = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
         let mut response = match part {
-            Some((selected, length)) if whole.status() == StatusCode::OK => cut(whole, selected, length),
+            Some((selected, length)) if whole.status() == StatusCode::OK => {
+                cut(whole, selected, length, filling.part.map_or(0, |part| part.span.first))
+            }
             _ => whole,
         };
         deliver::add(response.headers_mut(), &withheld);
-        let status = filling.head.status.as_u16();
+        let status = filling.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored, ttl: freshness.ttl };
         Waited::Answer((response, outcome))
     }
@@ -284,7 +291,9 @@ impl Proxy {
             !leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves)
         };
         match (leader.withholds, leader.own.try_recv()) {
-            (_, Ok(Own::Answer(whole, _))) if exchange.wants_part_of(&whole) => Waited::Pass(PassReason::Range),
+            (_, Ok(Own::Answer(brought, _))) if leader.is_brought_other(&brought.head, exchange) => {
+                Waited::Pass(PassReason::Range)
+            }
             (Withholds::No, Ok(Own::Answer(exchanged, sent))) if is_asked_for(&exchanged, &sent) => {
                 let status = exchanged.head.status.as_u16();
                 let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
@@ -363,6 +372,7 @@ impl Proxy {
         let facets = self.tag_facets(exchange, Worth::Claimed);
         Errand {
             asks: Asks::Whole,
+            extent: Extent::WHOLE,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
@@ -374,21 +384,6 @@ impl Proxy {
             base: None,
             standing_in: StandingIn::Allowed,
         }
-    }
-}
-
-impl Exchange<'_> {
-    /// What it is to have of an answer whose body is still coming, `length` bytes long.
-    fn coming(&self, status: StatusCode, fields: &HeaderMap, length: Option<u64>) -> Coming {
-        match self.method == Method::GET {
-            true => Coming::of(&self.headers, status, fields, length),
-            false => Coming::Whole,
-        }
-    }
-
-    /// Whether it asked for a part of what it was brought whole.
-    fn wants_part_of(&self, brought: &Exchanged) -> bool {
-        self.coming(brought.head.status, &brought.head.headers, None) != Coming::Whole
     }
 }
 

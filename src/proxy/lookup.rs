@@ -10,10 +10,12 @@ use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
 use crate::coherence::fetch::Asks;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
+use crate::coherence::parts::Extent;
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
-use crate::entry::{Entry, Slot};
-use crate::outcome::Outcome;
+use crate::edge::ranges;
+use crate::entry::{Entry, Incomplete, Slot};
+use crate::outcome::{Forward, Outcome};
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::reuse::Freshness;
@@ -44,6 +46,34 @@ impl Exchange<'_> {
     }
 }
 
+/// What a fetch begins with where nothing whole is stored.
+pub(super) enum Rest {
+    /// Nothing is there.
+    All,
+    /// Nothing, since it is too long.
+    OfTooLong,
+    /// A part is.
+    Beside(Incomplete),
+}
+
+impl Exchange<'_> {
+    /// Answers with a stored part that is fresh, if that is all it asks for.
+    pub(super) fn serve_part(&self, part: &Incomplete, freshness: Option<Freshness>) -> Option<Answer> {
+        let freshness = freshness?;
+        let response = ranges::part(part, freshness, &self.method, &self.headers)?;
+        Some((response, Outcome::Hit(freshness)))
+    }
+
+    /// What is to be fetched for it.
+    pub(super) fn extent(&self, rest: Rest, max_object: u64) -> Result<Extent, PassReason> {
+        match rest {
+            Rest::All => Ok(Extent::WHOLE),
+            Rest::OfTooLong => Extent::of_too_long(&self.headers, max_object),
+            Rest::Beside(part) => Extent::beside(part, &self.headers, max_object),
+        }
+    }
+}
+
 impl Proxy {
     /// Answers with what is stored and fresh.
     pub(super) fn fresh(&self, exchange: &Exchange<'_>, lookup: &Lookup, now: Instant) -> Option<Answer> {
@@ -67,22 +97,28 @@ impl Proxy {
         for _ in 0..MAX_ROUNDS {
             let now = self.cache.clock.instant();
             let (spot, slot) = self.find(exchange, lookup);
-            let (base, forward) = match self.judge(slot, &spot, now)? {
+            let (base, forward, rest) = match self.judge(slot, &spot, now)? {
                 Found::Usable(entry, freshness, outcome, refresh) => {
                     if refresh == Refresh::Behind {
                         self.refresh(exchange, lookup, &spot, &entry, now);
                     }
                     return Ok(serve(exchange, &entry, freshness, outcome));
                 }
-                Found::Ask(base, forward) => (base, forward),
+                Found::Part(part, freshness, forward) => match exchange.serve_part(&part, freshness) {
+                    Some(answer) => return Ok(answer),
+                    None => (None, forward, Rest::Beside(part)),
+                },
+                Found::TooLong => (None, Forward::Miss, Rest::OfTooLong),
+                Found::Ask(base, forward) => (base, forward, Rest::All),
             };
             match exchange.may_fly(lookup, base.as_ref()) {
                 Ok(()) => {}
                 Err(Grounded::OnlyIfCached) => return Ok(exchange.problem(NOT_CACHED, Outcome::OnlyIfCached)),
                 Err(Grounded::Pass(reason)) => return Err(reason),
             }
+            let extent = exchange.extent(rest, self.max_object)?;
             let asking = self.asking(&spot, now);
-            let wanted = Wanted { base, forward, demand, failed: failed.as_deref(), asking };
+            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking };
             let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
                 Waited::Answer(answer) => return Ok(answer),

@@ -13,6 +13,7 @@ mod flights;
 mod hostile;
 mod invalidation;
 mod partition;
+mod parts;
 mod planted;
 mod proxying;
 mod purging;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use stent::coherence::fetch::{Asks, Errand, StandingIn};
 use stent::coherence::find::Spot;
+use stent::coherence::parts::Extent;
 use stent::coherence::tags::{Place, principal_parts};
 use stent::facet::Proven;
 use stent::identity::Identity;
@@ -139,12 +140,12 @@ impl Clinic {
         };
         Errand {
             asks,
+            extent: Extent::WHOLE,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
             headers: sent(route, asked, spot.vary()),
             credentialed: lookup.credentialed,
-            unsent: Vec::new(),
             max_object: MAX_OBJECT,
             place: Place {
                 scheme: Scheme::Http,

@@ -210,6 +210,13 @@ impl History<'_> {
                 }
                 return self.serve(number, &entry, Way::StaleMeanwhile);
             }
+            Found::TooLong => {
+                let key = Some(spot.flight_key(Asks::Whole, None));
+                self.pass(number, key, chance);
+                return Ok(());
+            }
+            // Nobody here asks for a part.
+            Found::Part(..) => None,
             Found::Ask(base, _) => base,
         };
         let asks = if asker.head { Asks::Head } else { Asks::Whole };

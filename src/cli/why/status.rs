@@ -66,7 +66,7 @@ impl<'a> Said<'a> {
         let (fwd, detail) = (text("fwd"), text("detail"));
         let means = |about| detail.is_some_and(|detail| meaning(about, detail).is_some());
         let said = |outcome, reason| Said { outcome, reason, not_stored: None, detail };
-        let missed = fwd.filter(|fwd| *fwd == "vary-miss");
+        let missed = fwd.filter(|fwd| matches!(*fwd, "vary-miss" | "partial"));
         let fetched = if is("collapsed") { "collapsed" } else { "miss" };
         if let Some(failed) = detail.and_then(|detail| detail.strip_prefix("stale-if-error ")) {
             return said("stale", Some(failed));

@@ -27,8 +27,9 @@ impl Proxy {
         let now = when.now.instant;
         let (found, answer) = match slot {
             Some(Slot::Entry(entry)) => (Found::Answer, Some(self.answer_told(exchange, lookup, &entry, now))),
-            Some(Slot::Uncacheable(until)) if now < until => (Found::Uncacheable, None),
-            Some(Slot::Uncacheable(_) | Slot::Variants(_)) | None => (Found::Nothing, None),
+            Some(Slot::Incomplete(part)) => (Found::Part, Some(self.answer_told(exchange, lookup, part.entry(), now))),
+            Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until => (Found::Uncacheable, None),
+            Some(Slot::Uncacheable(_) | Slot::TooLong(_) | Slot::Variants(_)) | None => (Found::Nothing, None),
         };
         let varies_by = vary.iter().map(ToString::to_string).collect();
         StoredTold { found, varies_by, epoch: self.cache.log.stamp().0, answer }

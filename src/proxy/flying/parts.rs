@@ -1,0 +1,61 @@
+//! What of a flight's answer is for a request with a `Range`, and what it is to do where that is nothing.
+
+use http::response::Parts;
+use http::{Method, StatusCode, header};
+
+use super::{Leader, Waiter};
+use crate::coherence::flight::{Demand, Filling};
+use crate::coherence::waiter::Instead;
+use crate::edge::ranges::Coming;
+use crate::outcome::Stored;
+use crate::policy::partial::content_range;
+use crate::policy::plan::PassReason;
+use crate::policy::range::{Ranges, Selected};
+use crate::proxy::Exchange;
+
+impl Waiter<'_> {
+    /// What of an answer that is still coming it is to have, and of how many bytes; `None` is all that comes.
+    pub(super) fn part_of(&self, filling: &Filling) -> Result<Option<(Selected, u64)>, Instead> {
+        let (headers, head) = (&self.exchange.headers, &filling.head);
+        if self.exchange.method != Method::GET {
+            return Ok(None);
+        }
+        let Some(part) = filling.part else {
+            return match (Coming::of(headers, head.status, &head.headers, filling.spool.length()), filling.stored) {
+                (Coming::Whole, _) => Ok(None),
+                (Coming::Part(selected, length), Stored::Yes | Stored::IfItFits) => Ok(Some((selected, length))),
+                // Nobody waits for a part of what may go on for ever: the origin is asked for it.
+                (Coming::Part(..), Stored::No(_)) | (Coming::Elsewhere, _) => Err(Instead::Pass(PassReason::Range)),
+            };
+        };
+        match (Coming::of_part(headers, &head.headers, part), &self.leader) {
+            (Coming::Part(selected, length), _) => Ok(Some((selected, length))),
+            (_, Some(leader)) if leader.extent.is_whole() && headers.contains_key(header::RANGE) => {
+                Err(Instead::Pass(PassReason::Range))
+            }
+            // A part that nobody asked for is what the origin says.
+            (_, Some(leader)) if leader.extent.is_whole() => Ok(Some((Selected::One(part.span), part.length))),
+            // It is stored by and by: beside it the rest is asked for.
+            _ => Err(Instead::Again(Demand { serial: Some(self.flight.serial), ..self.demand })),
+        }
+    }
+}
+
+impl Leader {
+    /// Whether what it was brought for its own is not what its client asked for, and has to be asked for.
+    pub(super) fn is_brought_other(&self, brought: &Parts, exchange: &Exchange<'_>) -> bool {
+        let Parts { status, headers, .. } = brought;
+        let asked_so = self.extent.span.is_some() && !self.extent.is_rest();
+        if asked_so || exchange.method != Method::GET {
+            return false;
+        }
+        if *status != StatusCode::PARTIAL_CONTENT {
+            return Coming::of(&exchange.headers, *status, headers, None) != Coming::Whole;
+        }
+        match (Ranges::of(&exchange.headers), content_range(headers)) {
+            (Some(ranges), Some(part)) => ranges.within(part.length) != Selected::One(part.span),
+            (Some(_), None) => true,
+            (None, _) => !self.extent.is_whole(),
+        }
+    }
+}
