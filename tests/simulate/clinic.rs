@@ -146,6 +146,7 @@ impl Clinic {
             spot: Key::from(spot.key()),
             headers: sent(route, asked, spot.vary()),
             credentialed: lookup.credentialed,
+            unsent: Vec::new(),
             max_object: MAX_OBJECT,
             place: Place {
                 scheme: Scheme::Http,
