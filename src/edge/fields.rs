@@ -28,6 +28,11 @@ pub fn is_forwarding(name: &str) -> bool {
     }
 }
 
+/// Fields by which a proxy that ends TLS tells an origin of the client's certificate (RFC 9440).
+pub(super) fn is_certificate(name: &str) -> bool {
+    ["client-cert", "client-cert-chain"].into_iter().any(|field| same_field(name, field))
+}
+
 /// Of those, the ones that say whom a request comes from.
 pub(super) fn tells_of_client(name: &str) -> bool {
     same_field(name, "x-forwarded-for") || !name.starts_with("x-forwarded-")
@@ -113,7 +118,9 @@ pub(super) fn is_framing(name: &str) -> bool {
 
 /// Drops from a request's trailers what nobody may say in its head: some origins do not keep the two apart.
 pub(super) fn drop_from_trailers(trailers: &mut HeaderMap) {
-    let unsaid = |name: &str| is_forwarding(name) || is_override(name) || same_field(name, "x-request-id");
+    let unsaid = |name: &str| {
+        is_forwarding(name) || is_certificate(name) || is_override(name) || same_field(name, "x-request-id")
+    };
     let dropped: SmallVec<[HeaderName; 4]> = trailers.keys().filter(|name| unsaid(name.as_str())).cloned().collect();
     dropped.iter().for_each(|name| drop(trailers.remove(name)));
 }
@@ -146,8 +153,9 @@ mod tests {
         for name in
             ["x-requested-with", "x-client-version", "x-csrftoken", "prefer", "sec-fetch-mode", "from", "x-tenant"]
         {
-            assert!(!is_override(name) && !is_forwarding(name), "{name}");
+            assert!(!is_override(name) && !is_forwarding(name) && !is_certificate(name), "{name}");
         }
+        assert!(is_certificate("client-cert") && is_certificate("client_cert_chain"));
     }
 
     #[test]

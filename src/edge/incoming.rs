@@ -9,7 +9,7 @@ use http::{Method, Uri, Version, request};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::fields::{is_forwarding, is_framing, is_override, same_field, tells_of_client};
+use super::fields::{is_certificate, is_forwarding, is_framing, is_override, same_field, tells_of_client};
 use crate::facet::certificate::Certificate;
 use crate::http1::head::HeadFault;
 use crate::key::Scheme;
@@ -229,6 +229,8 @@ impl Arrival {
                     }
                     dropped.push(name.clone());
                 }
+                // RFC 9440 §4: who ends TLS for others says it, and nobody else.
+                text if trust == Trust::Stranger && is_certificate(text) => dropped.push(name.clone()),
                 // To WSGI these are the real ones.
                 text if is_framing(text) => dropped.push(name.clone()),
                 // Proxies hand on what their clients say: nobody's word makes a GET a DELETE.

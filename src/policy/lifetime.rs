@@ -36,7 +36,8 @@ pub fn by_expires(headers: &HeaderMap, arrived: SystemTime) -> Option<Duration> 
 /// RFC 9111 §4.2.2: a tenth of the time for which the answer had not changed, a day at most. Only for statuses that allow
 /// it, or what is `public`; and nothing is guessed about what was made for somebody's credentials.
 pub fn guessed(answered: &Answered<'_>, said: &Said) -> Option<Duration> {
-    let may_be = status::is_heuristically_cacheable(answered.status) || said.directives.public;
+    // What is said aside may outweigh a `no-store` for others: then nothing is guessed that it does not open itself.
+    let may_be = said.directives.public || (status::is_heuristically_cacheable(answered.status) && !said.aside);
     if !may_be || answered.credentialed == Credentialed::Yes {
         return None;
     }

@@ -14,6 +14,8 @@ pub struct Said {
     pub directives: ResponseDirectives,
     /// The lifetime that it gives (RFC 9111 §4.2.1): `s-maxage`, else `max-age`, else `Expires`.
     pub lifetime: Option<Duration>,
+    /// It says so to caches like us alone (RFC 9213).
+    pub aside: bool,
 }
 
 impl Said {
@@ -31,11 +33,11 @@ impl Said {
     fn to_all(headers: &HeaderMap, arrived: SystemTime) -> Said {
         let directives = ResponseDirectives::of(headers);
         let lifetime = directives.lifetime().or_else(|| lifetime::by_expires(headers, arrived));
-        Said { directives, lifetime }
+        Said { directives, lifetime, aside: false }
     }
 
     fn to_us(directives: ResponseDirectives) -> Said {
-        Said { lifetime: directives.lifetime(), directives }
+        Said { lifetime: directives.lifetime(), directives, aside: true }
     }
 
     fn and(mut self, other: Said) -> Said {

@@ -91,13 +91,18 @@ pub fn dictionary(headers: &HeaderMap, name: &str) -> Option<Vec<(String, Member
                 Member::Item(Bare::Boolean(true))
             }
         };
+        // §1: this many must be taken, and whoever writes more would keep us searching.
+        let is_full = members.len() >= MAX_MEMBERS;
         match members.iter_mut().find(|(known, _)| *known == key) {
             Some((_, value)) => *value = member,
+            None if is_full => return None,
             None => members.push((key, member)),
         }
     }
     Some(members)
 }
+
+const MAX_MEMBERS: usize = 1024;
 
 /// §4.2: lines are one list.
 fn joined(headers: &HeaderMap, name: &str) -> Vec<u8> {
