@@ -6,6 +6,8 @@
 //! `pending.txt` lists cases whose feature is still missing: they are told of and fail nothing, until they pass, which fails.
 
 mod case;
+#[path = "../framing/incoming.rs"]
+mod incoming;
 mod judge;
 mod origin;
 mod run;

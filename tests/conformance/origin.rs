@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::case::{Ending, Full, status_and_fields};
+use crate::incoming::Incoming;
 use crate::text::fill;
-use crate::wire::find;
 
 /// A request as the origin saw it.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl Origin {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let scripts = shared.clone();
-                connections.spawn(async move { Connection { stream, read: Vec::new(), scripts }.serve().await });
+                connections.spawn(async move { Connection { incoming: Incoming::new(stream), scripts }.serve().await });
             }
         });
         Origin { address, scripts, task }
@@ -122,8 +122,7 @@ fn case_of(target: &str) -> &str {
 }
 
 struct Connection {
-    stream: TcpStream,
-    read: Vec<u8>,
+    incoming: Incoming,
     scripts: Arc<Scripts>,
 }
 
@@ -140,15 +139,15 @@ impl Connection {
             let scripted = self.scripts.answer(asked).unwrap_or_else(unexpected);
             let bytes = bytes(&scripted, is_head, &path);
             let ends = scripted.answer.breaks() || scripted.answer.ending == Ending::Close;
-            if self.stream.write_all(&bytes).await.is_err() || ends {
-                let _ = self.stream.shutdown().await;
+            if self.incoming.stream.write_all(&bytes).await.is_err() || ends {
+                let _ = self.incoming.stream.shutdown().await;
                 return;
             }
         }
     }
 
     async fn request(&mut self) -> Option<Asked> {
-        let head = self.until(b"\r\n\r\n").await?;
+        let head = self.incoming.until(b"\r\n\r\n").await?;
         let text = String::from_utf8_lossy(&head).into_owned();
         let mut lines = text.trim_end().split("\r\n");
         let mut words = lines.next()?.split(' ');
@@ -159,10 +158,10 @@ impl Connection {
             .collect();
         let value = |name: &str| fields.iter().find_map(|line| Some(line.strip_prefix(name)?.trim()));
         if value("expect:").is_some() {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+            self.incoming.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
         }
         let body = match (value("content-length:"), value("transfer-encoding:")) {
-            (Some(length), _) => self.exactly(length.parse().ok()?).await?,
+            (Some(length), _) => self.incoming.exactly(length.parse().ok()?).await?,
             (None, Some(_)) => self.chunks().await?,
             (None, None) => Vec::new(),
         };
@@ -172,35 +171,14 @@ impl Connection {
     async fn chunks(&mut self) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.until(b"\r\n").await?;
+            let line = self.incoming.until(b"\r\n").await?;
             let size = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
-            let data = self.exactly(size + 2).await?;
+            let data = self.incoming.exactly(size + 2).await?;
             body.extend_from_slice(&data[..size]);
             if size == 0 {
                 return Some(body);
             }
         }
-    }
-
-    async fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
-        loop {
-            if let Some(at) = find(&self.read, end) {
-                return Some(self.read.drain(..at + end.len()).collect());
-            }
-            self.more().await?;
-        }
-    }
-
-    async fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
-        while self.read.len() < length {
-            self.more().await?;
-        }
-        Some(self.read.drain(..length).collect())
-    }
-
-    async fn more(&mut self) -> Option<()> {
-        let read = self.stream.read_buf(&mut self.read).await.ok()?;
-        (read > 0).then_some(())
     }
 }
 

@@ -6,6 +6,8 @@
 
 #[path = "../conformance/case.rs"]
 mod case;
+#[path = "../framing/incoming.rs"]
+mod incoming;
 #[path = "../conformance/judge.rs"]
 mod judge;
 #[path = "../conformance/origin.rs"]

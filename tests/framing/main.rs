@@ -13,6 +13,7 @@ mod codings;
 mod expectations;
 mod hops;
 mod hosts;
+mod incoming;
 mod lengths;
 mod lines;
 mod own_answers;

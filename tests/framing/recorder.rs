@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
-use crate::wire::find;
+use crate::incoming::Incoming;
 
 /// What reached the origin.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ impl Recorder {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let log = shared.clone();
-                connections.spawn(async move { Connection { stream, read: Vec::new(), log }.serve().await });
+                connections.spawn(async move { Connection { incoming: Incoming::new(stream), log }.serve().await });
             }
         });
         Recorder { address, log, task }
@@ -79,8 +79,7 @@ impl Log {
 }
 
 struct Connection {
-    stream: TcpStream,
-    read: Vec<u8>,
+    incoming: Incoming,
     log: Log,
 }
 
@@ -97,7 +96,7 @@ impl Connection {
             match self.request().await {
                 Some(Ok(())) => {}
                 Some(Err(fault)) => {
-                    let rest = String::from_utf8_lossy(&self.read).into_owned();
+                    let rest = String::from_utf8_lossy(&self.incoming.read).into_owned();
                     return self.log.add(Arrived::Fault(format!("{fault}; then {rest:?}")));
                 }
                 None => return,
@@ -107,7 +106,7 @@ impl Connection {
 
     /// One request; `None` when the connection ends.
     async fn request(&mut self) -> Option<Result<(), String>> {
-        let head = self.until(b"\r\n\r\n").await?;
+        let head = self.incoming.until(b"\r\n\r\n").await?;
         let (method, target, fields, framed) = match read_head(&head[..head.len() - 4]) {
             Ok(head) => head,
             Err(fault) => return Some(Err(format!("{fault} in {:?}", String::from_utf8_lossy(&head)))),
@@ -116,16 +115,17 @@ impl Connection {
         if target == "/refused-at-once" {
             // Without reading the body.
             let _ = self
+                .incoming
                 .stream
                 .write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
                 .await;
             return None;
         }
         if fields.iter().any(|line| line == "expect: 100-continue") {
-            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+            self.incoming.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
         }
         let body = match framed {
-            Framed::Length(length) => self.exactly(length).await?,
+            Framed::Length(length) => self.incoming.exactly(length).await?,
             Framed::Chunks => match self.chunks().await? {
                 Ok(body) => body,
                 Err(fault) => return Some(Err(fault)),
@@ -134,14 +134,14 @@ impl Connection {
         let number = self.log.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let answer = answer(number, &method, &target, &fields, &body);
         self.log.add(Arrived::Whole(Recorded { number, method, target, fields, body }));
-        self.stream.write_all(&answer).await.ok()?;
+        self.incoming.stream.write_all(&answer).await.ok()?;
         Some(Ok(()))
     }
 
     async fn chunks(&mut self) -> Option<Result<Vec<u8>, String>> {
         let mut body = Vec::new();
         loop {
-            let line = self.until(b"\r\n").await?;
+            let line = self.incoming.until(b"\r\n").await?;
             let text = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
             let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
             let size = usize::from_str_radix(&text, 16).ok().filter(|_| plain);
@@ -149,14 +149,14 @@ impl Connection {
             if size == 0 {
                 break;
             }
-            let data = self.exactly(size + 2).await?;
+            let data = self.incoming.exactly(size + 2).await?;
             if !data.ends_with(b"\r\n") {
                 return Some(Err(format!("a chunk that ends in {data:?}")));
             }
             body.extend_from_slice(&data[..size]);
         }
         loop {
-            let line = self.until(b"\r\n").await?;
+            let line = self.incoming.until(b"\r\n").await?;
             if line == b"\r\n" {
                 return Some(Ok(body));
             }
@@ -166,27 +166,6 @@ impl Connection {
                 Err(fault) => return Some(Err(fault)),
             }
         }
-    }
-
-    async fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
-        loop {
-            if let Some(at) = find(&self.read, end) {
-                return Some(self.read.drain(..at + end.len()).collect());
-            }
-            self.more().await?;
-        }
-    }
-
-    async fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
-        while self.read.len() < length {
-            self.more().await?;
-        }
-        Some(self.read.drain(..length).collect())
-    }
-
-    async fn more(&mut self) -> Option<()> {
-        let read = self.stream.read_buf(&mut self.read).await.ok()?;
-        (read > 0).then_some(())
     }
 }
 
