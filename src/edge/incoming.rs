@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Uri, Version, request};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use super::authority::{authority, without_port};
 use super::fields::{is_certificate, is_forwarding, is_framing, is_override, same_field, tells_of_client};
 use crate::facet::certificate::Certificate;
 use crate::http1::head::HeadFault;
@@ -286,61 +287,10 @@ impl Arrival {
             _ => {}
         }
     }
-
-    /// Adds what the origin is told of the client and of us: `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`.
-    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer) {
-        self.each_told(peer, |name, pieces| {
-            // What came in fields, and words of ours, make a value.
-            let Ok(value) = HeaderValue::from_bytes(&pieces.concat()) else { return };
-            if name != header::VIA {
-                headers.remove(&name);
-            }
-            headers.append(name, value);
-        });
-    }
-
-    /// The same as lines, for a head that says nothing of it yet: most are only passed on, and a map is not needed for that.
-    pub fn told(&self, peer: &Peer) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(256);
-        self.each_told(peer, |name, pieces| {
-            let line =
-                [name.as_str().as_bytes(), b": "].into_iter().chain(pieces.iter().copied()).chain([&b"\r\n"[..]]);
-            line.for_each(|piece| lines.extend_from_slice(piece));
-        });
-        lines
-    }
-
-    /// Each field with its value in pieces.
-    fn each_told(&self, peer: &Peer, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
-        const BETWEEN: &[u8] = b", ";
-        let scheme = self.scheme.as_str().as_bytes();
-        match &self.forwarded.chain {
-            Some(chain) => tell(X_FORWARDED_FOR, &[chain.as_bytes(), BETWEEN, peer.text.as_bytes()]),
-            None => tell(X_FORWARDED_FOR, &[peer.text.as_bytes()]),
-        }
-        tell(X_FORWARDED_PROTO, &[scheme]);
-        // As it is keyed: in lower case, or another that is part of the key.
-        tell(X_FORWARDED_HOST, &[self.other_host().unwrap_or(&self.authority).as_bytes()]);
-        // RFC 7239.
-        let before = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
-        let (before, between) = before.map_or((&b""[..], &b""[..]), |before| (before, BETWEEN));
-        let (open, close): (&[u8], &[u8]) = if peer.ip.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
-        let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
-        let pieces = [before, between, b"for=", open, client, close, b";host=\"", host, b"\";proto=", scheme];
-        tell(header::FORWARDED, &pieces);
-        // RFC 9110 §7.6.3: by which protocol it came to us.
-        let version: &[u8] = if self.version == Version::HTTP_10 { b"1.0" } else { b"1.1" };
-        tell(header::VIA, &[version, b" stent"]);
-        tell(X_REQUEST_ID, &[self.request_id.as_bytes()]);
-    }
 }
 
 /// `X-Request-Id`.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
 /// How often a request may pass here before it is a loop.
 const MAX_HOPS: usize = 4;
 
@@ -369,42 +319,6 @@ fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
             }
         }
         _ => Err(Refusal::Host),
-    }
-}
-
-/// Lower case, without the scheme's default port and a dot at the end, which name the same host; only what a host may be.
-fn authority(host: &HeaderValue, scheme: Scheme) -> Result<String, Refusal> {
-    let text = host.to_str().map_err(|_| Refusal::Host)?;
-    let name = without_port(text);
-    let port = text.strip_prefix(name).and_then(|port| port.strip_prefix(':'));
-    // Numbers are read with a sign, which no port has.
-    let port = port.map(|port| port.parse::<u16>().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())));
-    let port = port.map(|port| port.ok_or(Refusal::Host)).transpose()?;
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-    let is_host = match literal {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)),
-    };
-    if !is_host {
-        return Err(Refusal::Host);
-    }
-    let default_port = if scheme == Scheme::Https { 443 } else { 80 };
-    let mut authority = String::with_capacity(text.len());
-    authority.push_str(name);
-    authority.make_ascii_lowercase();
-    if let Some(port) = port.filter(|&port| port != default_port) {
-        authority.push(':');
-        authority.push_str(itoa::Buffer::new().format(port));
-    }
-    Ok(authority)
-}
-
-/// The host of an authority, without the port.
-pub fn without_port(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
-        _ => authority,
     }
 }
 
@@ -446,6 +360,8 @@ fn is_id(value: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn read(trust: Trust, lines: &[(&'static str, &'static str)]) -> Result<(Arrival, HeaderMap), Refusal> {

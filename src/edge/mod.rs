@@ -1,6 +1,7 @@
 //! The client's side: listeners and connections, what a head may carry across this hop, and how answers leave.
 
 mod answer;
+pub mod authority;
 pub mod connection;
 pub mod deliver;
 pub mod error;
@@ -14,5 +15,6 @@ mod request_body;
 pub mod settings;
 pub mod sides;
 pub mod tls;
+mod told;
 mod tunnel;
 pub mod watch;

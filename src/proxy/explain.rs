@@ -20,7 +20,7 @@ use self::lifetimes::lifetimes;
 use self::moment::When;
 use super::lookup::{Grounded, Rest};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
-use crate::coherence::fetch::Asks;
+use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found as Judged, Refresh, Spot};
 use crate::coherence::tags::Place;
 use crate::edge::connection::Client;

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use super::{Answer, Exchange, Proxy};
 use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_parts};
-use crate::edge::incoming::without_port;
+use crate::edge::authority::without_port;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::outcome::Sent;

@@ -1,0 +1,59 @@
+//! What the origin is told of the client and of us: `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`.
+
+use http::Version;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::incoming::{Arrival, Peer, X_REQUEST_ID};
+
+impl Arrival {
+    /// Adds it to a head, in place of what that says of it.
+    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer) {
+        self.each_told(peer, |name, pieces| {
+            // What came in fields, and words of ours, make a value.
+            let Ok(value) = HeaderValue::from_bytes(&pieces.concat()) else { return };
+            if name != header::VIA {
+                headers.remove(&name);
+            }
+            headers.append(name, value);
+        });
+    }
+
+    /// The same as lines, for a head that says nothing of it yet: most are only passed on, and a map is not needed for that.
+    pub fn told(&self, peer: &Peer) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(256);
+        self.each_told(peer, |name, pieces| {
+            let line =
+                [name.as_str().as_bytes(), b": "].into_iter().chain(pieces.iter().copied()).chain([&b"\r\n"[..]]);
+            line.for_each(|piece| lines.extend_from_slice(piece));
+        });
+        lines
+    }
+
+    /// Each field with its value in pieces.
+    fn each_told(&self, peer: &Peer, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
+        const BETWEEN: &[u8] = b", ";
+        let scheme = self.scheme.as_str().as_bytes();
+        match &self.forwarded.chain {
+            Some(chain) => tell(X_FORWARDED_FOR, &[chain.as_bytes(), BETWEEN, peer.text.as_bytes()]),
+            None => tell(X_FORWARDED_FOR, &[peer.text.as_bytes()]),
+        }
+        tell(X_FORWARDED_PROTO, &[scheme]);
+        // As it is keyed: in lower case, or another that is part of the key.
+        tell(X_FORWARDED_HOST, &[self.other_host().unwrap_or(&self.authority).as_bytes()]);
+        // RFC 7239.
+        let before = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
+        let (before, between) = before.map_or((&b""[..], &b""[..]), |before| (before, BETWEEN));
+        let (open, close): (&[u8], &[u8]) = if peer.ip.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
+        let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
+        let pieces = [before, between, b"for=", open, client, close, b";host=\"", host, b"\";proto=", scheme];
+        tell(header::FORWARDED, &pieces);
+        // RFC 9110 §7.6.3: by which protocol it came to us.
+        let version: &[u8] = if self.version == Version::HTTP_10 { b"1.0" } else { b"1.1" };
+        tell(header::VIA, &[version, b" stent"]);
+        tell(X_REQUEST_ID, &[self.request_id.as_bytes()]);
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
