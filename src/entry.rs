@@ -292,6 +292,14 @@ pub enum Staleness {
 impl Lifetime {
     /// No age is too great.
     pub const NO_CEILING: Duration = Duration::MAX;
+    /// Never fresh, and never served stale.
+    pub const NOTHING: Lifetime = Lifetime {
+        fresh_for: Duration::ZERO,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+        ceiling: Lifetime::NO_CEILING,
+        staleness: Staleness::Forbidden,
+    };
 }
 
 /// The validators of an answer (RFC 9110 §8.8).

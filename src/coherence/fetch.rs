@@ -5,98 +5,30 @@
 //! that.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use super::backoff::Ended;
+use super::errand::{Arrived, Asks, Errand, StandingIn, storable};
 use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
-use super::head::{as_said, build, http_date};
+use super::head::{build, http_date};
 use super::parts::{Beside, Extent};
-use super::tags::Place;
-use super::variants::Selected;
-use super::{Cache, MAX_VARY_NAMES, REMEMBER_UNCACHEABLE, Slots};
+use super::{Cache, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
-use crate::entry::{Entry, Head, Slot};
+use crate::entry::{Entry, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
-use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, is_open, withheld};
-use crate::policy::plan::Credentialed;
-use crate::policy::range::Span;
+use crate::policy::admit::{Admit, NotStored, Terms};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::validate;
-use crate::route::Route;
 use crate::spool::Spool;
 use crate::store::mutants::{Rule, is_off};
-use crate::store::purge::{Birth, Stamp, Standing};
-use crate::tag::TagSet;
-use crate::upstream::exchange::{MAX_FIELDS, MAX_HEAD};
-
-/// What a flight is to bring, and for whom.
-#[derive(Debug)]
-pub struct Errand {
-    /// What is asked of the origin.
-    pub asks: Asks,
-    /// How much of it, and what of that is there.
-    pub extent: Extent,
-    /// The route.
-    pub route: Arc<Route>,
-    /// The key before any `Vary`.
-    pub primary: Key,
-    /// The key under which the answer was looked for: the primary one, or a variant's.
-    pub spot: Key,
-    /// The fields to send: what is keyed, and ours.
-    pub headers: HeaderMap,
-    /// Whether credentials were shown that are no part of the key.
-    pub credentialed: Credentialed,
-    /// Fields of requests that hold credentials and are neither keyed nor sent: what differs by them is not for all.
-    pub unsent: Vec<HeaderName>,
-    /// The longest body that is stored, in bytes.
-    pub max_object: u64,
-    /// For its tags.
-    pub place: Place,
-    /// What is stored and may be confirmed or stand in.
-    pub base: Option<Entry>,
-    /// Whether it may stand in.
-    pub standing_in: StandingIn,
-}
-
-/// What is asked of the origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
-    /// GET: the answer, or that what is stored still is it.
-    Whole,
-    /// GET for these bytes of it.
-    Span(Span),
-    /// HEAD: what may be said of it.
-    Head,
-}
-
-/// Whether a stored answer may stand in when the origin fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StandingIn {
-    /// As its windows allow.
-    Allowed,
-    /// Not for somebody of whom the origin has not said that they may have it.
-    Forbidden,
-}
-
-/// The head of an answer, as it came.
-#[derive(Debug)]
-pub struct Arrived {
-    /// The status.
-    pub status: StatusCode,
-    /// The fields.
-    pub headers: HeaderMap,
-    /// How the end of its body is known.
-    pub framing: Framing,
-    /// From sending the request to receiving the head.
-    pub delay: Duration,
-}
+use crate::store::purge::{Birth, Stamp};
 
 /// What is to be done with an answer.
 #[derive(Debug)]
@@ -134,7 +66,7 @@ pub struct Fetch<S: Slots> {
     /// What a 304 would confirm.
     condition: Option<Entry>,
     /// Where the log stood before the last request left: what a confirmation is worth.
-    asked: Stamp,
+    pub(super) asked: Stamp,
 }
 
 impl<S: Slots> Fetch<S> {
@@ -237,62 +169,6 @@ impl<S: Slots> Fetch<S> {
         let (entry, vary) = self.merged(base, confirmed.headers, confirmed.delay, now)?;
         self.cache.keep(self.errand.selected(&vary), entry.clone(), now.instant);
         Some(entry)
-    }
-
-    /// What is stored, with the fields of a newer answer that speaks of it (RFC 9111 §3.2), and by which fields of requests
-    /// it is selected. `None`: it is dead, or not to be kept any more.
-    pub(super) fn merged(
-        &self,
-        base: &Entry,
-        fields: HeaderMap,
-        delay: Duration,
-        now: Now,
-    ) -> Option<(Entry, Arc<[HeaderName]>)> {
-        let (head, vary) = self.merged_head(base, fields, delay, now)?;
-        Some((Entry::new(&head, base.body().clone()), vary))
-    }
-
-    /// The same, less the body.
-    pub(super) fn merged_head(
-        &self,
-        base: &Entry,
-        mut fields: HeaderMap,
-        delay: Duration,
-        now: Now,
-    ) -> Option<(Head, Arc<[HeaderName]>)> {
-        let Fetch { cache, errand, .. } = self;
-        if cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base) {
-            return None;
-        }
-        if errand.credentialed == Credentialed::Yes && !is_open(&fields, now.wall) {
-            return None;
-        }
-        deliver::leave_hop(&mut fields);
-        fields.remove(header::VIA);
-        let mut tags = if is_off(Rule::MergedTags) { TagSet::default() } else { base.tags() };
-        // A 304 that names no tags drops none: the union.
-        deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
-        let mut merged = validate::merge(&as_said(base), &fields, &errand.route.caching);
-        if !fields.contains_key(header::DATE) {
-            merged.insert(header::DATE, http_date(now));
-        }
-        if !is_of_usual_size(&merged) {
-            return None;
-        }
-        let answered = errand.answered(base.status(), &merged, delay, now);
-        let Admit::Store(terms) = errand.admit(&answered) else {
-            // It may be used for those who asked, but not kept: the whole is fetched and judged.
-            return None;
-        };
-        storable(&terms, &tags).ok()?;
-        let vary = errand.unkeyed(&terms.vary);
-        let variant = key::variant(&errand.primary, &vary, &errand.headers);
-        if !vary.is_empty() && variant.as_slice() != &*errand.spot && !is_off(Rule::MergedVariant) {
-            return None;
-        }
-        let born = if is_off(Rule::Base) || is_off(Rule::MergedBirth) { cache.log.stamp() } else { base.birth().born };
-        let birth = Birth::new(born, self.asked);
-        Some((build(merged, base.status(), &terms, errand.route.targeted, now, birth, tags), vary))
     }
 
     /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
@@ -406,127 +282,12 @@ impl<S: Slots> Fetch<S> {
     }
 }
 
-impl<S: Slots> Cache<S> {
-    /// A request was passed because nothing could be kept under this key, and this came. If it could have been kept after all,
-    /// the next one flies. What is not known before the body, its length or tags in it, decides nothing.
-    pub fn passed(
-        &self,
-        key: &[u8],
-        answered: &Answered<'_>,
-        framing: Framing,
-        max_object: u64,
-        route: &Route,
-        now: Instant,
-    ) {
-        let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
-        let keeps = |terms: &Terms| terms.vary.len() <= MAX_VARY_NAMES;
-        let verdict = admit(answered, &route.caching);
-        if is_known && matches!(judge(answered, framing, max_object, verdict), Admit::Store(terms) if keeps(&terms)) {
-            self.keep_again(&key.into(), now);
-        }
-    }
-}
-
 impl<S: Slots> Private<S> {
     /// The leader has it; the others are told to ask for themselves.
     pub fn handed_on(self, now: Instant) {
         self.fetch.takeoff.flight.land(Landing::Uncacheable(self.why));
         self.fetch.end(self.unkept, now);
     }
-}
-
-impl Errand {
-    /// For which requests its answer is, by the fields that tell them apart.
-    pub(super) fn selected<'a>(&'a self, names: &'a Arc<[HeaderName]>) -> Selected<'a> {
-        Selected { primary: &self.primary, names, sent: &self.headers }
-    }
-
-    /// Those of the fields that are no part of the primary key.
-    fn unkeyed(&self, names: &[HeaderName]) -> Arc<[HeaderName]> {
-        names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect()
-    }
-
-    /// Whether the route's tags are known before the body.
-    pub(super) fn tags_known(&self) -> TagsKnown {
-        match self.route.tags.iter().any(|template| template.needs_answer()) {
-            true => TagsKnown::NotAll,
-            false => TagsKnown::All,
-        }
-    }
-
-    pub(super) fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
-        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
-        judge(&answered, arrived.framing, self.max_object, self.admit(&answered))
-    }
-
-    fn admit(&self, answered: &Answered<'_>) -> Admit {
-        match admit(answered, &self.route.caching) {
-            Admit::Store(terms) if terms.vary.iter().any(|name| self.unsent.contains(name)) => {
-                Admit::RememberUncacheable(NotStored::VaryCredential)
-            }
-            verdict => verdict,
-        }
-    }
-
-    fn answered<'a>(&'a self, status: StatusCode, headers: &'a HeaderMap, delay: Duration, now: Now) -> Answered<'a> {
-        let (path, credentialed) = (&self.place.path, self.credentialed);
-        Answered { status, headers, path, credentialed, arrived: now.wall, delay }
-    }
-
-    fn is_everybodys(&self, arrived: &Arrived, now: Now) -> bool {
-        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
-        self.credentialed == Credentialed::No && is_alike_for_all(&answered, &self.route.caching)
-    }
-
-    fn passing_terms(&self, arrived: &Arrived, now: Now) -> Terms {
-        use crate::entry::{Lifetime, Openness, Staleness};
-        let lifetime = Lifetime {
-            fresh_for: Duration::ZERO,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            ceiling: Lifetime::NO_CEILING,
-            staleness: Staleness::Forbidden,
-        };
-        let downstream = if self.route.caching.is_sensitive() { Downstream::Private } else { Downstream::AsOrigin };
-        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
-        let withheld = withheld(&answered, &self.route.caching);
-        let (initial_age, openness, vary) = (Duration::ZERO, Openness::Closed, Vec::new());
-        Terms { lifetime, initial_age, openness, vary, withheld, downstream }
-    }
-}
-
-/// What of the judgement takes the tags.
-fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
-    if tags.overflowed() && !is_off(Rule::Bound) {
-        return Err(NotStored::TooManyTags);
-    }
-    if terms.vary.len() > MAX_VARY_NAMES {
-        return Err(NotStored::VaryAll);
-    }
-    Ok(())
-}
-
-/// The third question, and what only the transfer tells.
-fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, verdict: Admit) -> Admit {
-    if matches!(verdict, Admit::RememberUncacheable(_)) {
-        return verdict;
-    }
-    match framing {
-        Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
-        // A cut could not be told from the end.
-        Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
-        // Trailers are not kept, so what has them is not the whole without them. Only behind chunks can there be any.
-        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => {
-            Admit::RememberUncacheable(NotStored::Trailers)
-        }
-        _ => verdict,
-    }
-}
-
-/// No update brings more into an answer than one may have that comes whole: each of them may have other fields.
-fn is_of_usual_size(fields: &HeaderMap) -> bool {
-    let length: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    fields.len() <= MAX_FIELDS && length <= MAX_HEAD
 }
 
 /// The fields of these names.

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 
 use super::backoff::Ended;
-use super::fetch::{Errand, Fetch};
+use super::errand::Errand;
+use super::fetch::Fetch;
 use super::flight::{Filling, Flight, Landing, TagsKnown};
 use super::parts::{Beside, Kept};
 use super::{Cache, Slots};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use http::HeaderName;
 
-use super::fetch::Asks;
+use super::errand::Asks;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Incomplete, Slot};
 use crate::key::{KeyBuf, Partition};

@@ -313,7 +313,7 @@ fn remove(shard: &mut Under, flight: &Arc<Flight>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Lifetime, Openness, Staleness, Validators, Vital};
+    use crate::entry::{Lifetime, Openness, Validators, Vital};
     use crate::failure::FailureKind;
     use crate::spool::budget::Budget;
     use crate::store::purge::Birth;
@@ -347,20 +347,13 @@ mod tests {
     }
 
     fn filling(spool: Arc<Spool>) -> Filling {
-        let lifetime = Lifetime {
-            fresh_for: Duration::ZERO,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            ceiling: Lifetime::NO_CEILING,
-            staleness: Staleness::Forbidden,
-        };
         let (received, initial_age, openness) = (Instant::now(), Duration::ZERO, Openness::Closed);
         let head = Head {
             status: http::StatusCode::OK,
             headers: http::HeaderMap::new(),
             replaced: Vec::new(),
             validators: Validators::of(&http::HeaderMap::new()),
-            vital: Vital { lifetime, received, initial_age, openness },
+            vital: Vital { lifetime: Lifetime::NOTHING, received, initial_age, openness },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
         };

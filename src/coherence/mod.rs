@@ -15,11 +15,13 @@
 //! What purges say is [`crate::store::purge`]'s, whose rules are referred to by number.
 
 pub mod backoff;
+pub mod errand;
 pub mod fetch;
 pub mod fill;
 pub mod find;
 pub mod flight;
 pub mod head;
+mod merge;
 pub mod parts;
 mod renew;
 pub mod tags;
@@ -32,7 +34,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::backoff::Backoff;
-use self::fetch::Asks;
+use self::errand::Asks;
 use self::find::Spot;
 use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown};
 use self::variants::Filing;

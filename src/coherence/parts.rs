@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::Slots;
 use super::backoff::Ended;
-use super::fetch::{Arrived, Fetch, Heard};
+use super::errand::Arrived;
+use super::fetch::{Fetch, Heard};
 use super::fill::Fill;
 use super::flight::{Filling, TagsKnown};
 use crate::clock::Now;

@@ -7,7 +7,8 @@ use http::StatusCode;
 
 use super::Slots;
 use super::backoff::Ended;
-use super::fetch::{Arrived, Fetch, Heard};
+use super::errand::Arrived;
+use super::fetch::{Fetch, Heard};
 use super::flight::Landing;
 use crate::clock::Now;
 use crate::entry::Entry;

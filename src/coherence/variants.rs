@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::fetch::Errand;
+use super::errand::Errand;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Incomplete, Slot, Variant, Variants};
 use crate::key::{self, Key};

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::between::between;
 use super::pump::pump;
-use crate::coherence::fetch::{Arrived, Asks, Fetch, Heard};
+use crate::coherence::errand::{Arrived, Asks};
+use crate::coherence::fetch::{Fetch, Heard};
 use crate::failure::Failure;
 use crate::spool::Reader;
 use crate::store::memory::Memory;

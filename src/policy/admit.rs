@@ -263,6 +263,9 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     if (between_people || policy.share == Share::Public) && vary.iter().any(is_credential) {
         return Err(NotStored::VaryCredential);
     }
+    if vary.iter().any(|name| policy.unsent.contains(name)) {
+        return Err(NotStored::VaryCredential);
+    }
     vary.retain(|name| !is_keyed(name, policy));
     let (ttl, downstream) = types::listed(answered, policy)?;
     let lifetime = match ttl {
@@ -337,6 +340,7 @@ pub(crate) mod tests {
             types: Vec::new(),
             vary: Vec::new(),
             strip_cookies: Vec::new(),
+            unsent: Vec::new(),
         }
     }
 

@@ -93,6 +93,8 @@ pub struct NamedPolicy {
     /// Cookies whose setting does not hinder an answer from being kept: whoever caused its fetch is told to set them, nobody
     /// else. A name may end in `*`.
     pub strip_cookies: Vec<String>,
+    /// Fields of requests that hold credentials and are neither keyed nor sent: what differs by them is not for all.
+    pub unsent: Vec<HeaderName>,
 }
 
 /// Who may have a stored answer.

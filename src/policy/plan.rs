@@ -300,17 +300,8 @@ mod tests {
     };
 
     fn named(share: Share) -> Caching {
-        Caching::Named(NamedPolicy {
-            share,
-            access: None,
-            ttl: None,
-            stale_while_revalidate: None,
-            stale_if_error: None,
-            ceiling: None,
-            types: Vec::new(),
-            vary: vec![HeaderName::from_static("x-tenant")],
-            strip_cookies: Vec::new(),
-        })
+        let vary = vec![HeaderName::from_static("x-tenant")];
+        Caching::Named(NamedPolicy { ttl: None, vary, ..crate::policy::admit::tests::named(share) })
     }
 
     fn asked(caching: Caching, method: &str, query: Option<&str>, lines: &[(&'static str, &'static str)]) -> Plan {

@@ -137,17 +137,7 @@ mod tests {
         Caching::Http(AsOrigin { credentials: Credentials::AuthorizationOnly, strip_cookies: Vec::new() });
 
     fn named() -> Caching {
-        Caching::Named(crate::policy::NamedPolicy {
-            share: crate::policy::Share::Public,
-            access: None,
-            ttl: None,
-            stale_while_revalidate: None,
-            stale_if_error: None,
-            ceiling: None,
-            types: Vec::new(),
-            vary: Vec::new(),
-            strip_cookies: Vec::new(),
-        })
+        Caching::Named(crate::policy::admit::tests::named(crate::policy::Share::Public))
     }
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {

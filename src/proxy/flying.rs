@@ -13,7 +13,8 @@ use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
 use crate::coherence::Passenger;
-use crate::coherence::fetch::{Asks, Errand, Fetch, StandingIn, is_ill};
+use crate::coherence::errand::{Asks, Errand, StandingIn};
+use crate::coherence::fetch::{Fetch, is_ill};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
 use crate::coherence::head::arriving;
@@ -28,11 +29,11 @@ use crate::failure::{Failure, FailureKind};
 use crate::fetch::fill::{Own, Trip, fly};
 use crate::key::{Key, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
+use crate::policy::Caching;
 use crate::policy::admit::NotStored;
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
-use crate::policy::{Caching, Share};
 use crate::store::purge::Standing;
 use crate::upstream::exchange::Exchanged;
 
@@ -350,18 +351,6 @@ impl Proxy {
         Trip { upstream, worker: exchange.client.worker, target, interim: None, own: None }
     }
 
-    /// The credentials that a fetch for all does not send, as far as they are fields of their own. Who shows a part of the
-    /// principal has no part in what is for those who show none.
-    fn unsent(&self, caching: &Caching) -> Vec<HeaderName> {
-        let Caching::Named(policy) = caching else { return Vec::new() };
-        let own = if policy.share == Share::Public { &self.identity.headers[..] } else { &[] };
-        let all = own.iter().chain(self.identity.trusted_headers());
-        match policy.share.is_sensitive() {
-            true => Vec::new(),
-            false => all.filter(|name| !policy.vary.contains(name)).cloned().collect(),
-        }
-    }
-
     /// What to bring, from nothing and for everybody.
     fn errand(&self, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>) -> Errand {
         let route = exchange.route;
@@ -378,7 +367,6 @@ impl Proxy {
             spot: Key::from(spot.key()),
             headers: self.fetch_headers(exchange, spot.vary()),
             credentialed: lookup.credentialed,
-            unsent: self.unsent(&route.caching),
             max_object: self.max_object,
             place: Place { principal, facets, ..exchange.place(&lookup.query) },
             base: None,

@@ -8,7 +8,7 @@ use http_body::Body as _;
 
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
-use crate::coherence::fetch::Asks;
+use crate::coherence::errand::Asks;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Trailers, Upgrade};

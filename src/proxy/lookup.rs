@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
-use crate::coherence::fetch::Asks;
+use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
 use crate::coherence::parts::Extent;

@@ -249,6 +249,7 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
         types: _,
         vary: _,
         strip_cookies: _,
+        unsent: _,
     } = old;
     let mut changes = Vec::new();
     if old.share != new.share {

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use stent::coherence::fetch::{Asks, Fetch, Heard};
+use stent::coherence::errand::Asks;
+use stent::coherence::fetch::{Fetch, Heard};
 use stent::coherence::fill::Fill;
 use stent::coherence::flight::Flight;
 use stent::failure::{Failure, FailureKind};

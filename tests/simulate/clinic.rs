@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use stent::coherence::fetch::{Asks, Errand, StandingIn};
+use stent::coherence::errand::{Asks, Errand, StandingIn};
 use stent::coherence::find::Spot;
 use stent::coherence::parts::Extent;
 use stent::coherence::tags::{Place, principal_parts};
@@ -146,7 +146,6 @@ impl Clinic {
             spot: Key::from(spot.key()),
             headers: sent(route, asked, spot.vary()),
             credentialed: lookup.credentialed,
-            unsent: Vec::new(),
             max_object: MAX_OBJECT,
             place: Place {
                 scheme: Scheme::Http,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use stent::clock::Now;
-use stent::coherence::fetch::Arrived;
+use stent::coherence::errand::Arrived;
 use stent::http1::Framing;
 
 use crate::chance::Chance;

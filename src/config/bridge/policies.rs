@@ -246,14 +246,16 @@ impl<'n> Draft<'n> {
     }
 
     /// The validated form; `None` if it does not say who may share.
-    pub(super) fn finish(&self) -> Option<NamedPolicy> {
+    pub(super) fn finish(&self, who: &Identity) -> Option<NamedPolicy> {
         let value = |written: Option<Written<'_, Duration>>| written.map(|written| written.value);
         let mut vary: Vec<HeaderName> = self.vary.iter().cloned().chain(self.serves.fields()).collect();
         vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         vary.dedup();
         let types = self.types.iter().flatten();
+        let share = self.share.clone()?.value;
+        let unsent = unsent(&share, &vary, who);
         Some(NamedPolicy {
-            share: self.share.clone()?.value,
+            share,
             access: self.access.clone().map(|access| access.value),
             ttl: value(self.ttl),
             stale_while_revalidate: value(self.stale_while_revalidate),
@@ -262,6 +264,18 @@ impl<'n> Draft<'n> {
             types: types.map(|(pattern, time)| (pattern.clone(), time.value)).collect(),
             vary,
             strip_cookies: self.strip_cookies.clone().unwrap_or_default(),
+            unsent,
         })
     }
+}
+
+/// The credentials that a fetch for all does not send, as far as they are fields of their own. Who shows a part of the
+/// principal has no part in what is for those who show none.
+fn unsent(share: &Share, vary: &[HeaderName], who: &Identity) -> Vec<HeaderName> {
+    let own = match share {
+        _ if share.is_sensitive() => return Vec::new(),
+        Share::Public => &who.headers[..],
+        _ => &[],
+    };
+    own.iter().chain(who.trusted_headers()).filter(|name| !vary.contains(name)).cloned().collect()
 }

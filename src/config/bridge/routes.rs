@@ -369,7 +369,7 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
         return;
     }
     whole.check(reader, &own, &scope.around);
-    if let Some(named) = whole.finish() {
+    if let Some(named) = whole.finish(&scope.around.who.identity) {
         route.caching = Caching::Named(named);
         route.serves = whole.serves;
     }

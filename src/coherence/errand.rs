@@ -1,0 +1,183 @@
+//! What a flight is to bring, for whom, and how an answer to it is judged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, StatusCode, header};
+
+use super::flight::TagsKnown;
+use super::parts::Extent;
+use super::tags::Place;
+use super::variants::Selected;
+use super::{Cache, MAX_VARY_NAMES, Slots};
+use crate::clock::Now;
+use crate::entry::{Entry, Lifetime, Openness};
+use crate::http1::Framing;
+use crate::key::Key;
+use crate::policy::Caching;
+use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, withheld};
+use crate::policy::plan::Credentialed;
+use crate::policy::range::Span;
+use crate::route::Route;
+use crate::store::mutants::{Rule, is_off};
+use crate::tag::TagSet;
+
+/// What a flight is to bring, and for whom.
+#[derive(Debug)]
+pub struct Errand {
+    /// What is asked of the origin.
+    pub asks: Asks,
+    /// How much of it, and what of that is there.
+    pub extent: Extent,
+    /// The route.
+    pub route: Arc<Route>,
+    /// The key before any `Vary`.
+    pub primary: Key,
+    /// The key under which the answer was looked for: the primary one, or a variant's.
+    pub spot: Key,
+    /// The fields to send: what is keyed, and ours.
+    pub headers: HeaderMap,
+    /// Whether credentials were shown that are no part of the key.
+    pub credentialed: Credentialed,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
+    /// For its tags.
+    pub place: Place,
+    /// What is stored and may be confirmed or stand in.
+    pub base: Option<Entry>,
+    /// Whether it may stand in.
+    pub standing_in: StandingIn,
+}
+
+/// What is asked of the origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// GET: the answer, or that what is stored still is it.
+    Whole,
+    /// GET for these bytes of it.
+    Span(Span),
+    /// HEAD: what may be said of it.
+    Head,
+}
+
+/// Whether a stored answer may stand in when the origin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandingIn {
+    /// As its windows allow.
+    Allowed,
+    /// Not for somebody of whom the origin has not said that they may have it.
+    Forbidden,
+}
+
+/// The head of an answer, as it came.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// How the end of its body is known.
+    pub framing: Framing,
+    /// From sending the request to receiving the head.
+    pub delay: Duration,
+}
+
+impl Errand {
+    /// For which requests its answer is, by the fields that tell them apart.
+    pub(super) fn selected<'a>(&'a self, names: &'a Arc<[HeaderName]>) -> Selected<'a> {
+        Selected { primary: &self.primary, names, sent: &self.headers }
+    }
+
+    /// Those of the fields that are no part of the primary key.
+    pub(super) fn unkeyed(&self, names: &[HeaderName]) -> Arc<[HeaderName]> {
+        names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect()
+    }
+
+    /// Whether the route's tags are known before the body.
+    pub(super) fn tags_known(&self) -> TagsKnown {
+        match self.route.tags.iter().any(|template| template.needs_answer()) {
+            true => TagsKnown::NotAll,
+            false => TagsKnown::All,
+        }
+    }
+
+    /// The third question, and what only the transfer tells.
+    pub(super) fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
+        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
+        judge(&answered, arrived.framing, self.max_object, &self.route.caching)
+    }
+
+    pub(super) fn answered<'a>(
+        &'a self,
+        status: StatusCode,
+        headers: &'a HeaderMap,
+        delay: Duration,
+        now: Now,
+    ) -> Answered<'a> {
+        let (path, credentialed) = (&self.place.path, self.credentialed);
+        Answered { status, headers, path, credentialed, arrived: now.wall, delay }
+    }
+
+    pub(super) fn is_everybodys(&self, arrived: &Arrived, now: Now) -> bool {
+        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
+        self.credentialed == Credentialed::No && is_alike_for_all(&answered, &self.route.caching)
+    }
+
+    /// For those who wait, and nobody later.
+    pub(super) fn passing_terms(&self, arrived: &Arrived, now: Now) -> Terms {
+        let downstream = if self.route.caching.is_sensitive() { Downstream::Private } else { Downstream::AsOrigin };
+        let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
+        let withheld = withheld(&answered, &self.route.caching);
+        let (lifetime, openness) = (Lifetime::NOTHING, Openness::Closed);
+        Terms { lifetime, initial_age: Duration::ZERO, openness, vary: Vec::new(), withheld, downstream }
+    }
+}
+
+impl<S: Slots> Cache<S> {
+    /// A request was passed because nothing could be kept under this key, and this came. If it could have been kept after all,
+    /// the next one flies. What is not known before the body, its length or tags in it, decides nothing.
+    pub fn passed(
+        &self,
+        key: &[u8],
+        answered: &Answered<'_>,
+        framing: Framing,
+        max_object: u64,
+        route: &Route,
+        now: Instant,
+    ) {
+        let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
+        let keeps = |terms: &Terms| terms.vary.len() <= MAX_VARY_NAMES;
+        let verdict = judge(answered, framing, max_object, &route.caching);
+        if is_known && matches!(verdict, Admit::Store(terms) if keeps(&terms)) {
+            self.keep_again(&key.into(), now);
+        }
+    }
+}
+
+/// What of the judgement takes the tags.
+pub(super) fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
+    if tags.overflowed() && !is_off(Rule::Bound) {
+        return Err(NotStored::TooManyTags);
+    }
+    if terms.vary.len() > MAX_VARY_NAMES {
+        return Err(NotStored::VaryAll);
+    }
+    Ok(())
+}
+
+fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, caching: &Caching) -> Admit {
+    let verdict = admit(answered, caching);
+    if matches!(verdict, Admit::RememberUncacheable(_)) {
+        return verdict;
+    }
+    match framing {
+        Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+        // A cut could not be told from the end.
+        Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
+        // Trailers are not kept, so what has them is not the whole without them. Only behind chunks can there be any.
+        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => {
+            Admit::RememberUncacheable(NotStored::Trailers)
+        }
+        _ => verdict,
+    }
+}
