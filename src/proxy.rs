@@ -33,7 +33,6 @@ mod write;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
@@ -58,7 +57,7 @@ use crate::identity::Identity;
 use crate::outcome::{Outcome, Sent};
 use crate::path::RequestPath;
 use crate::policy::Caching;
-use crate::policy::plan::{Asked, BodyPresence, PassReason, Plan, PrincipalKey, plan};
+use crate::policy::plan::{Asked, BodyPresence, Lookup, PassReason, Plan, PrincipalKey, Question, plan};
 use crate::route::{Route, Router, Target};
 use crate::store::memory::Memory;
 use crate::store::permission::Permissions;
@@ -169,7 +168,14 @@ impl Proxy {
         let (uri, path) = (&head.uri, &path);
         let mut exchange =
             Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
-        if let Some(answer) = self.at_once(&mut exchange, &incoming, began) {
+        let body = presence(&incoming);
+        if exchange.route.caching != Caching::Pass && body == BodyPresence::Absent {
+            exchange.proven = self.proven(&exchange);
+        }
+        let planned = self.plan(&exchange, body);
+        if let Plan::Lookup(lookup) = &planned
+            && let Some(answer) = self.fresh(&exchange, lookup, began)
+        {
             return Reply::Now(self.end(&exchange, begun, answer));
         }
         let Exchange { arrival, method, headers, proven, .. } = exchange;
@@ -180,48 +186,50 @@ impl Proxy {
             let mut exchange =
                 Exchange { client, arrival, method, uri, path, headers, route, index, proven, arrived, spending };
             let unanswered = Unanswered::new(&proxy, begun);
-            let answer = proxy.answer(&mut exchange, incoming).await;
+            let answer = proxy.answer(&mut exchange, incoming, planned).await;
             proxy.end(&exchange, unanswered.answered(), answer)
         }))
     }
 
-    /// What is stored and may be served as it is. Everything else is looked at again on its way to the origin, which is long.
-    fn at_once(&self, exchange: &mut Exchange<'_>, incoming: &Body, now: Instant) -> Option<Answer> {
-        if exchange.route.caching == Caching::Pass || !matches!(incoming, Body::Empty) {
-            return None;
-        }
-        exchange.proven = self.proven(exchange);
-        match self.plan(exchange, BodyPresence::Absent) {
-            Plan::Lookup(lookup) => self.fresh(exchange, &lookup, now),
-            _ => None,
+    /// Where the answer to the first question leads, if not to what is stored and fresh.
+    fn answer<'a>(
+        self: &'a Arc<Self>,
+        exchange: &'a mut Exchange<'_>,
+        incoming: Body,
+        planned: Plan,
+    ) -> ToOrigin<'a, Answer> {
+        match planned {
+            Plan::Pass(reason) => self.forward(exchange, incoming, reason),
+            Plan::Lookup(lookup) => Box::pin(self.through_cache(exchange, incoming, lookup)),
+            Plan::Ask(question) => Box::pin(self.asked_first(exchange, incoming, question)),
+            Plan::Refuse(ambiguity) => {
+                let refused = exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str()));
+                Box::pin(std::future::ready(refused))
+            }
         }
     }
 
-    /// The first question, and where its answer leads.
-    async fn answer(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Answer {
-        let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        let mut planned = self.plan(exchange, body);
-        if let Plan::Ask(question) = &planned {
-            exchange.proven.access = match self.ask(exchange, question).await {
-                Ok(said) => Some(said),
-                Err(refusal) => return refusal,
-            };
-            planned = self.plan(exchange, body);
+    async fn through_cache(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, lookup: Lookup) -> Answer {
+        match self.look_up(exchange, &lookup).await {
+            Ok(answer) => answer,
+            Err(PassReason::Uncacheable) if matches!(exchange.route.caching, Caching::Http(_)) => {
+                self.pass_unkept(exchange, incoming, &lookup).await
+            }
+            Err(reason) => self.forward(exchange, incoming, reason).await,
         }
-        let reason = match planned {
-            Plan::Refuse(ambiguity) => return exchange.problem(AMBIGUOUS, Outcome::Refused(ambiguity.as_str())),
-            Plan::Pass(reason) => reason,
-            // Asked for already.
-            Plan::Ask(_) => PassReason::Denied,
-            Plan::Lookup(lookup) => match self.look_up(exchange, &lookup).await {
-                Ok(answer) => return answer,
-                Err(PassReason::Uncacheable) if matches!(exchange.route.caching, Caching::Http(_)) => {
-                    return self.pass_unkept(exchange, incoming, &lookup).await;
-                }
-                Err(reason) => reason,
-            },
+    }
+
+    async fn asked_first(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, question: Question) -> Answer {
+        exchange.proven.access = match self.ask(exchange, &question).await {
+            Ok(said) => Some(said),
+            Err(refusal) => return refusal,
         };
-        self.forward(exchange, incoming, reason).await
+        let planned = match self.plan(exchange, presence(&incoming)) {
+            // Asked for already.
+            Plan::Ask(_) => Plan::Pass(PassReason::Denied),
+            planned => planned,
+        };
+        self.answer(exchange, incoming, planned).await
     }
 
     /// The first question.
@@ -291,6 +299,11 @@ impl Exchange<'_> {
     fn failure(&self, failure: Failure, sent: Sent) -> Answer {
         self.problem(Problem::from(failure), Outcome::Failed(failure, sent))
     }
+}
+
+/// Whether a request brings this body.
+fn presence(body: &Body) -> BodyPresence {
+    if body.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present }
 }
 
 const NO_ROUTE: Problem = Problem {

@@ -78,9 +78,9 @@ async fn send(fetch: &mut Fetch<Memory>, trip: &Trip) -> Result<Exchanged, Failu
         Asks::Whole | Asks::Span(_) => Method::GET,
         Asks::Head => Method::HEAD,
     };
-    let outgoing =
+    let mut outgoing =
         Outgoing { method, interim: trip.interim.clone(), ..Outgoing::get(trip.target.clone(), fetch.ask()) };
-    trip.upstream.send_by(fetch.flight().deadline, trip.worker, outgoing).await
+    trip.upstream.send_by(fetch.flight().deadline, trip.worker, &mut outgoing).await
 }
 
 /// The head, less the body. Its fields come back where the answer is handed on as it is.

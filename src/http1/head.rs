@@ -276,8 +276,8 @@ impl Seen {
 }
 
 fn fields(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<(HeaderMap, Seen), HeadFault> {
-    // Room for what a proxy adds: a map that grows is made twice.
-    let mut headers = HeaderMap::with_capacity(parsed.len() + 8);
+    // Room for what a proxy adds to most answers: a map that grows is made twice.
+    let mut headers = HeaderMap::with_capacity(parsed.len() + 3);
     let mut seen = Seen::default();
     for field in parsed {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadFault::Syntax)?;

@@ -102,11 +102,11 @@ impl Proxy {
                 return Ok(facts);
             }
             let born = self.cache.log.stamp();
-            let Some(outgoing) = self.question(exchange, question) else {
+            let Some(mut outgoing) = self.question(exchange, question) else {
                 return Err(exchange.failure(Failure::before(FailureKind::Internal), Sent::Past(PassReason::Denied)));
             };
             let upstream = &self.upstreams[exchange.route.upstream];
-            let exchanged = match upstream.send(exchange.client.worker, outgoing).await {
+            let exchanged = match upstream.send(exchange.client.worker, &mut outgoing).await {
                 Ok(exchanged) if exchanged.head.status.is_success() => exchanged,
                 Ok(refusal) => return Err(self.refusal(exchange, refusal)),
                 Err(failure) => return Err(exchange.failure(failure, Sent::Past(PassReason::Denied))),

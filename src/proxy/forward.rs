@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 
-use super::{Answer, Exchange, Proxy, ToOrigin, target};
+use super::{Answer, Exchange, Proxy, ToOrigin, presence, target};
 use crate::body::Body;
 use crate::coherence::errand::Asks;
 use crate::edge::deliver::{self, NamesTags};
@@ -80,10 +80,11 @@ impl Proxy {
     }
 
     async fn send_on(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body) -> Result<Exchanged, Failure> {
-        let outgoing = self.outgoing(exchange, incoming, Aside::No).await?;
+        let mut outgoing = self.outgoing(exchange, incoming, Aside::No).await?;
         let upstream = &self.upstreams[exchange.route.upstream];
         let sent_at = self.cache.clock.instant();
-        let sent = upstream.send(exchange.client.worker, outgoing).await;
+        let sent = upstream.send(exchange.client.worker, &mut outgoing).await;
+        exchange.headers = outgoing.headers;
         self.spent_since(sent_at, exchange, &sent);
         sent
     }
@@ -104,7 +105,8 @@ impl Proxy {
         }
     }
 
-    /// The whole request as it goes to the origin. The exchange keeps only what an error is worded by: its headers leave.
+    /// The whole request as it goes to the origin. It takes the exchange's headers along, which an error is worded by: whoever
+    /// sends it gives them back.
     pub(super) async fn outgoing(
         &self,
         exchange: &mut Exchange<'_>,
@@ -118,24 +120,22 @@ impl Proxy {
         let Some(target) = exchange.pass_target() else {
             return Err(Failure::before(FailureKind::Protocol));
         };
-        let accept = accept_only(exchange);
-        let mut headers = std::mem::replace(&mut exchange.headers, accept);
-        let body = if incoming.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present };
-        let upgrades = exchange.tell_next_hop(&mut headers, body);
-        let told = exchange.arrival.told(&exchange.client.peer);
-        let (body, upload) = match incoming.is_end_stream() {
-            true => (Body::Empty, None),
-            false => {
-                let expects = exchange.arrival.expects;
-                if expects == Expects::Continue {
-                    headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-                }
+        let (brings, expects) = (presence(&incoming), exchange.arrival.expects);
+        let (body, upload) = match brings {
+            BodyPresence::Absent => (Body::Empty, None),
+            BodyPresence::Present => {
                 let rules = UploadRules { limit, idle: self.limits.idle_timeout, expects, aside };
                 let (upload, state) = Upload::new(incoming, rules);
                 let body = upload.ahead().await.map_err(|end| Failure::before(end.into()))?;
                 (body, Some(state))
             }
         };
+        let mut headers = std::mem::take(&mut exchange.headers);
+        let upgrades = exchange.tell_next_hop(&mut headers, brings);
+        if brings == BodyPresence::Present && expects == Expects::Continue {
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        let told = exchange.arrival.told(&exchange.client.peer);
         let interim = interim(&exchange.client.interim, upload.clone());
         let method = exchange.method.clone();
         Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload })
@@ -237,9 +237,4 @@ fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) ->
         StatusCode::CONTINUE => upload.open_gate(),
         _ => (client.0)(status, headers),
     }))
-}
-
-/// Enough of the headers to word an error by, once the others have left.
-fn accept_only(exchange: &Exchange<'_>) -> HeaderMap {
-    exchange.headers.get(header::ACCEPT).map(|accept| (header::ACCEPT, accept.clone())).into_iter().collect()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
@@ -47,7 +47,7 @@ impl Proxy {
         let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None };
         let sent = |source: &TagSource| matches!(source, TagSource::Sent(_));
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
-        let outgoing = match self.outgoing(exchange, incoming, aside).await {
+        let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
             Ok(outgoing) => outgoing,
             Err(failure) => return exchange.failure(failure, Sent::Past(reason)),
         };
@@ -56,10 +56,12 @@ impl Proxy {
         let upstream = self.upstreams[exchange.route.upstream].clone();
         let sent_at = self.cache.clock.instant();
         let task = tokio::spawn(async move {
-            let sent = upstream.send(worker, outgoing).await;
-            proxy.after(touched, sent).await
+            let sent = upstream.send(worker, &mut outgoing).await;
+            (proxy.after(touched, sent).await, outgoing.headers)
         });
-        let exchanged = task.await.unwrap_or(Err(Failure::sent(FailureKind::Internal)));
+        let broken = |_| (Err(Failure::sent(FailureKind::Internal)), HeaderMap::new());
+        let (exchanged, headers) = task.await.unwrap_or_else(broken);
+        exchange.headers = headers;
         self.spent_since(sent_at, exchange, &exchanged);
         self.end_pass(exchange, exchanged, reason)
     }

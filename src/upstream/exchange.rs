@@ -83,7 +83,6 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let Lease { stream, seat, taken, .. } = lease;
     let mut upload = Uploading::new(request);
     let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
-    let (method, interim, upgrades, state) = (method.clone(), interim.clone(), *upgrades, state.clone());
     let mut source = Source::new(stream);
     let mut interims = 0;
     let answer = poll_fn(|cx| {
@@ -94,14 +93,14 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             )));
         }
         loop {
-            let polled = source.poll_head(cx, MAX_HEAD, |bytes, length| read_answer(bytes, length, &method));
+            let polled = source.poll_head(cx, MAX_HEAD, |bytes, length| read_answer(bytes, length, method));
             let (head, body) = match ready!(polled) {
                 Ok(answer) => answer,
                 Err(NoHead::Fault(_)) => return Poll::Ready(Err(upload.failure(FailureKind::Protocol))),
                 Err(NoHead::Closed | NoHead::Broken) => return Poll::Ready(Err(upload.failure(FailureKind::Reset))),
             };
             let granted = head.status == StatusCode::SWITCHING_PROTOCOLS
-                && upgrades == Upgrades::WebSocket
+                && *upgrades == Upgrades::WebSocket
                 && is_websocket(&head.headers);
             if !head.status.is_informational() || granted {
                 return Poll::Ready(Ok((head, body)));
@@ -110,12 +109,12 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             if interims > MAX_INTERIM || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Err(Failure::sent(FailureKind::Protocol)));
             }
-            if let Some(Interim(call)) = &interim {
+            if let Some(Interim(call)) = interim {
                 call(head.status, &head.headers);
             }
         }
     });
-    let answer = wait(answer, limits.head, state.as_deref()).await;
+    let answer = wait(answer, taken, limits.head, state.as_deref()).await;
     let (head, body) = match answer.unwrap_or_else(|| Err(Failure::sent(FailureKind::Timeout))) {
         Ok(answer) => answer,
         Err(failure) => {
@@ -125,9 +124,9 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             return Err(failure);
         }
     };
-    let persistence = if head.framing(&method) == Framing::Close { Persistence::Close } else { head.persistence };
+    let persistence = if head.framing(method) == Framing::Close { Persistence::Close } else { head.persistence };
     let connection = Connection { source, seat, upload, persistence };
-    Ok(exchanged(head, body, connection, &method, taken, limits))
+    Ok(exchanged(head, body, connection, method, taken, limits))
 }
 
 /// A protocol that nobody asked for is not granted (RFC 9110 §7.8).
@@ -200,13 +199,19 @@ fn exchanged(
 
 /// Waits for the head. The clock stands still while the request's body makes progress: how long an upload takes is the
 /// client's affair, and bounded where it is read.
-async fn wait<F: Future>(answer: F, limit: Duration, upload: Option<&UploadState>) -> Option<F::Output> {
+async fn wait<F: Future>(
+    answer: F,
+    mut since: Instant,
+    limit: Duration,
+    upload: Option<&UploadState>,
+) -> Option<F::Output> {
     let mut answer = std::pin::pin!(answer);
     let mut seen = upload.map(UploadState::progress);
     loop {
-        match tokio::time::timeout(limit, &mut answer).await {
+        match tokio::time::timeout_at((since + limit).into(), &mut answer).await {
             Ok(output) => return Some(output),
             Err(_) => {
+                since = Instant::now();
                 let now = upload.map(UploadState::progress);
                 if now == seen {
                     return None;

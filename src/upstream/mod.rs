@@ -84,25 +84,43 @@ impl Upstream {
     /// Everything until the head shares one deadline. An attempt that failed before anything left is tried again on a fresh
     /// connection; one that died on a reused connection before the first byte of an answer is tried once more if it is
     /// repeatable; beyond that `retries` counts, for what failed before anything left and for what is repeatable.
-    pub async fn send(&self, worker: WorkerId, request: Outgoing) -> Result<Exchanged, Failure> {
-        self.send_by(Instant::now() + self.settings.deadline, worker, request).await
+    pub fn send(
+        &self,
+        worker: WorkerId,
+        request: &mut Outgoing,
+    ) -> impl Future<Output = Result<Exchanged, Failure>> + Send {
+        let now = Instant::now();
+        self.send_within(Within { now, deadline: now + self.settings.deadline }, worker, request)
     }
 
     /// As [`Upstream::send`], with what is left of an earlier deadline.
-    pub async fn send_by(&self, deadline: Instant, worker: WorkerId, request: Outgoing) -> Result<Exchanged, Failure> {
+    pub fn send_by(
+        &self,
+        deadline: Instant,
+        worker: WorkerId,
+        request: &mut Outgoing,
+    ) -> impl Future<Output = Result<Exchanged, Failure>> + Send {
+        self.send_within(Within { now: Instant::now(), deadline }, worker, request)
+    }
+
+    async fn send_within(
+        &self,
+        mut within: Within,
+        worker: WorkerId,
+        request: &mut Outgoing,
+    ) -> Result<Exchanged, Failure> {
         let mut retries = self.settings.retries;
         let mut fresh_only = Freshness::AnyConnection;
-        let mut request = request;
         let mut avoid = None;
         let mut sending = Sending::First;
         loop {
             let server = self.pick(avoid);
-            let lease = self.pool.lease(server, worker, deadline, fresh_only).await;
+            let lease = self.pool.lease(server, worker, within, fresh_only).await;
             let repeatable = request.is_repeatable();
             let (reused, failure) = match lease {
                 Ok(lease) => {
-                    let (reused, limits) = (lease.reused, self.limits(deadline, lease.taken));
-                    match exchange::attempt(lease, &mut request, limits).await {
+                    let (reused, limits) = (lease.reused, self.limits(within.deadline, lease.taken));
+                    match exchange::attempt(lease, request, limits).await {
                         Ok(exchanged) => {
                             self.meters.answered(worker, exchanged.delay);
                             return Ok(Exchanged { sending, ..exchanged });
@@ -137,7 +155,8 @@ impl Upstream {
             } else {
                 return Err(last);
             }
-            if Instant::now() >= deadline {
+            within.now = Instant::now();
+            if within.now >= within.deadline {
                 return Err(last);
             }
         }
@@ -183,6 +202,15 @@ impl Upstream {
             }
         }
     }
+}
+
+/// The time that sending a request takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Within {
+    /// When an attempt begins: the present moment, which need not be asked for again.
+    pub now: Instant,
+    /// When the answer's head has to be there.
+    pub deadline: Instant,
 }
 
 /// Whether a connection that was used before will do.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::settings::UpstreamSettings;
-use super::{Freshness, WorkerId};
+use super::{Freshness, Within, WorkerId};
 use crate::failure::{Failure, FailureKind};
 
 /// The connections of one upstream.
@@ -156,12 +156,13 @@ impl Pool {
         &self,
         server: usize,
         worker: WorkerId,
-        deadline: Instant,
+        within: Within,
         freshness: Freshness,
     ) -> Result<Lease, Failure> {
         let server = &self.servers[server];
+        let Within { now, deadline } = within;
         if freshness == Freshness::AnyConnection
-            && let Some(lease) = server.take(worker, worker)
+            && let Some(lease) = server.take(worker, worker, now)
         {
             return Ok(lease);
         }
@@ -184,7 +185,7 @@ impl Pool {
             let mut freed = std::pin::pin!(server.freed.notified());
             freed.as_mut().enable();
             for other in 0..server.idle.len() {
-                if let Some(lease) = server.take(other, worker) {
+                if let Some(lease) = server.take(other, worker, Instant::now()) {
                     return Ok(lease);
                 }
             }
@@ -253,10 +254,9 @@ impl Pool {
 
 impl Server {
     /// The youngest usable idle connection in the list of `from`, for `worker`.
-    fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId) -> Option<Lease> {
+    fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId, taken: Instant) -> Option<Lease> {
         loop {
             let idle = self.pop(from)?;
-            let taken = Instant::now();
             if !self.is_usable(&idle, taken) {
                 continue;
             }
