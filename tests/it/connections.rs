@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::raw::until;
 use crate::scenario::{LIMIT, Origin, Stent, answer, streaming};
 
 const PASS: &str = "routes: [{name: all, path: /**}]";
@@ -37,16 +38,6 @@ impl Scene {
         until(&mut origin, "\r\n\r\n").await;
         origin
     }
-}
-
-async fn until(stream: &mut TcpStream, end: &str) -> String {
-    let (mut read, mut byte) = (Vec::new(), [0]);
-    while !read.ends_with(end.as_bytes()) {
-        let got = tokio::time::timeout(LIMIT, stream.read(&mut byte)).await.expect("bytes in time").unwrap();
-        assert_eq!(got, 1, "it ended after {:?}", String::from_utf8_lossy(&read));
-        read.push(byte[0]);
-    }
-    String::from_utf8_lossy(&read).into_owned()
 }
 
 /// What comes until the other side ends in order.

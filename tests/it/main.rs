@@ -18,6 +18,7 @@ mod planted;
 mod proxying;
 mod purging;
 mod ranges;
+mod raw;
 mod refreshes;
 mod reloading;
 mod saying;

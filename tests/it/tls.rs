@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::{Authority, LAST_YEAR, Pair};
+use crate::raw::until;
 use crate::scenario::{Client, Counter, KeptOpen, LIMIT, Origin, Stent, answer, configuration, no_answer, streaming};
 
 const POLICIES: &str = "
@@ -147,16 +148,6 @@ impl Visitor {
         stream.write_all(text.as_bytes()).await.unwrap();
         rest(&mut stream).await.expect("an end in order")
     }
-}
-
-async fn until(stream: &mut TlsStream<TcpStream>, end: &str) -> String {
-    let (mut read, mut byte) = (Vec::new(), [0]);
-    while !read.ends_with(end.as_bytes()) {
-        let got = tokio::time::timeout(LIMIT, stream.read(&mut byte)).await.expect("bytes in time").unwrap();
-        assert_eq!(got, 1, "it ended after {:?}", String::from_utf8_lossy(&read));
-        read.push(byte[0]);
-    }
-    String::from_utf8_lossy(&read).into_owned()
 }
 
 /// What comes until the other side says that it ends; an error where it ends without a word.

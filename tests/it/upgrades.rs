@@ -4,6 +4,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::raw::until;
 use crate::scenario::{LIMIT, Origin, Stent, streaming};
 
 const ROUTES: &str = "routes: [{name: live, path: /ws/**, websocket: true}, {name: all, path: /**}]";
@@ -60,16 +61,6 @@ impl Scene {
         origin.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nother").await.unwrap();
         until(&mut client, "\r\n\r\nother").await;
     }
-}
-
-async fn until(stream: &mut TcpStream, end: &str) -> String {
-    let (mut read, mut byte) = (Vec::new(), [0]);
-    while !read.ends_with(end.as_bytes()) {
-        let got = tokio::time::timeout(LIMIT, stream.read(&mut byte)).await.expect("bytes in time").unwrap();
-        assert_eq!(got, 1, "it ended after {:?}", String::from_utf8_lossy(&read));
-        read.push(byte[0]);
-    }
-    String::from_utf8_lossy(&read).into_owned()
 }
 
 /// What comes until the other side ends, by a FIN or a reset.
