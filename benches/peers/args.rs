@@ -54,11 +54,13 @@ pub enum Role {
     Origin { listen: SocketAddr },
     Server { listen: SocketAddr },
     Proxy { listen: SocketAddr, origin: SocketAddr },
+    Relay { listen: SocketAddr, origin: SocketAddr },
 }
 
 pub const SERVE_ORIGIN: &str = "--serve-origin";
 pub const SERVE_ITSELF: &str = "--serve-itself";
 pub const SERVE_PROXY: &str = "--serve-proxy";
+pub const SERVE_RELAY: &str = "--serve-relay";
 
 const SMOKE: &str = "--smoke";
 
@@ -93,6 +95,9 @@ impl Args {
             [SERVE_ITSELF, listen] => return Ok(Args::Serve(Role::Server { listen: listen.parse()? })),
             [SERVE_PROXY, listen, origin] => {
                 return Ok(Args::Serve(Role::Proxy { listen: listen.parse()?, origin: origin.parse()? }));
+            }
+            [SERVE_RELAY, listen, origin] => {
+                return Ok(Args::Serve(Role::Relay { listen: listen.parse()?, origin: origin.parse()? }));
             }
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! The servers in this binary: an origin, a server that shows what a hit costs hyper alone, and a proxy that does nothing
-//! but hand on. One thread each.
+//! The servers in this binary: an origin, a server that shows what a hit costs hyper alone, a proxy that does nothing but
+//! hand on, and a relay that does not even look at what it hands on. One thread each.
 
 use std::error::Error;
 use std::future::ready;
@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Outcome;
@@ -53,6 +54,7 @@ pub fn run(role: Role) -> Outcome<()> {
                 };
                 serve(listen, service_fn(hand_on)).await
             }
+            Role::Relay { listen, origin } => relay(listen, origin).await,
         }
     })
 }
@@ -80,6 +82,19 @@ where
         stream.set_nodelay(true)?;
         // How a connection ends is the client's affair.
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone()));
+    }
+}
+
+/// Each connection to one of its own to the origin: what a byte costs on its way through, whatever it says.
+async fn relay(listen: SocketAddr, origin: SocketAddr) -> Outcome<()> {
+    const ROOM: usize = 64 << 10;
+    let listener = TcpListener::bind(listen).await?;
+    loop {
+        let (mut client, _) = listener.accept().await?;
+        let mut behind = TcpStream::connect(origin).await?;
+        client.set_nodelay(true)?;
+        behind.set_nodelay(true)?;
+        tokio::spawn(async move { copy_bidirectional_with_sizes(&mut client, &mut behind, ROOM, ROOM).await });
     }
 }
 

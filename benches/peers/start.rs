@@ -1,5 +1,5 @@
-//! How each server is started: with one worker on one core, and an hour's cache in memory for what is under `/bytes/`. Only
-//! Stent logs requests.
+//! How each server is started: with one worker on one core, and an hour's cache in memory for what is under `/bytes/`. Stent
+//! logs requests; of the others one nginx does.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::args::{SERVE_ITSELF, SERVE_ORIGIN, SERVE_PROXY};
+use crate::args::{SERVE_ITSELF, SERVE_ORIGIN, SERVE_PROXY, SERVE_RELAY};
 use crate::children::{self, Core};
 use crate::server::{Nature, Place, Server, free_address};
 
@@ -46,9 +46,11 @@ pub fn all(place: &Place, peers: &[String], also: &[PathBuf]) -> Outcome<Vec<Ser
     let address = free_address()?;
     let command = own(Core::Server, &[SERVE_ITSELF, &address.to_string()])?;
     all.push(place.start("hyper server", address, Nature::Itself, command)?);
-    let address = free_address()?;
-    let command = own(Core::Server, &[SERVE_PROXY, &address.to_string(), &place.origin.to_string()])?;
-    all.push(place.start("hyper proxy", address, Nature::Relay, command)?);
+    for (name, role) in [("hyper proxy", SERVE_PROXY), ("tcp relay", SERVE_RELAY)] {
+        let address = free_address()?;
+        let command = own(Core::Server, &[role, &address.to_string(), &place.origin.to_string()])?;
+        all.push(place.start(name, address, Nature::Relay, command)?);
+    }
     all.iter_mut().try_for_each(Server::wait)?;
     Ok(all)
 }
@@ -78,13 +80,16 @@ fn stent_of(place: &Place, name: &str, binary: &Path, workers: usize, core: Core
     Ok((place.start(name, address, Nature::Cache, command)?, admin))
 }
 
-/// Twice: as it is mostly run, and with what its manual advises beside and few turn on: files stay open between requests.
+/// Three times: with nothing logged; with a line a request, as it comes from a distribution; and with what its manual
+/// advises beside and few turn on: files stay open between requests.
 fn nginx(place: &Place, binary: &Path) -> Outcome<Vec<Server>> {
-    let open_files = "open_file_cache max=20000 inactive=1h; open_file_cache_valid 1h;";
-    let ways = [("nginx", ""), ("nginx, open files", open_files)];
-    ways.map(|(name, open_file_cache)| {
+    const OPEN_FILES: &str = "open_file_cache max=20000 inactive=1h; open_file_cache_valid 1h;";
+    let ways =
+        [("nginx", "off", ""), ("nginx, log", "@folder@/access.log", ""), ("nginx, open files", "off", OPEN_FILES)];
+    ways.map(|(name, log, open_file_cache)| {
         let address = free_address()?;
-        let values = [("@listen@", &*address.to_string()), ("@open_file_cache@", open_file_cache)];
+        let log = log.replace("@folder@", &place.folder_of(name)?.to_string_lossy());
+        let values = [("@listen@", &*address.to_string()), ("@log@", &log), ("@open_file_cache@", open_file_cache)];
         let configuration = place.write(name, "nginx.conf", include_str!("nginx.conf"), &values)?;
         let mut command = children::command(Core::Server, binary);
         command.arg("-e").arg(configuration.with_file_name("error.log")).arg("-c").arg(configuration);
