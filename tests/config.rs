@@ -436,6 +436,13 @@ fn a_fingerprint_changes_with_all_that_an_entry_was_made_by() {
         assert_ne!(*other, base, "{index}");
         assert!(!others[index + 1..].contains(other), "{index}");
     }
+    // What strangers could say becomes what only a proxy may: what they were given is not for those whom it names.
+    let open = with("{p: {share: public, ttl: 5m}}", "[{name: r, policy: p, path: /a}]");
+    let vouched = open.replace("sessionid]}", "sessionid], facets: {ward: trusted.x-ward}}");
+    let of = |text: &str| {
+        accepted(&format!("server: {{trusted_proxies: [10.0.0.1]}}\n{text}")).settings.routes[0].fingerprint
+    };
+    assert_ne!(of(&vouched), of(&open));
 }
 
 #[test]

@@ -170,14 +170,13 @@ fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, caching: &C
     if matches!(verdict, Admit::RememberUncacheable(_)) {
         return verdict;
     }
-    match framing {
-        Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+    let why = match framing {
+        Framing::Length(length) if length > max_object => NotStored::TooLarge,
         // A cut could not be told from the end.
-        Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
+        Framing::Close => NotStored::Incomplete,
         // Trailers are not kept, so what has them is not the whole without them. Only behind chunks can there be any.
-        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => {
-            Admit::RememberUncacheable(NotStored::Trailers)
-        }
-        _ => verdict,
-    }
+        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => NotStored::Trailers,
+        _ => return verdict,
+    };
+    Admit::refused(why, answered.status)
 }

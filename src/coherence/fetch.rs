@@ -183,7 +183,7 @@ impl<S: Slots> Fetch<S> {
         let (terms, storing) = match verdict {
             Admit::Store(terms) => (terms, Ok(())),
             // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
-            Admit::Discard(why) if self.errand.is_everybodys(&arrived, now) => {
+            Admit::Discard(why @ NotStored::Status) if self.errand.is_everybodys(&arrived, now) => {
                 (self.errand.passing_terms(&arrived, now), Err(why))
             }
             Admit::Discard(why) | Admit::RememberUncacheable(why) => {

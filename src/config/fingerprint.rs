@@ -16,7 +16,7 @@ use crate::route::{HostTemplate, PartKind, Route, Segment};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
 /// Changes with the meaning of what is written below.
-const VERSION: &str = "route 2";
+const VERSION: &str = "route 3";
 
 pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     let mut text = Canonical(VERSION.to_owned());
@@ -113,6 +113,7 @@ fn caching(text: &mut Canonical, caching: &Caching) {
                 Some(Access::Ask { about: Ask::Path(path), .. }) => text.put("access", &format!("{path:?}")),
             }
             policy.vary.iter().for_each(|name| text.put("vary", name.as_str()));
+            policy.unsent.iter().for_each(|name| text.put("unsent", name.as_str()));
             policy.strip_cookies.iter().for_each(|name| text.put("strip cookie", name));
             lifetimes(text, policy);
         }

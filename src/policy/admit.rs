@@ -40,7 +40,8 @@ pub enum Admit {
     Store(Terms),
     /// Store nothing, and pass such requests for a while without making them wait for each other.
     RememberUncacheable(NotStored),
-    /// Store nothing this time. Whoever waits for this very fetch may have it.
+    /// Store nothing this time. Whoever waits for this very fetch may have it where that is all that stands against it
+    /// ([`NotStored::Status`]).
     Discard(NotStored),
 }
 
@@ -127,8 +128,18 @@ pub fn is_open(headers: &HeaderMap, arrived: SystemTime) -> bool {
 pub fn admit(answered: &Answered<'_>, caching: &Caching) -> Admit {
     match terms(answered, caching) {
         Ok(terms) => Admit::Store(terms),
-        Err(why) if why.is_passing() => Admit::Discard(why),
-        Err(why) => Admit::RememberUncacheable(why),
+        Err(why) => Admit::refused(why, answered.status),
+    }
+}
+
+impl Admit {
+    /// The verdict on an answer of this status that is not stored. What an origin says while it is ill says nothing of what it
+    /// will say.
+    pub fn refused(why: NotStored, status: StatusCode) -> Admit {
+        match why.is_passing() || status.is_server_error() {
+            true => Admit::Discard(why),
+            false => Admit::RememberUncacheable(why),
+        }
     }
 }
 
@@ -263,19 +274,13 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     if (between_people || policy.share == Share::Public) && vary.iter().any(is_credential) {
         return Err(NotStored::VaryCredential);
     }
-    if vary.iter().any(|name| policy.unsent.contains(name)) {
-        return Err(NotStored::VaryCredential);
-    }
     vary.retain(|name| !is_keyed(name, policy));
-    let (ttl, downstream) = types::listed(answered, policy)?;
-    let lifetime = match ttl {
-        Some(ttl) if lives_by_policy(answered.status) => Some(ttl),
-        // Redirects that are not for ever, errors and the like: only as the origin says itself.
-        _ => said.lifetime,
-    };
-    if lifetime.is_none() && !lives_by_policy(answered.status) {
+    // Redirects that are not for ever, errors and the like: only as the origin says itself.
+    if said.lifetime.is_none() && !lives_by_policy(answered.status) {
         return Err(NotStored::Status);
     }
+    let (ttl, downstream) = types::listed(answered, policy)?;
+    let lifetime = ttl.filter(|_| lives_by_policy(answered.status)).or(said.lifetime);
     let (fresh_for, mut staleness) = origin_lifetime(answered, said, lifetime)?;
     if directives.s_maxage.is_some() && !directives.must_revalidate && !said.is_no_cache() && ttl.is_some() {
         // `s-maxage` forbids staleness because it sets the lifetime; here the policy sets it.
@@ -289,6 +294,10 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
         ceiling: policy.ceiling.unwrap_or(Lifetime::NO_CEILING),
         staleness,
     };
+    // Last: what is not kept anyway is no reason to remember anything.
+    if vary.iter().any(|name| policy.unsent.contains(name)) {
+        return Err(NotStored::VaryCredential);
+    }
     let (openness, withheld) = (Openness::Open, Vec::new());
     Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
 }
@@ -444,6 +453,36 @@ pub(crate) mod tests {
         let lines = [("vary", "Accept-Language, X-Client, Accept-Encoding"), ("vary", "accept")];
         let Admit::Store(terms) = ask(200, &lines, Credentialed::No, &Caching::Named(policy)) else { panic!() };
         assert_eq!(terms.vary, [header::ACCEPT_LANGUAGE]);
+    }
+
+    #[test]
+    fn what_is_not_sent_is_no_reason_for_a_variant_and_errors_are_no_reason_to_remember() {
+        let mut policy = named(Share::Public);
+        policy.unsent = vec![HeaderName::from_static("x-api-key")];
+        policy.types = vec![(crate::policy::TypePattern::Exact("text/css".to_owned()), Duration::from_secs(5))];
+        let caching = Caching::Named(policy);
+        let check = |status: u16, media: &'static str, want: Admit| {
+            let lines = [("vary", "X-Api-Key"), ("content-type", media)];
+            assert_eq!(ask(status, &lines, Credentialed::No, &caching), want, "{status} {media}");
+        };
+        check(200, "text/css", Admit::RememberUncacheable(NotStored::VaryCredential));
+        check(200, "text/html", Admit::RememberUncacheable(NotStored::Type));
+        check(404, "text/html", Admit::Discard(NotStored::Status));
+        check(503, "text/html", Admit::Discard(NotStored::Status));
+    }
+
+    #[test]
+    fn an_ill_origin_says_nothing_of_what_it_will_say() {
+        for caching in [Caching::as_origin(Credentials::AuthorizationAndCookies), Caching::Named(named(Share::Public))]
+        {
+            for line in
+                [("cache-control", "no-store"), ("cache-control", "private"), ("set-cookie", "a=b"), ("vary", "*")]
+            {
+                let admit = |status| ask(status, &[line, ("expires", "0")], Credentialed::No, &caching);
+                assert!(matches!(admit(200), Admit::RememberUncacheable(_)), "{line:?}");
+                assert!(matches!(admit(503), Admit::Discard(_)), "{line:?}");
+            }
+        }
     }
 
     #[test]

@@ -207,3 +207,37 @@ async fn vary_keeps_variants_apart() {
         assert!(ask("de").await.is_hit() && ask("fr").await.is_hit() && client.get("/a").send().await.is_hit());
     }
 }
+
+/// What an origin says while it is ill says nothing of what it will say: the next request asks again, for all.
+#[tokio::test]
+async fn errors_are_not_remembered_whatever_they_say_of_caching() {
+    const YAML: &str = "
+identity: {principal: [header.x-api-key]}
+policies: {pub: {share: public, ttl: 60s}}
+routes: [{name: named, path: /named/**, policy: pub}, {name: all, path: /**, policy: origin}]";
+    let lines = ["cache-control:no-store", "set-cookie:a=b", "vary:*", "vary:x-api-key"];
+    for (index, line) in lines.into_iter().enumerate() {
+        let counter = Counter::default();
+        let origin = Origin::start(move |seen| {
+            let number = counter.next(seen.path());
+            async move {
+                let (name, value) = line.split_once(':').unwrap();
+                match number {
+                    2 => answer(503, &[(name, value)], "ill"),
+                    _ => answer(200, &[("cache-control", "max-age=60")], number.to_string()),
+                }
+            }
+        })
+        .await;
+        let stent = Stent::start(origin.address, YAML);
+        for path in [format!("/named/{index}"), format!("/all/{index}")] {
+            let get = async || stent.client().get(&path).send().await;
+            assert_eq!(get().await.text(), "1");
+            stent.clock.advance(Duration::from_secs(61));
+            assert_eq!(get().await.status, 503, "{line} {path}");
+            let well = get().await;
+            assert!(well.text() == "3" && well.cache().contains("stored"), "{line} {path}: {}", well.cache());
+            assert!(get().await.is_hit(), "{line} {path}");
+        }
+    }
+}
