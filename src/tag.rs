@@ -57,12 +57,10 @@ enum Space {
     Named,
     Url,
     Path,
-    Prefix,
-    Host,
+    Below,
     Route,
     Principal,
     Group,
-    All,
 }
 
 impl TagSet {
@@ -88,9 +86,9 @@ impl TagSet {
 
     /// A tag that an entry carries: its own name and every wider one: `a:b`, `a:*`, `*`.
     pub fn carry(&mut self, tag: &str) {
+        self.name(tag);
+        self.all();
         let tag = &canonical_tag(tag);
-        self.add(Space::Named, tag.as_bytes());
-        self.add(Space::Named, b"*");
         for (at, _) in tag.match_indices(':') {
             self.add_parts(Space::Named, &[&tag.as_bytes()[..=at], b"*"]);
         }
@@ -98,43 +96,48 @@ impl TagSet {
 
     /// A tag that a purge names; `a:*` takes all below `a:`.
     pub fn name(&mut self, tag: &str) {
-        self.add(Space::Named, canonical_tag(tag).as_bytes());
+        match &*canonical_tag(tag) {
+            "*" => self.all(),
+            tag => self.add(Space::Named, tag.as_bytes()),
+        }
     }
 
-    /// Everything there is.
+    /// Everything there is: what is below the root of any host.
     pub fn all(&mut self) {
-        self.add(Space::All, b"");
+        self.below("", "");
     }
 
-    /// One URL: host in lower case, path in normal form with or without a slash at its end, canonical query.
+    /// One URL: host in lower case, at any port; path in normal form with or without a slash at its end; canonical query.
     pub fn url(&mut self, host: &str, path: &str, query: &str) {
-        let path = canonical_path(path);
+        let (host, path) = (canonical_host(host), canonical_path(path));
         self.add_parts(Space::Url, &[host.as_bytes(), b"\0", path.as_bytes(), b"\0", query.as_bytes()]);
     }
 
     /// One path with any query.
     pub fn path(&mut self, host: &str, path: &str) {
-        self.add_parts(Space::Path, &[host.as_bytes(), b"\0", canonical_path(path).as_bytes()]);
+        self.add_at(Space::Path, host, path);
     }
 
     /// A prefix by whole segments, as a purge names it: `/api/patients` takes it and all below.
     pub fn prefix(&mut self, host: &str, path: &str) {
-        self.add_parts(Space::Prefix, &[host.as_bytes(), b"\0", canonical_path(path).as_bytes()]);
+        self.path(host, path);
+        self.below(host, path);
     }
 
-    /// Every prefix of a path, the path itself and the root included.
-    pub fn carry_prefixes(&mut self, host: &str, path: &str) {
-        let path = untrailed(path);
-        for (at, _) in path.match_indices('/').filter(|&(at, _)| at > 0) {
-            self.prefix(host, &path[..at]);
-        }
-        self.prefix(host, path);
-        self.prefix(host, "");
+    /// A path that an entry carries: itself, and that it is below each prefix of it and below the root.
+    pub fn carry_path(&mut self, host: &str, path: &str) {
+        self.path(host, path);
+        self.below(host, "");
+        untrailed(path).match_indices('/').for_each(|(at, _)| self.below(host, &path[..at]));
     }
 
     /// All of one host.
     pub fn host(&mut self, host: &str) {
-        self.add(Space::Host, host.as_bytes());
+        self.below(host, "");
+    }
+
+    fn below(&mut self, host: &str, path: &str) {
+        self.add_at(Space::Below, host, path);
     }
 
     /// All of one route.
@@ -156,6 +159,10 @@ impl TagSet {
     pub fn union(&mut self, other: &TagSet) {
         other.hashes.iter().for_each(|&hash| self.push(hash));
         self.overflowed |= other.overflowed;
+    }
+
+    fn add_at(&mut self, space: Space, host: &str, path: &str) {
+        self.add_parts(space, &[canonical_host(host).as_bytes(), b"\0", canonical_path(path).as_bytes()]);
     }
 
     fn add(&mut self, space: Space, text: &[u8]) {
@@ -221,6 +228,14 @@ fn canonical_tag(tag: &str) -> String {
         _ => escape(&canonical(&decode(piece))),
     };
     tag.split(':').map(piece).collect::<Vec<_>>().join(":")
+}
+
+/// A host for tags: without a port, so that who names a host takes it at all of them.
+fn canonical_host(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
 }
 
 /// A path for tags: percent-encoding decoded, each segment canonical, no slash at the end.
@@ -325,6 +340,56 @@ mod tests {
         assert!(hits("*", "patient:a:7"));
         assert!(!hits("patient:b:*", "patient:a:7"));
         assert!(!hits("patient:a", "patient:a:7"));
+    }
+
+    #[test]
+    fn what_a_path_carries_is_found_by_every_purge_that_takes_it_and_by_no_other() {
+        type Naming = fn(&mut TagSet);
+        let mut carried = TagSet::default();
+        for host in ["h:8080", ""] {
+            carried.url(host, "/a/b", "q");
+            carried.carry_path(host, "/a/b");
+        }
+        let hits = |naming: Naming| {
+            let mut named = TagSet::default();
+            naming(&mut named);
+            named.hashes().iter().any(|hash| carried.hashes().contains(hash))
+        };
+        let taking: [Naming; 16] = [
+            |purge| purge.all(),
+            |purge| purge.name("*"),
+            |purge| purge.host("h"),
+            |purge| purge.host(""),
+            |purge| purge.host("h:9090"),
+            |purge| purge.prefix("h", "/"),
+            |purge| purge.prefix("h", "/a"),
+            |purge| purge.prefix("h", "/a/b"),
+            |purge| purge.prefix("h", "/a/b/"),
+            |purge| purge.prefix("", "/"),
+            |purge| purge.prefix("", "/a"),
+            |purge| purge.path("h", "/a/b"),
+            |purge| purge.path("", "/a/b/"),
+            |purge| purge.url("h", "/a/b", "q"),
+            |purge| purge.url("h:8080", "/a/b/", "q"),
+            |purge| purge.url("", "/a/b", "q"),
+        ];
+        let leaving: [Naming; 8] = [
+            |purge| purge.host("i"),
+            |purge| purge.prefix("h", "/a/b/c"),
+            |purge| purge.prefix("", "/b"),
+            |purge| purge.prefix("", "/a/bc"),
+            |purge| purge.path("h", "/a"),
+            |purge| purge.path("h", "/"),
+            |purge| purge.url("h", "/a/b", ""),
+            |purge| purge.name("a"),
+        ];
+        taking.iter().enumerate().for_each(|(number, naming)| assert!(hits(*naming), "{number}"));
+        leaving.iter().enumerate().for_each(|(number, naming)| assert!(!hits(*naming), "{number}"));
+        let mut root = TagSet::default();
+        root.carry_path("[::1]:80", "/");
+        let mut purge = TagSet::default();
+        purge.host("[::1]");
+        assert!(root.contains(&purge), "below the root is the root itself");
     }
 
     #[test]

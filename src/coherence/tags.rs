@@ -37,22 +37,17 @@ impl Place {
         format!("{}://{authority}", self.scheme.as_str())
     }
 
-    /// The tags that every entry carries: everything, its route, host, URL, path and path prefixes, with this host and
-    /// without any; and its principal.
+    /// The tags that every entry carries: its route, and its URL, path and path prefixes with this host and without any, the
+    /// root of which is everything; and its principal.
     pub fn carried(&self, route: &Route) -> TagSet {
         let mut tags = TagSet::default();
-        tags.all();
         tags.route(&route.name);
-        tags.name("*");
-        let name = without_port(&self.authority);
-        let hosts = [Some(self.authority.as_str()), Some(name), self.forwarded_host.as_deref(), Some("")];
+        let hosts = [Some(self.authority.as_str()), self.forwarded_host.as_deref(), Some("")];
         for host in hosts.into_iter().flatten() {
-            tags.host(host);
             if self.principal.is_empty() || !is_off(Rule::AllPartitions) {
                 tags.url(host, &self.path, &self.query);
             }
-            tags.path(host, &self.path);
-            tags.carry_prefixes(host, &self.path);
+            tags.carry_path(host, &self.path);
         }
         self.principal.iter().for_each(|digest| tags.principal(digest));
         tags

@@ -102,7 +102,7 @@ impl<S: Slots> Cache<S> {
 /// The tags by which followers are judged: all that are known.
 fn judged_by(filling: &Filling) -> Cow<'_, TagSet> {
     // Those of its URL come first.
-    const OF_ITS_URL: usize = 15;
+    const OF_ITS_URL: usize = 9;
     match is_off(Rule::FollowersTags) {
         true => Cow::Owned(filling.head.tags.tag_hashes().take(OF_ITS_URL).collect()),
         false => Cow::Borrowed(&filling.head.tags),
