@@ -28,7 +28,7 @@ pub struct Head {
     /// The fields as they are delivered, less `Age`, `Cache-Status` and the request's id.
     pub headers: HeaderMap,
     /// The origin's own fields about caching, where others are delivered in their place; a 304 is merged with these.
-    pub replaced: Vec<(HeaderName, HeaderValue)>,
+    pub replaced: Option<Vec<(HeaderName, HeaderValue)>>,
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
     pub validators: Validators,
     /// How old it is and may become.
@@ -69,20 +69,31 @@ struct Stored {
     status: StatusCode,
     openness: Openness,
     staleness: Staleness,
+    delivered: Delivered,
+    /// Where in the text the fields begin.
+    fields: u16,
     fresh_for: Tenths,
     stale_while_revalidate: Tenths,
     stale_if_error: Tenths,
     ceiling: Tenths,
     initial_age: Tenths,
+    /// Where in the text the replaced fields begin.
+    replaced: u32,
     /// Nanoseconds since [`beginning`].
     received: u64,
     birth: Birth,
     /// Tags, then the fields that are delivered, then those that were replaced.
     text: Box<[u8]>,
-    /// Where in it the fields begin, and where the replaced ones.
-    fields: u32,
-    replaced: u32,
     body: Bytes,
+}
+
+/// Whether the origin's own fields about caching are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivered {
+    /// They are.
+    AsSaid,
+    /// Others are, in their place.
+    Otherwise,
 }
 
 /// Tenths of a second, up to thirteen years; then for ever.
@@ -122,27 +133,32 @@ impl Entry {
     /// Packs an answer. `Content-Length` is the body's, whatever the head says; `Age`, `X-Request-Id` and the like are each
     /// delivery's own.
     pub fn new(head: &Head, body: Bytes) -> Entry {
-        let mut text: Vec<u8> = head.tags.tag_hashes().flat_map(|TagHash(hash)| hash.to_le_bytes()).collect();
-        let fields = text.len() as u32;
-        let kept = head.headers.iter().filter(|(name, _)| !OWN.contains(name));
+        let mut text: Vec<u8> = head.tags.tag_hashes().flat_map(TagHash::to_bytes).collect();
+        // At most `MAX_TAGS` are before them.
+        let fields = text.len() as u16;
+        let via = head.headers.get_all(header::VIA).iter().next_back().filter(|via| *via == VIA);
+        let is_own = |name, value| OWN.contains(name) || via.is_some_and(|via| std::ptr::eq(via, value));
+        let kept = head.headers.iter().filter(|&(name, value)| !is_own(name, value));
         kept.for_each(|(name, value)| write_line(&mut text, name, value));
         let replaced = text.len() as u32;
-        head.replaced.iter().for_each(|(name, value)| write_line(&mut text, name, value));
+        head.replaced.iter().flatten().for_each(|(name, value)| write_line(&mut text, name, value));
         let Vital { lifetime, received, initial_age, openness } = head.vital;
         Entry(Arc::new(Stored {
             status: head.status,
             openness,
             staleness: lifetime.staleness,
+            delivered: if head.replaced.is_some() { Delivered::Otherwise } else { Delivered::AsSaid },
+            fields,
             fresh_for: Tenths::at_most(lifetime.fresh_for),
             stale_while_revalidate: Tenths::at_most(lifetime.stale_while_revalidate),
             stale_if_error: Tenths::at_most(lifetime.stale_if_error),
             ceiling: Tenths::at_most(lifetime.ceiling),
             initial_age: Tenths::at_least(initial_age),
+            replaced,
             received: received.saturating_duration_since(beginning()).as_nanos() as u64,
             birth: Birth::new(head.birth.born, head.birth.validated),
-            text: text.into_boxed_slice(),
-            fields,
-            replaced,
+            // Not `into_boxed_slice`: a buffer that shrinks may stay as large as it was.
+            text: Box::from(text.as_slice()),
             // A buffer that others hold as well costs as much again as a short body's copy.
             body: if body.len() <= SHORT { Bytes::copy_from_slice(&body) } else { body },
         }))
@@ -158,26 +174,26 @@ impl Entry {
         &self.0.body
     }
 
-    /// The fields as they are delivered, each with its line's end; without a length.
-    pub fn lines(&self) -> &[u8] {
-        &self.0.text[self.0.fields as usize..self.0.replaced as usize]
+    /// The fields as they are delivered, each with its line's end; without a length. Those that all have are stored once.
+    pub fn lines(&self) -> [&[u8]; 2] {
+        [&self.0.text[self.0.fields as usize..self.0.replaced as usize], VIA_LINE]
     }
 
     /// The same, as a map.
     pub fn fields(&self) -> HeaderMap {
-        fields(self.lines()).collect()
+        self.lines().into_iter().flat_map(fields).collect()
     }
 
-    /// The fields in whose place others are delivered, as the origin said them.
-    pub fn replaced(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        fields(&self.0.text[self.0.replaced as usize..])
+    /// The origin's own fields about caching, where others are delivered in their place.
+    pub fn replaced(&self) -> Option<impl Iterator<Item = (HeaderName, HeaderValue)>> {
+        (self.0.delivered == Delivered::Otherwise).then(|| fields(&self.0.text[self.0.replaced as usize..]))
     }
 
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
     pub fn validators(&self) -> Validators {
         let wanted =
             |(name, _): &(HeaderName, HeaderValue)| [header::ETAG, header::LAST_MODIFIED, header::DATE].contains(name);
-        Validators::of(&fields(self.lines()).filter(wanted).collect())
+        Validators::of(&self.lines().into_iter().flat_map(fields).filter(wanted).collect())
     }
 
     /// How old it is and may become.
@@ -228,7 +244,7 @@ impl Entry {
 impl Tagged for Entry {
     fn tag_hashes(&self) -> impl Iterator<Item = TagHash> {
         let (hashes, _) = self.0.text[..self.0.fields as usize].as_chunks();
-        hashes.iter().map(|&hash| TagHash(u32::from_le_bytes(hash)))
+        hashes.iter().copied().map(TagHash::from_bytes)
     }
 }
 
@@ -237,6 +253,11 @@ pub const SHORT: usize = 8 << 10;
 
 /// What each delivery says itself.
 const OWN: [HeaderName; 3] = [header::AGE, header::CONTENT_LENGTH, HeaderName::from_static("x-request-id")];
+
+/// What we say of ourselves in every answer that we hand on (RFC 9110 §7.6.3).
+pub const VIA: &str = "1.1 stent";
+
+const VIA_LINE: &[u8] = b"via: 1.1 stent\r\n";
 
 /// Writes a field as it is sent.
 pub(crate) fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
@@ -370,8 +391,8 @@ impl Slot {
 
     /// Bytes in memory, nearly, with the key.
     pub fn weight(&self, key: &Key) -> u32 {
-        /// What the map, its two queues and the allocator add to an entry; measured with 100 000 of them.
-        const MAP_ENTRY: usize = 520;
+        /// What the map, its queue and the allocator add to an entry; measured with 100 000 of them.
+        const MAP_ENTRY: usize = 360;
         let own = match self {
             Slot::Entry(entry) => entry.weight(),
             Slot::Incomplete(part) => part.weight(),
@@ -401,7 +422,7 @@ pub(crate) mod tests {
             status: StatusCode::OK,
             validators: Validators::of(&headers),
             headers,
-            replaced: Vec::new(),
+            replaced: None,
             vital: Vital { lifetime, received, initial_age, openness: Openness::Closed },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
@@ -417,6 +438,24 @@ pub(crate) mod tests {
         assert_eq!((outdated.lines(), outdated.body()), (entry.lines(), entry.body()));
         let lifetime = Lifetime { fresh_for: Duration::ZERO, ..head.vital.lifetime };
         assert_eq!(outdated.vital(), Vital { lifetime, ..head.vital });
+    }
+
+    #[test]
+    fn what_is_packed_is_read_again() {
+        let via = ["1.1 stent", "1.0 proxy", "1.1 stent"].map(|value| (header::VIA, HeaderValue::from_static(value)));
+        let mut head = head(HeaderMap::from_iter(via));
+        head.headers.insert(header::ETAG, HeaderValue::from_static("\"a\""));
+        head.tags.carry_path("clinic.example", "/patients/7");
+        let said = vec![(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"))];
+        for replaced in [None, Some(Vec::new()), Some(said)] {
+            head.replaced = replaced;
+            let entry = Entry::new(&head, Bytes::new());
+            assert_eq!((entry.fields(), entry.tags()), (head.headers.clone(), head.tags.clone()));
+            assert_eq!(entry.replaced().map(Vec::from_iter), head.replaced);
+            assert_eq!(entry.validators(), Validators::of(&head.headers));
+            let ours = entry.lines().concat().windows(VIA_LINE.len()).filter(|line| *line == VIA_LINE).count();
+            assert_eq!(ours, 2, "another Stent's and ours");
+        }
     }
 
     #[test]

@@ -13,9 +13,22 @@ use smallvec::SmallVec;
 
 pub use self::template::{PurgeTemplate, TagPiece, TagSource, TagTemplate, Unknown, Values, json_values};
 
-/// The hash of a tag, equal on every node. Two tags with one hash cost a hit, never truth.
+/// The hash of a tag, equal on every node, of 24 bits. Two tags with one hash cost a hit, never truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagHash(pub u32);
+
+impl TagHash {
+    /// As it is stored: there are many of them.
+    pub fn to_bytes(self) -> [u8; 3] {
+        let [first, second, third, _] = self.0.to_le_bytes();
+        [first, second, third]
+    }
+
+    /// The same, read again.
+    pub fn from_bytes([first, second, third]: [u8; 3]) -> TagHash {
+        TagHash(u32::from_le_bytes([first, second, third, 0]))
+    }
+}
 
 /// The most tags that an answer may have, those of its URL included; one with more is not stored (purge rule 17).
 pub const MAX_TAGS: usize = 256;
@@ -177,7 +190,8 @@ impl TagSet {
         let mut whole: SmallVec<[u8; 256]> = SmallVec::new();
         parts.iter().for_each(|part| whole.extend_from_slice(part));
         std::hash::Hasher::write(&mut state, &whole);
-        self.push(TagHash(std::hash::Hasher::finish(&state) as u32));
+        let [first, second, third, ..] = std::hash::Hasher::finish(&state).to_le_bytes();
+        self.push(TagHash::from_bytes([first, second, third]));
     }
 
     fn push(&mut self, hash: TagHash) {

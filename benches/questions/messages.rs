@@ -73,7 +73,7 @@ fn request_write(bencher: Bencher) {
     let mut out = Vec::with_capacity(4096);
     bencher.bench_local(|| {
         out.clear();
-        let fields = Fields { lines: b"", headers: black_box(request.headers()) };
+        let fields = Fields { lines: [b"", b""], headers: black_box(request.headers()) };
         encode::request_head(&mut out, &Method::GET, request.uri(), fields, Framing::Length(0));
     });
 }

@@ -351,7 +351,7 @@ mod tests {
         let head = Head {
             status: http::StatusCode::OK,
             headers: http::HeaderMap::new(),
-            replaced: Vec::new(),
+            replaced: None,
             validators: Validators::of(&http::HeaderMap::new()),
             vital: Vital { lifetime: Lifetime::NOTHING, received, initial_age, openness },
             birth: Birth::new(Stamp(1), Stamp(1)),

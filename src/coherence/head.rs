@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::clock::Now;
 use crate::edge::deliver;
@@ -25,10 +25,7 @@ pub(super) fn build(
 ) -> Head {
     terms.withheld.iter().for_each(|name| drop(headers.remove(name)));
     let validators = Validators::of(&headers);
-    let mut replaced = Vec::new();
-    for name in REPLACED {
-        replaced.extend(headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
-    }
+    let said = about_caching(&headers);
     deliver::leave_targeted(&mut headers, targeted);
     match terms.downstream {
         Downstream::AsOrigin => {}
@@ -42,6 +39,7 @@ pub(super) fn build(
     }
     // Delivered anew each time.
     headers.remove(header::AGE);
+    let replaced = (about_caching(&headers) != said).then_some(said);
     let vital = Vital {
         lifetime: terms.lifetime,
         received: now.instant,
@@ -54,17 +52,23 @@ pub(super) fn build(
 /// The fields of a stored answer as the origin said them.
 pub(super) fn as_said(entry: &Entry) -> HeaderMap {
     let mut said = entry.fields();
-    for name in REPLACED {
-        said.remove(name);
-    }
-    for (name, value) in entry.replaced() {
-        said.append(name, value);
+    if let Some(replaced) = entry.replaced() {
+        ABOUT_CACHING.iter().for_each(|name| drop(said.remove(name)));
+        said.extend(replaced);
     }
     said
 }
 
+fn about_caching(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let mut lines = Vec::new();
+    for name in &ABOUT_CACHING {
+        lines.extend(headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+    }
+    lines
+}
+
 /// The fields in whose place others may be delivered.
-const REPLACED: [http::HeaderName; 6] =
+const ABOUT_CACHING: [HeaderName; 6] =
     [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::AGE, CDN_CACHE_CONTROL, SURROGATE_CONTROL];
 
 /// The present moment as a `Date` field has it.

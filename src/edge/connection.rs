@@ -260,7 +260,7 @@ impl<S: Service> Connection<'_, S> {
             Body::Tunnel(_) => Some("upgrade"),
             _ => encode::connection(persistence, asked.version),
         };
-        let lines = if let Body::Stored(entry, _) = &body { entry.lines() } else { b"" };
+        let lines = if let Body::Stored(entry, _) = &body { entry.lines() } else { [b"".as_slice(); 2] };
         let fields = Fields { lines, headers: &head.headers };
         encode::response_head(sink.text(), head.status, fields, announce, connection);
         let (body, tunnel) = match (announce, body) {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::incoming::X_REQUEST_ID;
 use super::ranges;
 use crate::body::{Body, Part};
-use crate::entry::{Entry as Stored, Head, Validators};
+use crate::entry::{Entry as Stored, Head, VIA, Validators};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
 use crate::policy::structured;
@@ -163,7 +163,7 @@ pub fn leave_hop(headers: &mut HeaderMap) -> NamesTags {
         }
     }
     dropped.iter().for_each(|name| drop(headers.remove(name)));
-    headers.append(header::VIA, HeaderValue::from_static("1.1 stent"));
+    headers.append(header::VIA, HeaderValue::from_static(VIA));
     tags
 }
 

@@ -26,7 +26,7 @@ pub enum Announce {
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {
     /// Those that are there as lines, as they are sent.
-    pub lines: &'a [u8],
+    pub lines: [&'a [u8]; 2],
     /// The others.
     pub headers: &'a HeaderMap,
 }
@@ -45,9 +45,9 @@ pub fn response_head(
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(lines);
+    lines.iter().for_each(|lines| out.extend_from_slice(lines));
     // What was stored has its date.
-    let mut dated = status.is_informational() || !lines.is_empty();
+    let mut dated = status.is_informational() || lines != [b"", b""];
     for (name, value) in headers {
         if name == header::CONTENT_LENGTH && announce != Announce::AsSaid || is_of_the_hop(name) {
             continue;
@@ -90,7 +90,7 @@ pub fn request_head(out: &mut Vec<u8>, method: &Method, target: &Uri, fields: Fi
             write_line(out, name, value);
         }
     }
-    out.extend_from_slice(lines);
+    lines.iter().for_each(|lines| out.extend_from_slice(lines));
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     // RFC 9110 §8.6: a length of zero is said where a body would be usual.
     if framing != Framing::Length(0) || expects_body {

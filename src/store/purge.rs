@@ -90,7 +90,7 @@ impl Birth {
     }
 }
 
-/// A record takes a few, an answer has some twenty: so many that a day of writes does not fill them.
+/// A record takes a few, an answer has some ten: so many that a day of writes does not fill them.
 const SLOTS: usize = 1 << 20;
 
 /// The log.

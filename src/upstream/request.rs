@@ -57,7 +57,7 @@ impl Uploading {
             None => Framing::Chunked,
         };
         let mut sink = Sink::default();
-        let fields = Fields { lines: &request.told, headers: &request.headers };
+        let fields = Fields { lines: [&request.told, b""], headers: &request.headers };
         encode::request_head(sink.text(), &request.method, &request.target, fields, framing);
         let body = std::mem::replace(&mut request.body, Body::Empty);
         Uploading { sink, body, framing, begun: Begun::No, state: Upload::Body, pieces: 0 }

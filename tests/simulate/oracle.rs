@@ -205,7 +205,7 @@ impl Record {
 /// Of what an entry is made.
 pub fn records<'o>(entry: &Entry, origin: &'o Origin) -> Result<(&'o Record, &'o Record), Broken> {
     let body = number_in(entry.body()).and_then(|number| origin.records.get(number));
-    let last = number_in_lines(entry.lines()).and_then(|number| origin.records.get(number));
+    let last = number_in_lines(entry.lines()[0]).and_then(|number| origin.records.get(number));
     body.zip(last).ok_or_else(|| "an entry that no answer was".to_owned())
 }
 
