@@ -12,8 +12,8 @@
 //!             flight (leader or follower) → landing ─────────► deliver, or once more
 //! ```
 //!
-//! What is stored and fresh is answered at once, without a future. Everything else walks the same line again as one: against
-//! the origin's time that does not show.
+//! What is stored and fresh is answered at once, without a future. Everything else goes on from the plan as one, which owns
+//! what the request borrowed until then.
 //!
 //! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
 //! share. It does so [`MAX_ROUNDS`] times at most and is passed then.

@@ -87,7 +87,7 @@ where
 
 /// Each connection to one of its own to the origin: what a byte costs on its way through, whatever it says.
 async fn relay(listen: SocketAddr, origin: SocketAddr) -> Outcome<()> {
-    const ROOM: usize = 64 << 10;
+    const ROOM: usize = 4 << 10;
     let listener = TcpListener::bind(listen).await?;
     loop {
         let (mut client, _) = listener.accept().await?;

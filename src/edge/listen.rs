@@ -71,6 +71,10 @@ pub struct Accepting<S> {
     pub stage: watch::Receiver<Stage>,
 }
 
+/// What a connection may keep while it idles, in bytes: there are thousands of them, and whatever any of them may ever have to
+/// remember while it waits is in it.
+const MAX_CONNECTION: usize = 2560;
+
 /// How long to wait for a place before looking for an idle connection again.
 const ROOM_AGAIN: Duration = Duration::from_millis(100);
 
@@ -183,7 +187,7 @@ impl<S: Service> Listening<S> {
         let listed = self.lines.place();
         let number = listed.number();
         let (service, served, places) = (self.accepting.service.clone(), line.clone(), self.accepting.places.clone());
-        let task = self.connections.spawn(async move {
+        let connection = async move {
             let agreed = match &read {
                 ReadSide::Plain(_) => Ok(None),
                 ReadSide::Tls(session) => session.handshake().await,
@@ -197,7 +201,9 @@ impl<S: Service> Listening<S> {
                 Err(NoSession::NotTls | NoSession::Refused) => places.count_refused_handshake(),
             }
             drop((place, listed));
-        });
+        };
+        debug_assert!(size_of_val(&connection) <= MAX_CONNECTION, "{} bytes", size_of_val(&connection));
+        let task = self.connections.spawn(connection);
         if *self.accepting.stage.borrow() >= Stage::Closed {
             line.close_soon();
         }

@@ -116,7 +116,8 @@ impl Session {
             _ => self.send(&mut self.tls()),
         };
         let _ = self.socket.finish();
-        let mut room = [0; 4 << 10];
+        // On the heap: every connection's future would be larger by an array, which few ever use.
+        let mut room = vec![0; 4 << 10];
         let mut read = 0;
         let gone = poll_fn(|cx| {
             while read <= MAX_LINGER {
