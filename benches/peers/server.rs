@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -56,9 +56,20 @@ pub fn folder() -> Outcome<TempDir> {
     Ok(tempfile::Builder::new().prefix("stent-bench-").permissions(open).tempdir_in(parent)?)
 }
 
-/// A port that nothing listens on.
+/// A port that nothing listens on, none twice. The kernel would give one of those that outgoing connections have as well, and
+/// between here and the server's start one of those might take it.
 pub fn free_address() -> Outcome<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    let many = PORTS.end - PORTS.start;
+    for _ in PORTS {
+        let turn = (std::process::id() + TRIED.fetch_add(1, Ordering::Relaxed)) % many;
+        let port = u16::try_from(PORTS.start + turn)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(([127, 0, 0, 1], port).into());
+        }
+    }
+    Err("no port is free".into())
 }
 
 impl Place {
