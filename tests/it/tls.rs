@@ -212,6 +212,7 @@ async fn large_bodies_go_both_ways() {
     stream.write_all(format!("{head}Content-Length: {LARGE_BYTES}\r\n\r\n").as_bytes()).await.unwrap();
     assert_eq!(until(&mut stream, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(&vec![3; LARGE_BYTES]).await.unwrap();
+    stream.flush().await.unwrap();
     let reply = rest(&mut stream).await.expect("an end in order");
     assert!(reply.ends_with(&format!("\r\n\r\n{}", 3 * LARGE_BYTES)), "{reply}");
 }
@@ -502,15 +503,19 @@ async fn a_websocket_goes_both_ways_and_ends_on_both_sides() {
     let (mut up, mut down) = (vec![0; LARGE_BYTES], vec![0; LARGE_BYTES]);
     let (mut client_reads, mut client_writes) = tokio::io::split(client);
     let (mut origin_reads, mut origin_writes) = origin.split();
+    // What a stream of TLS has taken leaves when it is flushed.
+    let up_there = async {
+        client_writes.write_all(&[1; LARGE_BYTES]).await?;
+        client_writes.flush().await
+    };
     let carried = async {
         tokio::try_join!(
-            client_writes.write_all(&[1; LARGE_BYTES]),
+            up_there,
             origin_reads.read_exact(&mut up),
             origin_writes.write_all(&[2; LARGE_BYTES]),
             client_reads.read_exact(&mut down),
         )
     };
-    // What a stream of TLS has taken leaves when it is flushed.
     tokio::time::timeout(LIMIT, carried).await.expect("all of it in time").unwrap();
     assert!(up.iter().all(|&byte| byte == 1) && down.iter().all(|&byte| byte == 2));
     client_writes.shutdown().await.unwrap();
