@@ -137,11 +137,18 @@ impl TagSet {
         self.below(host, path);
     }
 
-    /// A path that an entry carries: itself, and that it is below each prefix of it and below the root.
+    /// A path that an entry carries: itself, and that it is below each prefix of it and below the root. One with more prefixes
+    /// than fit is not gone through.
     pub fn carry_path(&mut self, host: &str, path: &str) {
-        self.path(host, path);
-        self.below(host, "");
-        untrailed(path).match_indices('/').for_each(|(at, _)| self.below(host, &path[..at]));
+        if path.matches('/').count() > MAX_TAGS {
+            self.overflowed = true;
+            return;
+        }
+        let (host, path) = (canonical_host(host), canonical_path(path));
+        let mut add = |space, path: &str| self.add_parts(space, &[host.as_bytes(), b"\0", path.as_bytes()]);
+        add(Space::Path, &path);
+        add(Space::Below, "");
+        path.match_indices('/').for_each(|(at, _)| add(Space::Below, &path[..at]));
     }
 
     /// All of one host.
@@ -244,11 +251,18 @@ fn canonical_tag(tag: &str) -> String {
     tag.split(':').map(piece).collect::<Vec<_>>().join(":")
 }
 
-/// A host for tags: without a port, so that who names a host takes it at all of them.
-fn canonical_host(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
+/// A host for tags: without a port, so that who names a host takes it at all of them; without a dot at its end; an IPv6 address
+/// in its usual form.
+fn canonical_host(authority: &str) -> Cow<'_, str> {
+    let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match literal.and_then(|address| address.parse::<std::net::Ipv6Addr>().ok()) {
+        Some(address) => Cow::Owned(format!("[{address}]")),
+        None => Cow::Borrowed(host),
     }
 }
 
@@ -399,11 +413,24 @@ mod tests {
         ];
         taking.iter().enumerate().for_each(|(number, naming)| assert!(hits(*naming), "{number}"));
         leaving.iter().enumerate().for_each(|(number, naming)| assert!(!hits(*naming), "{number}"));
-        let mut root = TagSet::default();
-        root.carry_path("[::1]:80", "/");
-        let mut purge = TagSet::default();
-        purge.host("[::1]");
-        assert!(root.contains(&purge), "below the root is the root itself");
+        for (host, named) in [("[0:0::1]:80", "[::1]"), ("h", "h.:81"), ("h.", "h")] {
+            let (mut root, mut purge) = (TagSet::default(), TagSet::default());
+            root.carry_path(host, "/");
+            purge.host(named);
+            assert!(root.contains(&purge), "below the root is the root itself: {host} {named}");
+        }
+    }
+
+    #[test]
+    fn of_a_path_with_more_prefixes_than_fit_none_is_made() {
+        let of = |segments: usize| {
+            let mut carried = TagSet::default();
+            carried.carry_path("h", &"/a".repeat(segments));
+            carried
+        };
+        assert!(!of(100).overflowed() && of(100).hashes().len() == 101);
+        let deep = of(MAX_TAGS + 1);
+        assert!(deep.overflowed() && deep.hashes().is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::problem;
+use crate::edge::authority::without_port;
 use crate::edge::error::Problem;
 use crate::path::RequestPath;
 use crate::proxy::Proxy;
@@ -118,7 +119,8 @@ struct Named {
 
 impl Named {
     fn read(text: &str) -> Result<Named, Problem> {
-        let (host, rest) = match text.split_once("://").filter(|_| !text.starts_with('/')) {
+        let absolute = text.split_once("://").filter(|_| !text.starts_with('/'));
+        let (host, rest) = match absolute {
             None => ("", text),
             Some((scheme, rest)) => {
                 let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
@@ -132,7 +134,9 @@ impl Named {
         let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
         let normal = RequestPath::new(path);
         let host = host.strip_suffix('.').unwrap_or(host);
-        if host.contains('@') || !path.starts_with('/') || normal.ambiguity.is_some() {
+        // Nobody means every host who names one.
+        let is_named = absolute.is_none() || !without_port(host).is_empty() && host.bytes().all(is_of_a_host);
+        if !is_named || !path.starts_with('/') || normal.ambiguity.is_some() {
             return Err(NOT_A_URL);
         }
         Ok(Named { host: host.to_ascii_lowercase(), path: normal.text.into_owned(), query: query.map(str::to_owned) })
@@ -145,6 +149,11 @@ impl Named {
         }
         proxy.name_url(&self.host, &self.path, self.query.as_deref(), record);
     }
+}
+
+/// RFC 3986 §3.2.2, §3.2.3, less what hosts of requests may not have.
+fn is_of_a_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(&byte)
 }
 
 const NOT_UNDERSTOOD: Problem = problem(

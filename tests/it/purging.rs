@@ -315,9 +315,17 @@ async fn a_write_that_was_sent_twice_purges_whatever_the_second_answer_says() {
 async fn purges_that_name_nothing_are_refused() {
     let clinic = Clinic::open().await;
     let admin = crate::scenario::Client { address: clinic.stent.admin };
-    for call in
-        [json!({"tags": [""]}), json!({"tags": ["case*"]}), json!({"tags": ["*:a"]}), json!({"urls": ["http://u@h/"]})]
-    {
+    for call in [
+        json!({"tags": [""]}),
+        json!({"tags": ["case*"]}),
+        json!({"tags": ["*:a"]}),
+        json!({"urls": ["http://u@h/"]}),
+        // Whose host was not filled in: every host is named by a path alone.
+        json!({"prefixes": ["http://:8080/"]}),
+        json!({"urls": ["http:///a"]}),
+        json!({"prefixes": ["https://.:443/"]}),
+        json!({"urls": ["http://h h/a"]}),
+    ] {
         assert_eq!(admin.ask("POST", "/api/v1/purge").body(call.to_string()).send().await.status, 400, "{call}");
     }
 }
