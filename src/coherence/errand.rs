@@ -167,16 +167,18 @@ pub(super) fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
 
 fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, caching: &Caching) -> Admit {
     let verdict = admit(answered, caching);
-    if matches!(verdict, Admit::RememberUncacheable(_)) {
+    // How its body comes matters for nothing else.
+    if !matches!(verdict, Admit::Store(_)) {
         return verdict;
     }
-    let why = match framing {
-        Framing::Length(length) if length > max_object => NotStored::TooLarge,
+    match framing {
+        Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
         // A cut could not be told from the end.
-        Framing::Close => NotStored::Incomplete,
+        Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
         // Trailers are not kept, so what has them is not the whole without them. Only behind chunks can there be any.
-        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => NotStored::Trailers,
-        _ => return verdict,
-    };
-    Admit::refused(why, answered.status)
+        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => {
+            Admit::RememberUncacheable(NotStored::Trailers)
+        }
+        _ => verdict,
+    }
 }

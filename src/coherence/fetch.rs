@@ -15,7 +15,7 @@ use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
 use super::head::{build, http_date};
 use super::parts::{Beside, Extent};
-use super::{Cache, REMEMBER_UNCACHEABLE, Slots};
+use super::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::{Entry, Slot};
@@ -183,12 +183,12 @@ impl<S: Slots> Fetch<S> {
         let (terms, storing) = match verdict {
             Admit::Store(terms) => (terms, Ok(())),
             // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
-            Admit::Discard(why @ NotStored::Status) if self.errand.is_everybodys(&arrived, now) => {
+            Admit::Discard(why) if self.errand.is_everybodys(&arrived, now) => {
                 (self.errand.passing_terms(&arrived, now), Err(why))
             }
             Admit::Discard(why) | Admit::RememberUncacheable(why) => {
                 if matches!(verdict, Admit::RememberUncacheable(_)) {
-                    self.remember_uncacheable(why, now.instant);
+                    self.remember_uncacheable(why, arrived.status, now.instant);
                 }
                 return self.private(arrived, why, unkept);
             }
@@ -231,7 +231,7 @@ impl<S: Slots> Fetch<S> {
         if storing.is_ok() {
             storing = told.map_err(|_| NotStored::TagUnknown).and_then(|()| storable(&terms, &tags));
             if let Err(why) = storing {
-                self.remember_uncacheable(why, now.instant);
+                self.remember_uncacheable(why, arrived.status, now.instant);
             }
         }
         let (spool, stored) = self.spool(arrived.framing, storing);
@@ -268,9 +268,10 @@ impl<S: Slots> Fetch<S> {
         }
     }
 
-    /// For a while nobody waits for another's fetch here. Of what came for one range nothing is known that holds for others.
-    pub(super) fn remember_uncacheable(&self, why: NotStored, now: Instant) {
-        let until = now + REMEMBER_UNCACHEABLE;
+    /// For a while nobody waits for another's fetch here. Of what came for one range nothing is known that holds for others; and
+    /// what an origin says while it is ill says little of what it will say.
+    pub(super) fn remember_uncacheable(&self, why: NotStored, status: StatusCode, now: Instant) {
+        let until = now + if status.is_server_error() { REMEMBER_ERROR } else { REMEMBER_UNCACHEABLE };
         let slot = if why == NotStored::TooLarge { Slot::TooLong(until) } else { Slot::Uncacheable(until) };
         let Extent { span, held } = &self.errand.extent;
         match (span, held) {

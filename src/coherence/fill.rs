@@ -151,7 +151,7 @@ impl<S: Slots> Fill<S> {
         if self.is_storable() {
             self.filling.stored = Stored::No(why);
             if why != NotStored::FillMemory {
-                self.fetch.remember_uncacheable(why, now);
+                self.fetch.remember_uncacheable(why, self.filling.status, now);
             }
             self.leave();
         }

@@ -52,6 +52,9 @@ pub const MAX_REFRESHES: usize = 64;
 /// How long it is remembered that the answers to a key cannot be stored.
 pub const REMEMBER_UNCACHEABLE: Duration = Duration::from_secs(120);
 
+/// The same, where the answer was an error of the origin's (5xx).
+pub const REMEMBER_ERROR: Duration = Duration::from_secs(2);
+
 /// The most request headers that an answer's `Vary` may add to a key.
 pub const MAX_VARY_NAMES: usize = 8;
 

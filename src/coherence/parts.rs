@@ -223,7 +223,7 @@ impl<S: Slots> Fetch<S> {
             Admit::Store(_) => NotStored::Partial,
             Admit::Discard(why) => why,
             Admit::RememberUncacheable(why) => {
-                self.remember_uncacheable(why, now.instant);
+                self.remember_uncacheable(why, plain.status, now.instant);
                 why
             }
         };

@@ -117,7 +117,7 @@ pub const PASSED: [Meaning; 27] = [
     is("too-many-query-parameters", "more than 128", "let the client send fewer"),
     is(
         "remembered-uncacheable",
-        "an answer here could not be kept; for two minutes nobody waits for another one, unless one comes that can be. Errors of the origin's (5xx) are not remembered",
+        "an answer here could not be kept; for two minutes, after a 5xx for two seconds, nobody waits for another one, unless one comes that can be",
         "look for the request that met it first: its `not_stored` says why",
     ),
     is(

@@ -40,8 +40,7 @@ pub enum Admit {
     Store(Terms),
     /// Store nothing, and pass such requests for a while without making them wait for each other.
     RememberUncacheable(NotStored),
-    /// Store nothing this time. Whoever waits for this very fetch may have it where that is all that stands against it
-    /// ([`NotStored::Status`]).
+    /// Store nothing this time. Whoever waits for this very fetch may have it.
     Discard(NotStored),
 }
 
@@ -128,18 +127,8 @@ pub fn is_open(headers: &HeaderMap, arrived: SystemTime) -> bool {
 pub fn admit(answered: &Answered<'_>, caching: &Caching) -> Admit {
     match terms(answered, caching) {
         Ok(terms) => Admit::Store(terms),
-        Err(why) => Admit::refused(why, answered.status),
-    }
-}
-
-impl Admit {
-    /// The verdict on an answer of this status that is not stored. What an origin says while it is ill says nothing of what it
-    /// will say.
-    pub fn refused(why: NotStored, status: StatusCode) -> Admit {
-        match why.is_passing() || status.is_server_error() {
-            true => Admit::Discard(why),
-            false => Admit::RememberUncacheable(why),
-        }
+        Err(why) if why.is_passing() => Admit::Discard(why),
+        Err(why) => Admit::RememberUncacheable(why),
     }
 }
 
@@ -469,20 +458,6 @@ pub(crate) mod tests {
         check(200, "text/html", Admit::RememberUncacheable(NotStored::Type));
         check(404, "text/html", Admit::Discard(NotStored::Status));
         check(503, "text/html", Admit::Discard(NotStored::Status));
-    }
-
-    #[test]
-    fn an_ill_origin_says_nothing_of_what_it_will_say() {
-        for caching in [Caching::as_origin(Credentials::AuthorizationAndCookies), Caching::Named(named(Share::Public))]
-        {
-            for line in
-                [("cache-control", "no-store"), ("cache-control", "private"), ("set-cookie", "a=b"), ("vary", "*")]
-            {
-                let admit = |status| ask(status, &[line, ("expires", "0")], Credentialed::No, &caching);
-                assert!(matches!(admit(200), Admit::RememberUncacheable(_)), "{line:?}");
-                assert!(matches!(admit(503), Admit::Discard(_)), "{line:?}");
-            }
-        }
     }
 
     #[test]

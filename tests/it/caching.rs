@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::scenario::{Counter, Gate, Origin, Stent, answer};
+use tokio::io::AsyncWriteExt;
+
+use crate::raw::until;
+use crate::scenario::{Counter, Gate, LIMIT, Origin, Stent, answer};
 
 const ORIGIN: &str = "routes: [{name: all, path: /**, policy: origin}]";
 
@@ -208,36 +211,71 @@ async fn vary_keeps_variants_apart() {
     }
 }
 
-/// What an origin says while it is ill says nothing of what it will say: the next request asks again, for all.
+/// What an origin says while it is ill says little of what it will say.
 #[tokio::test]
-async fn errors_are_not_remembered_whatever_they_say_of_caching() {
+async fn errors_are_not_remembered_for_long_whatever_they_say_of_caching() {
     const YAML: &str = "
 identity: {principal: [header.x-api-key]}
 policies: {pub: {share: public, ttl: 60s}}
-routes: [{name: named, path: /named/**, policy: pub}, {name: all, path: /**, policy: origin}]";
-    let lines = ["cache-control:no-store", "set-cookie:a=b", "vary:*", "vary:x-api-key"];
-    for (index, line) in lines.into_iter().enumerate() {
+routes:
+  - {name: told, path: /told/**, policy: pub, tags: ['ward:<answer.ward>']}
+  - {name: named, path: /named/**, policy: pub}
+  - {name: all, path: /**, policy: origin}";
+    let lines: [&[(&str, &str)]; 6] = [
+        &[("cache-control", "no-store")],
+        &[("set-cookie", "a=b")],
+        &[("vary", "*")],
+        &[("vary", "x-api-key")],
+        // It would be kept, but for what it lacks or has too much of.
+        &[("cache-control", "max-age=5"), ("vary", "a, b, c, d, e, f, g, h, i")],
+        &[("cache-control", "max-age=5"), ("content-type", "text/html")],
+    ];
+    for (index, fields) in lines.into_iter().enumerate() {
         let counter = Counter::default();
         let origin = Origin::start(move |seen| {
             let number = counter.next(seen.path());
-            async move {
-                let (name, value) = line.split_once(':').unwrap();
-                match number {
-                    2 => answer(503, &[(name, value)], "ill"),
-                    _ => answer(200, &[("cache-control", "max-age=60")], number.to_string()),
-                }
-            }
+            let well = [("cache-control", "max-age=60"), ("content-type", "application/json")];
+            std::future::ready(match number {
+                2 => answer(503, fields, "ill"),
+                _ => answer(200, &well, format!("{{\"ward\": {number}}}")),
+            })
         })
         .await;
         let stent = Stent::start(origin.address, YAML);
-        for path in [format!("/named/{index}"), format!("/all/{index}")] {
+        for path in ["/told", "/named", "/all"].map(|path| format!("{path}/{index}")) {
             let get = async || stent.client().get(&path).send().await;
-            assert_eq!(get().await.text(), "1");
+            assert_eq!(get().await.text(), "{\"ward\": 1}");
             stent.clock.advance(Duration::from_secs(61));
-            assert_eq!(get().await.status, 503, "{line} {path}");
+            assert_eq!(get().await.status, 503, "{fields:?} {path}");
+            stent.clock.advance(Duration::from_secs(6));
             let well = get().await;
-            assert!(well.text() == "3" && well.cache().contains("stored"), "{line} {path}: {}", well.cache());
-            assert!(get().await.is_hit(), "{line} {path}");
+            assert!(
+                well.text().contains('3') && well.cache().contains("stored"),
+                "{fields:?} {path}: {}",
+                well.cache()
+            );
+            assert!(get().await.is_hit(), "{fields:?} {path}");
         }
     }
+}
+
+/// One person's refusal is no reason to keep nothing for the others, however its body comes.
+#[tokio::test]
+async fn a_refusal_that_ends_with_its_connection_is_not_remembered() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let yaml = "policies: {pub: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: pub}]";
+    let stent = Stent::start(listener.local_addr().unwrap(), yaml);
+    let next = async |answered: &str| {
+        let asking = tokio::spawn(stent.client().get("/a").send());
+        let mut origin = tokio::time::timeout(LIMIT, listener.accept()).await.expect("in time").unwrap().0;
+        until(&mut origin, "\r\n\r\n").await;
+        origin.write_all(answered.as_bytes()).await.unwrap();
+        drop(origin);
+        asking.await.unwrap()
+    };
+    let refused = next("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\nnot you").await;
+    assert_eq!((refused.status, refused.text().as_str()), (403, "not you"));
+    let given = next("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
+    assert!(given.cache().contains("stored"), "{}", given.cache());
+    assert!(stent.client().get("/a").send().await.is_hit());
 }
