@@ -34,7 +34,7 @@
 //! | flow | [`proxy`], [`fetch`] |
 //! | steps | [`coherence`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
-//! | pure | [`policy`], [`route`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
+//! | pure | [`policy`], [`route`], [`authority`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
 //!
@@ -65,6 +65,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod authority;
 pub mod body;
 pub mod canonical;
 pub mod cli;

@@ -11,6 +11,8 @@ use std::hash::{BuildHasher, Hash};
 
 use smallvec::SmallVec;
 
+use crate::authority::without_port;
+
 pub use self::template::{PurgeTemplate, TagPiece, TagSource, TagTemplate, Unknown, Values, json_values};
 
 /// The hash of a tag, equal on every node, of 24 bits. Two tags with one hash cost a hit, never truth.
@@ -99,9 +101,9 @@ impl TagSet {
 
     /// A tag that an entry carries: its own name and every wider one: `a:b`, `a:*`, `*`.
     pub fn carry(&mut self, tag: &str) {
-        self.name(tag);
+        let tag = canonical_tag(tag);
+        self.add_named(&tag);
         self.all();
-        let tag = &canonical_tag(tag);
         for (at, _) in tag.match_indices(':') {
             self.add_parts(Space::Named, &[&tag.as_bytes()[..=at], b"*"]);
         }
@@ -109,7 +111,11 @@ impl TagSet {
 
     /// A tag that a purge names; `a:*` takes all below `a:`.
     pub fn name(&mut self, tag: &str) {
-        match &*canonical_tag(tag) {
+        self.add_named(&canonical_tag(tag));
+    }
+
+    fn add_named(&mut self, tag: &str) {
+        match tag {
             "*" => self.all(),
             tag => self.add(Space::Named, tag.as_bytes()),
         }
@@ -117,24 +123,26 @@ impl TagSet {
 
     /// Everything there is: what is below the root of any host.
     pub fn all(&mut self) {
-        self.below("", "");
+        self.host("");
     }
 
-    /// One URL: host in lower case, at any port; path in normal form with or without a slash at its end; canonical query.
+    /// One URL: host in its usual spelling, at any port; path in normal form with or without a slash at its end; canonical
+    /// query.
     pub fn url(&mut self, host: &str, path: &str, query: &str) {
-        let (host, path) = (canonical_host(host), canonical_path(path));
+        let (host, path) = (without_port(host), canonical_path(path));
         self.add_parts(Space::Url, &[host.as_bytes(), b"\0", path.as_bytes(), b"\0", query.as_bytes()]);
     }
 
     /// One path with any query.
     pub fn path(&mut self, host: &str, path: &str) {
-        self.add_at(Space::Path, host, path);
+        self.add_at(Space::Path, host, &canonical_path(path));
     }
 
     /// A prefix by whole segments, as a purge names it: `/api/patients` takes it and all below.
     pub fn prefix(&mut self, host: &str, path: &str) {
-        self.path(host, path);
-        self.below(host, path);
+        let path = canonical_path(path);
+        self.add_at(Space::Path, host, &path);
+        self.add_at(Space::Below, host, &path);
     }
 
     /// A path that an entry carries: itself, and that it is below each prefix of it and below the root. One with more prefixes
@@ -144,20 +152,15 @@ impl TagSet {
             self.overflowed = true;
             return;
         }
-        let (host, path) = (canonical_host(host), canonical_path(path));
-        let mut add = |space, path: &str| self.add_parts(space, &[host.as_bytes(), b"\0", path.as_bytes()]);
-        add(Space::Path, &path);
-        add(Space::Below, "");
-        path.match_indices('/').for_each(|(at, _)| add(Space::Below, &path[..at]));
+        let path = canonical_path(path);
+        self.add_at(Space::Path, host, &path);
+        self.host(host);
+        path.match_indices('/').for_each(|(at, _)| self.add_at(Space::Below, host, &path[..at]));
     }
 
-    /// All of one host.
+    /// All of one host: what is below its root.
     pub fn host(&mut self, host: &str) {
-        self.below(host, "");
-    }
-
-    fn below(&mut self, host: &str, path: &str) {
-        self.add_at(Space::Below, host, path);
+        self.add_at(Space::Below, host, "");
     }
 
     /// All of one route.
@@ -181,8 +184,9 @@ impl TagSet {
         self.overflowed |= other.overflowed;
     }
 
-    fn add_at(&mut self, space: Space, host: &str, path: &str) {
-        self.add_parts(space, &[canonical_host(host).as_bytes(), b"\0", canonical_path(path).as_bytes()]);
+    /// Without the port, so that who names a host takes it at all of them.
+    fn add_at(&mut self, space: Space, host: &str, canonical_path: &str) {
+        self.add_parts(space, &[without_port(host).as_bytes(), b"\0", canonical_path.as_bytes()]);
     }
 
     fn add(&mut self, space: Space, text: &[u8]) {
@@ -249,21 +253,6 @@ fn canonical_tag(tag: &str) -> String {
         _ => escape(&canonical(&decode(piece))),
     };
     tag.split(':').map(piece).collect::<Vec<_>>().join(":")
-}
-
-/// A host for tags: without a port, so that who names a host takes it at all of them; without a dot at its end; an IPv6 address
-/// in its usual form.
-fn canonical_host(authority: &str) -> Cow<'_, str> {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match literal.and_then(|address| address.parse::<std::net::Ipv6Addr>().ok()) {
-        Some(address) => Cow::Owned(format!("[{address}]")),
-        None => Cow::Borrowed(host),
-    }
 }
 
 /// A path for tags: percent-encoding decoded, each segment canonical, no slash at the end.
@@ -413,7 +402,7 @@ mod tests {
         ];
         taking.iter().enumerate().for_each(|(number, naming)| assert!(hits(*naming), "{number}"));
         leaving.iter().enumerate().for_each(|(number, naming)| assert!(!hits(*naming), "{number}"));
-        for (host, named) in [("[0:0::1]:80", "[::1]"), ("h", "h.:81"), ("h.", "h")] {
+        for (host, named) in [("[::1]:81", "[::1]"), ("h", "h:81"), ("h:80", "h")] {
             let (mut root, mut purge) = (TagSet::default(), TagSet::default());
             root.carry_path(host, "/");
             purge.host(named);

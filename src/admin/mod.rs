@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use self::purge::{Purge, Receipt};
 use self::settings::{AdminToken, Scope};
+use crate::authority::without_port;
 use crate::body::Body;
-use crate::edge::authority::without_port;
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Refusal;

@@ -7,8 +7,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::problem;
-use crate::edge::authority::without_port;
+use crate::authority;
 use crate::edge::error::Problem;
+use crate::key::Scheme;
 use crate::path::RequestPath;
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
@@ -119,27 +120,23 @@ struct Named {
 
 impl Named {
     fn read(text: &str) -> Result<Named, Problem> {
-        let absolute = text.split_once("://").filter(|_| !text.starts_with('/'));
-        let (host, rest) = match absolute {
-            None => ("", text),
+        let (host, rest) = match text.split_once("://").filter(|_| !text.starts_with('/')) {
+            None => (String::new(), text),
             Some((scheme, rest)) => {
-                let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
-                let end = rest.find(['/', '?']).unwrap_or(rest.len());
-                let host = rest[..end].strip_suffix(default_port).unwrap_or(&rest[..end]);
-                (host, &rest[end..])
+                let scheme = if scheme.eq_ignore_ascii_case("https") { Scheme::Https } else { Scheme::Http };
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                // Whoever names a host that is none means some host, not every one.
+                (authority::normal(&rest[..end], scheme).ok_or(NOT_A_URL)?, &rest[end..])
             }
         };
         let rest = rest.split('#').next().unwrap_or(rest);
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
         let normal = RequestPath::new(path);
-        let host = host.strip_suffix('.').unwrap_or(host);
-        // Nobody means every host who names one.
-        let is_named = absolute.is_none() || !without_port(host).is_empty() && host.bytes().all(is_of_a_host);
-        if !is_named || !path.starts_with('/') || normal.ambiguity.is_some() {
+        if !path.starts_with('/') || normal.ambiguity.is_some() {
             return Err(NOT_A_URL);
         }
-        Ok(Named { host: host.to_ascii_lowercase(), path: normal.text.into_owned(), query: query.map(str::to_owned) })
+        Ok(Named { host, path: normal.text.into_owned(), query: query.map(str::to_owned) })
     }
 
     /// All variants and partitions of the URL; with `?*` any query.
@@ -149,11 +146,6 @@ impl Named {
         }
         proxy.name_url(&self.host, &self.path, self.query.as_deref(), record);
     }
-}
-
-/// RFC 3986 §3.2.2, §3.2.3, less what hosts of requests may not have.
-fn is_of_a_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(&byte)
 }
 
 const NOT_UNDERSTOOD: Problem = problem(

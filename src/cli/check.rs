@@ -71,7 +71,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     let (path, query) = ask.target.split_once('?').map_or((ask.target.as_str(), None), |(p, q)| (p, Some(q)));
     let path = RequestPath::new(path);
     let authority = ask.host.clone().unwrap_or_else(|| "localhost".to_owned()).to_ascii_lowercase();
-    let host = crate::edge::authority::without_port(&authority);
+    let host = crate::authority::without_port(&authority);
     let found = router.find(Target { host, path: &path.text, method: &ask.method, headers: &headers });
     let nothing = Verdict {
         route: None,

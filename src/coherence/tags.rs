@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::edge::authority::without_port;
+use crate::authority::without_port;
 use crate::facet::{Known, Worth};
 use crate::key::Scheme;
 use crate::policy::plan::PrincipalKey;

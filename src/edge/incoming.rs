@@ -9,8 +9,8 @@ use http::{Method, Uri, Version, request};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::authority::{authority, without_port};
 use super::fields::{is_certificate, is_forwarding, is_framing, is_override, same_field, tells_of_client};
+use crate::authority::{normal, without_port};
 use crate::facet::certificate::Certificate;
 use crate::http1::head::HeadFault;
 use crate::key::Scheme;
@@ -248,7 +248,8 @@ impl Arrival {
         }
         dropped.iter().filter(|name| !never_dropped(name)).for_each(|name| drop(head.headers.remove(name)));
         // By the client's scheme, which a trusted proxy may have told just now.
-        arrival.authority = authority(&host, arrival.scheme)?;
+        let host = host.to_str().ok().and_then(|host| normal(host, arrival.scheme));
+        arrival.authority = host.ok_or(Refusal::Host)?;
         arrival.request_id = id.unwrap_or_else(new_id);
         Ok(arrival)
     }
@@ -262,7 +263,7 @@ impl Arrival {
     /// The same, as purges name it.
     pub fn other_host_named(&self) -> Option<String> {
         self.other_host()?;
-        authority(self.forwarded.host.as_ref()?, self.scheme).ok()
+        normal(self.forwarded.host.as_ref()?.to_str().ok()?, self.scheme)
     }
 
     /// The host without its port, as routes match it.

@@ -1,7 +1,6 @@
 //! The client's side: listeners and connections, what a head may carry across this hop, and how answers leave.
 
 mod answer;
-pub mod authority;
 pub mod connection;
 pub mod deliver;
 pub mod error;

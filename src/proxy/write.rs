@@ -11,9 +11,9 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
+use crate::authority::without_port;
 use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_parts};
-use crate::edge::authority::without_port;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::outcome::Sent;

@@ -204,7 +204,7 @@ impl Upstream {
     }
 }
 
-/// The time that sending a request takes.
+/// When a request is sent, and until when it has to be answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Within {
     /// When an attempt begins: the present moment, which need not be asked for again.

@@ -270,13 +270,8 @@ async fn what_must_be_asked_about_is_for_nobody_who_waits_even_if_it_is_not_kept
     const MANY: &str = "a, b, c, d, e, f, g, h, i";
     for (control, fetches) in [("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)] {
         let gate = Gate::default();
-        let held = gate.clone();
-        let origin = Origin::start(move |_| {
-            let gate = held.clone();
-            async move {
-                gate.pass().await;
-                answer(200, &[("cache-control", control), ("vary", MANY), ("etag", "\"a\"")], "whole")
-            }
+        let origin = Origin::gated(&gate, move || {
+            answer(200, &[("cache-control", control), ("vary", MANY), ("etag", "\"a\"")], "whole")
         })
         .await;
         let stent = Stent::start(origin.address, "routes: [{name: all, path: /**, policy: origin}]");

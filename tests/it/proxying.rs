@@ -160,15 +160,7 @@ async fn errors_say_what_happened_in_the_form_that_was_asked_for() {
 #[tokio::test]
 async fn a_slow_origin_and_a_busy_one_are_told_apart() {
     let gate = Gate::default();
-    let held = gate.clone();
-    let origin = Origin::start(move |_| {
-        let gate = held.clone();
-        async move {
-            gate.pass().await;
-            answer(200, &[], "late")
-        }
-    })
-    .await;
+    let origin = Origin::gated(&gate, move || answer(200, &[], "late")).await;
     let limits = ", timeout: 200ms, deadline: 400ms, connect_timeout: 100ms, pool: {max: 1}";
     let stent = Stent::start_with(origin.address, limits, PASS);
     let slow = tokio::spawn(stent.client().get("/").send());

@@ -312,6 +312,23 @@ async fn a_write_that_was_sent_twice_purges_whatever_the_second_answer_says() {
 }
 
 #[tokio::test]
+async fn a_purge_finds_a_host_however_either_spells_it() {
+    let clinic = Clinic::open().await;
+    let get = async |host: &str| clinic.stent.client().get("/list/1").header("host", host).send().await;
+    for (host, named) in [
+        ("clinic.example:8080", "http://clinic.example.:8080/list/1"),
+        ("Clinic.Example.", "https://clinic.example:9443/list/1"),
+        ("[0:0::1]:81", "http://[::1]/list/1"),
+        ("[::1]", "http://[0::0:1]:443/list/1"),
+    ] {
+        get(host).await;
+        assert!(get(host).await.is_hit(), "{host}");
+        clinic.stent.purge(json!({"urls": [named]})).await;
+        assert!(!get(host).await.is_hit(), "{host} {named}");
+    }
+}
+
+#[tokio::test]
 async fn purges_that_name_nothing_are_refused() {
     let clinic = Clinic::open().await;
     let admin = crate::scenario::Client { address: clinic.stent.admin };

@@ -20,14 +20,9 @@ async fn saying(headers: &'static [(&'static str, &'static str)]) -> Origin {
 async fn rfc9111_5_2_2_7_named_fields_are_for_whoever_caused_the_fetch() {
     for control in ["max-age=60, private=\"x-mine, set-cookie\"", "max-age=60, no-cache=\"X-Mine, Set-Cookie\""] {
         let gate = Gate::default();
-        let shut = gate.clone();
-        let origin = Origin::start(move |_| {
-            let gate = shut.clone();
-            async move {
-                gate.pass().await;
-                let fields = [("cache-control", control), ("x-mine", "a"), ("set-cookie", "b=c"), ("x-all", "d")];
-                answer(200, &fields, "body")
-            }
+        let origin = Origin::gated(&gate, move || {
+            let fields = [("cache-control", control), ("x-mine", "a"), ("set-cookie", "b=c"), ("x-all", "d")];
+            answer(200, &fields, "body")
         })
         .await;
         let stent = Stent::start(origin.address, ORIGIN);

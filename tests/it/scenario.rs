@@ -77,6 +77,22 @@ impl Origin {
         Origin { address, seen, task }
     }
 
+    /// Answers each request by `script`, once the gate lets it pass.
+    pub async fn gated<F>(gate: &Gate, script: F) -> Origin
+    where
+        F: Fn() -> Response<OriginBody> + Clone + Send + Sync + 'static,
+    {
+        let gate = gate.clone();
+        Origin::start(move |_| {
+            let (gate, script) = (gate.clone(), script.clone());
+            async move {
+                gate.pass().await;
+                script()
+            }
+        })
+        .await
+    }
+
     /// Requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()

@@ -119,17 +119,7 @@ async fn more_is_told_to_who_asks_for_it() {
 #[tokio::test]
 async fn what_is_slow_is_a_warning() {
     let gate = Gate::default();
-    let origin = {
-        let gate = gate.clone();
-        Origin::start(move |_| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                answer(200, &[], "late")
-            }
-        })
-        .await
-    };
+    let origin = Origin::gated(&gate, || answer(200, &[], "late")).await;
     let stage = Stage::start(&origin, ", slow: 3s", ROUTES);
     for (passed, level) in [(2_999, "info"), (3_000, "warn")] {
         let asking = tokio::spawn(stage.stent.client().get("/all/a").send());
@@ -209,17 +199,7 @@ async fn who_goes_away_is_told_apart() {
 #[tokio::test]
 async fn who_does_not_wait_is_told_of_too() {
     let gate = Gate::default();
-    let origin = {
-        let gate = gate.clone();
-        Origin::start(move |_| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                answer(200, &[], "late")
-            }
-        })
-        .await
-    };
+    let origin = Origin::gated(&gate, || answer(200, &[], "late")).await;
     let stage = Stage::start(&origin, "", ROUTES);
     for (number, target) in ["/all/a", "/patients/7"].into_iter().enumerate() {
         let mut asking = tokio::net::TcpStream::connect(stage.stent.address).await.unwrap();
