@@ -25,6 +25,7 @@ use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
 use crate::key::Scheme;
+use crate::socket;
 use crate::upstream::WorkerId;
 
 /// Binds one socket per worker. Port 0 takes a free one, the same for all.
@@ -81,6 +82,9 @@ const ROOM_AGAIN: Duration = Duration::from_millis(100);
 /// Pauses while descriptors or memory are missing: from the first to the last, doubled each time.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
+/// How long it is waited for those who have begun to connect.
+const HANDSHAKE: Duration = Duration::from_millis(50);
+
 /// How often connections are looked at that are to end.
 const LOOK_CLOSELY: Duration = Duration::from_millis(50);
 
@@ -89,9 +93,13 @@ pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) 
     let listener = TcpListener::from_std(listener)?;
     let mut worker = Listening { accepting, lines: Arc::default(), connections: JoinSet::new() };
     worker.accept(&listener).await;
-    // Who has come already is still served, once.
+    // Who has come already is still served, once; and who is about to.
     worker.look();
-    for (stream, address) in queued(listener.into_std()?) {
+    let listener = listener.into_std()?;
+    if socket::let_nobody_begin(&listener).is_ok() {
+        tokio::time::sleep(HANDSHAKE).await;
+    }
+    for (stream, address) in queued(listener) {
         worker.serve(stream, address, worker.accepting.places.take());
     }
     worker.finish().await;
@@ -171,7 +179,7 @@ impl<S: Service> Listening<S> {
     }
 
     fn serve(&mut self, stream: TcpStream, address: SocketAddr, place: Option<OwnedSemaphorePermit>) {
-        crate::socket::prepare(&stream);
+        socket::prepare(&stream);
         let mut peer = Peer::new(address.ip().to_canonical(), self.accepting.scheme);
         let (worker, settings) = (self.accepting.worker, self.accepting.settings.load_full());
         let (read, write) = match (self.accepting.scheme, &settings.tls) {
