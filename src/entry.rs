@@ -27,7 +27,8 @@ pub struct Head {
     pub status: StatusCode,
     /// The fields as they are delivered, less `Age`, `Cache-Status` and the request's id.
     pub headers: HeaderMap,
-    /// The origin's own fields about caching, where others are delivered in their place; a 304 is merged with these.
+    /// The origin's own fields about caching, its tag among them, where others are delivered in their place; a 304 is merged with
+    /// these.
     pub replaced: Option<Vec<(HeaderName, HeaderValue)>>,
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
     pub validators: Validators,
@@ -194,6 +195,13 @@ impl Entry {
         let wanted =
             |(name, _): &(HeaderName, HeaderValue)| [header::ETAG, header::LAST_MODIFIED, header::DATE].contains(name);
         Validators::of(&self.lines().into_iter().flat_map(fields).filter(wanted).collect())
+    }
+
+    /// What the origin is asked for a 304 with: its own validators, which may be delivered otherwise.
+    pub fn said_validators(&self) -> Validators {
+        let Some(replaced) = self.replaced() else { return self.validators() };
+        let said = replaced.filter(|(name, _)| *name == header::ETAG).map(|(_, value)| value).next();
+        Validators { etag: said, ..self.validators() }
     }
 
     /// How old it is and may become.

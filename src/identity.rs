@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::facet::{Facet, FacetSource};
+use crate::fields::credential::is_empty_value;
 
 /// The `identity:` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +16,12 @@ pub struct Identity {
     pub headers: Vec<HeaderName>,
     /// Cookies that are neither keyed nor sent on cached fetches; a name may end in `*`.
     pub ignore_cookies: Vec<String>,
+    /// Fields of requests that say nothing of who asks, in lower case; a name may end in `*`.
+    pub ignore_headers: Vec<String>,
+    /// Parameters of URLs that are credentials beside the known ones, in lower case; a name may end in `*`.
+    pub url_credentials: Vec<String>,
+    /// Fields of answers that hand out credentials beside the known ones, in lower case; a name may end in `*`.
+    pub secret_fields: Vec<String>,
     /// Which of the principal's parts is a token that is verified.
     pub token: Option<TokenSource>,
     /// What can be known about whoever asks, by name.
@@ -46,6 +53,8 @@ pub struct Shown {
     pub authorization: bool,
     /// Any cookie is there that is not ignored.
     pub cookie: bool,
+    /// A field is there by which an origin may know somebody; `origin` counts it.
+    pub field: bool,
 }
 
 /// What one cookie is.
@@ -109,6 +118,11 @@ impl Identity {
         })
     }
 
+    /// Whether the operator says that a field says nothing of who asks.
+    pub fn ignores(&self, name: &HeaderName) -> bool {
+        self.ignore_headers.iter().any(|pattern| glob(pattern, name.as_str()))
+    }
+
     /// What a cookie of this name is.
     pub fn cookie(&self, name: &str) -> CookieRole {
         if self.cookies.iter().any(|cookie| cookie == name) {
@@ -124,6 +138,8 @@ impl Identity {
     pub fn see_cookies(&self, field: &HeaderValue, shown: &mut Shown) {
         for cookie in cookies(field) {
             match self.cookie(cookie.name) {
+                // What a sign-out left behind, or a script wrote where there was nothing, is nobody.
+                CookieRole::Principal if is_empty_value(value(cookie.pair).unwrap_or_default()) => {}
                 CookieRole::Principal => (shown.principal, shown.cookie) = (true, true),
                 CookieRole::Ignored => {}
                 CookieRole::Other => (shown.other, shown.other_cookie, shown.cookie) = (true, true, true),

@@ -34,7 +34,7 @@
 //! | flow | [`proxy`], [`fetch`] |
 //! | steps | [`coherence`] |
 //! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
-//! | pure | [`policy`], [`route`], [`authority`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`outcome`], [`failure`], [`explanation`] |
+//! | pure | [`policy`], [`route`], [`authority`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`fields`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
 //!
@@ -79,6 +79,7 @@ pub mod explanation;
 pub mod facet;
 pub mod failure;
 pub mod fetch;
+pub mod fields;
 pub mod http1;
 pub mod identity;
 pub mod key;

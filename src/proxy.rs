@@ -26,21 +26,26 @@ mod flying;
 mod forward;
 mod ids;
 mod lookup;
+mod probe;
 pub(crate) mod purging;
 mod sent;
+mod sessions;
 mod write;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use ipnet::IpNet;
 
+use self::access::Verdict;
 use self::current::Current;
 use self::ending::{Begun, Unanswered};
 pub use self::ids::RequestIds;
+pub use self::probe::Probe;
+pub use self::sessions::Touches;
 use crate::body::Body;
 use crate::coherence::Cache;
 use crate::coherence::tags::Place;
@@ -54,6 +59,7 @@ use crate::facet::Proven;
 use crate::facet::certificate::Authorities;
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::key::Partition;
 use crate::outcome::{Outcome, Sent};
 use crate::path::RequestPath;
 use crate::policy::Caching;
@@ -105,6 +111,12 @@ pub struct Proxy {
     pub telemetry: Arc<Telemetry>,
     /// Request ids, by worker.
     pub ids: Arc<RequestIds>,
+    /// What is known of how the origins of routes judge conditions, by their index.
+    pub probes: Box<[Probe]>,
+    /// When the origins last heard of whom.
+    pub touches: Arc<Touches>,
+    /// Whether any route's policy wants that known.
+    pub touches_sessions: bool,
     /// Routes that pass by an operator's wish, by their index.
     pub bypassed: Box<[AtomicBool]>,
     /// Where the one in force is: this one or a later one.
@@ -172,11 +184,15 @@ impl Proxy {
         if exchange.route.caching != Caching::Pass && body == BodyPresence::Absent {
             exchange.proven = self.proven(&exchange);
         }
-        let planned = self.plan(&exchange, body);
-        if let Plan::Lookup(lookup) = &planned
-            && let Some(answer) = self.fresh(&exchange, lookup, began)
-        {
-            return Reply::Now(self.end(&exchange, begun, answer));
+        let mut planned = self.plan(&exchange, body);
+        if let Plan::Lookup(lookup) = &planned {
+            exchange.leave_dates_of_others(lookup);
+            if let Some(answer) = self.fresh(&exchange, lookup, began) {
+                if !self.is_touch_due(&exchange, lookup, began) {
+                    return Reply::Now(self.end(&exchange, begun, answer));
+                }
+                planned = Plan::Pass(PassReason::Touch);
+            }
         }
         let Exchange { arrival, method, headers, proven, .. } = exchange;
         let (proxy, uri) = (self.clone(), head.uri);
@@ -221,8 +237,10 @@ impl Proxy {
 
     async fn asked_first(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, question: Question) -> Answer {
         exchange.proven.access = match self.ask(exchange, &question).await {
-            Ok(said) => Some(said),
-            Err(refusal) => return refusal,
+            Verdict::Yes(facts) => Some(facts),
+            Verdict::Refusal(refusal) => return refusal,
+            // What it said is no answer to what the client wants: the origin gives that itself.
+            Verdict::NoYes => return self.forward(exchange, incoming, PassReason::Denied).await,
         };
         let planned = match self.plan(exchange, presence(&incoming)) {
             // Asked for already.
@@ -260,6 +278,20 @@ impl Proxy {
 }
 
 impl Exchange<'_> {
+    /// A date says of an answer when it was made, and not for whom: of one principal's copy nothing is confirmed by it, and
+    /// nothing is put beside it.
+    fn leave_dates_of_others(&mut self, lookup: &Lookup) {
+        if !matches!(lookup.partition, Partition::Principal(_)) {
+            return;
+        }
+        self.headers.remove(header::IF_MODIFIED_SINCE);
+        let is_date = |value: &HeaderValue| !value.as_bytes().contains(&b'"');
+        if self.headers.get(header::IF_RANGE).is_some_and(is_date) {
+            self.headers.remove(header::IF_RANGE);
+            self.headers.remove(header::RANGE);
+        }
+    }
+
     fn asked(&self, body: BodyPresence) -> Asked<'_> {
         Asked {
             method: &self.method,

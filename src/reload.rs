@@ -18,9 +18,10 @@ use crate::coherence::variants::Filing;
 use crate::coherence::{Cache, MAX_REFRESHES};
 use crate::config::{Loaded, Problem, Report, Settings};
 use crate::edge::settings::ServerSettings;
+use crate::policy::Caching;
 use crate::policy::plan::PrincipalKey;
 use crate::proxy::current::Current;
-use crate::proxy::{Proxy, RequestIds};
+use crate::proxy::{Probe, Proxy, RequestIds, Touches};
 use crate::route::Router;
 use crate::spool::budget::Budget;
 use crate::store::memory::Memory;
@@ -99,6 +100,7 @@ impl Configuration {
         let log = Log::start(&settings.log.access, workers, &cache.clock, dropped)?;
         let lasting = Lasting {
             secret: PrincipalKey(secret),
+            touches: Arc::new(Touches::new(cache.clock.instant())),
             cache: Arc::new(cache),
             ids: Arc::new(RequestIds::new(seed, workers)),
             log: Arc::new(log),
@@ -130,7 +132,13 @@ impl Configuration {
         let (next, restart_needed) = applicable(&settings, next);
         let old = self.current.load_full();
         let log = old.telemetry.log.clone();
-        let lasting = Lasting { secret: old.secret.clone(), cache: old.cache.clone(), ids: old.ids.clone(), log };
+        let lasting = Lasting {
+            secret: old.secret.clone(),
+            cache: old.cache.clone(),
+            ids: old.ids.clone(),
+            touches: old.touches.clone(),
+            log,
+        };
         let proxy = proxy(&next, lasting, &old.upstreams, self.workers, &self.registry, Arc::downgrade(&self.current));
         self.current.replace(proxy);
         self.server.store(Arc::new(next.server.clone()));
@@ -163,6 +171,10 @@ fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str
     (next, needed)
 }
 
+fn wants_touches(caching: &Caching) -> bool {
+    matches!(caching, Caching::Named(policy) if policy.touch.is_some())
+}
+
 fn keep<T: PartialEq + Clone>(key: &'static str, old: &T, next: &mut T, needed: &mut Vec<&'static str>) {
     if old != next {
         needed.push(key);
@@ -175,6 +187,7 @@ struct Lasting {
     secret: PrincipalKey,
     cache: Arc<Cache<Memory>>,
     ids: Arc<RequestIds>,
+    touches: Arc<Touches>,
     log: Arc<Log>,
 }
 
@@ -214,6 +227,10 @@ fn proxy(
         timing: settings.server.timing,
         telemetry: Arc::new(telemetry),
         ids: lasting.ids,
+        // What an origin does with conditions may be another thing after a change.
+        probes: settings.routes.iter().map(|_| Probe::default()).collect(),
+        touches: lasting.touches,
+        touches_sessions: settings.routes.iter().any(|route| wants_touches(&route.caching)),
         bypassed: settings.routes.iter().map(|_| AtomicBool::new(false)).collect(),
         current,
     }

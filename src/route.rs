@@ -6,6 +6,7 @@ mod router;
 pub mod shape;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
@@ -54,6 +55,8 @@ pub struct Route {
     pub purge_from: Vec<IpNet>,
     /// Its unsafe methods change nothing, so they purge nothing.
     pub read_only: bool,
+    /// For how long after a write its origin may still answer as before it: what is fetched meanwhile is purged again.
+    pub settle: Option<Duration>,
     /// Which other protocols its clients may ask for.
     pub upgrades: Upgrades,
     /// The longest request body in bytes; `None` leaves it to the server's limit.
@@ -201,6 +204,12 @@ impl Route {
         self.read_only || is_safe(method)
     }
 
+    /// Whether its `purges` hold for requests that only read, too: what is passed may act, whatever its method (a sign-out by
+    /// a link). Where answers are kept, reading is what they are kept for.
+    pub fn purges_by_reading(&self) -> bool {
+        !self.purges.is_empty() && self.caching == Caching::Pass
+    }
+
     /// The value of a named part for a host and a path that this route took.
     pub fn part<'p>(&self, name: &str, host: &'p str, path: &'p str) -> Option<&'p str> {
         if let Some(HostTemplate::Wildcard { part: Some(part), .. }) = &self.host
@@ -273,6 +282,7 @@ pub(crate) mod tests {
             query: QueryRules::default(),
             purge_from: Vec::new(),
             read_only: false,
+            settle: None,
             upgrades: Upgrades::Never,
             body_limit: None,
             ambiguous_path: AmbiguousPath::Refuse,

@@ -33,6 +33,7 @@ server: {tls: {listen: 127.0.0.1:8443, certs: [{cert: FOLDER/own.pem, key: FOLDE
 identity:
   principal: [authorization, cookie.sessionid]
   ignore_cookies: [csrftoken]
+  ignore_headers: [x-ward, x-tenant]
   jwt: {keys: {file: tests/it/jwks.json}}
   facets: {tenant: jwt.tenant, role: jwt.role, unit: access.unit, ward: header.x-ward, org: cert.o}
 upstreams: {app: {servers: [http://127.0.0.1:8000]}}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::flight::TagsKnown;
+use super::head::Delivery;
 use super::parts::Extent;
 use super::tags::Place;
 use super::variants::Selected;
@@ -16,6 +17,7 @@ use crate::http1::Framing;
 use crate::key::Key;
 use crate::policy::Caching;
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, withheld};
+use crate::policy::bound::Binding;
 use crate::policy::plan::Credentialed;
 use crate::policy::range::Span;
 use crate::route::Route;
@@ -47,6 +49,10 @@ pub struct Errand {
     pub base: Option<Entry>,
     /// Whether it may stand in.
     pub standing_in: StandingIn,
+    /// Whether the origin is asked on the condition that it is not what is stored.
+    pub conditions: Conditions,
+    /// What binds the tags of the answer to its principal, where it is one principal's.
+    pub binding: Option<Binding>,
 }
 
 /// What is asked of the origin.
@@ -69,6 +75,15 @@ pub enum StandingIn {
     Forbidden,
 }
 
+/// Whether the origin is asked on the condition that its answer is not what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// It is, where something is stored that has a validator.
+    Sent,
+    /// It is asked for the whole: of its 304 it is not known whether it looks at who asks.
+    Withheld,
+}
+
 /// The head of an answer, as it came.
 #[derive(Debug)]
 pub struct Arrived {
@@ -86,6 +101,11 @@ impl Errand {
     /// For which requests its answer is, by the fields that tell them apart.
     pub(super) fn selected<'a>(&'a self, names: &'a Arc<[HeaderName]>) -> Selected<'a> {
         Selected { primary: &self.primary, names, sent: &self.headers }
+    }
+
+    /// What of its answer is delivered otherwise than the origin said it.
+    pub(super) fn delivery(&self) -> Delivery<'_> {
+        Delivery { targeted: self.route.targeted, binding: self.binding.as_ref() }
     }
 
     /// Those of the fields that are no part of the primary key.

@@ -10,22 +10,25 @@ use std::time::Instant;
 use http::{HeaderMap, StatusCode, header};
 
 use super::backoff::Ended;
-use super::errand::{Arrived, Asks, Errand, StandingIn, storable};
+use super::errand::{Arrived, Asks, Conditions, Errand, StandingIn, storable};
 use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
-use super::head::{build, http_date};
+use super::head::{as_came, as_said, build, http_date};
 use super::parts::{Beside, Extent};
 use super::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE, Slots};
 use crate::clock::Now;
 use crate::edge::deliver;
-use crate::entry::{Entry, Slot};
+use crate::entry::{Entry, Head, Slot};
 use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
-use crate::policy::admit::{Admit, NotStored, Terms};
+use crate::policy::admit::{Admit, NotStored, Terms, gives_lifetime};
 use crate::policy::rescue::{Rescue, rescue};
+use crate::policy::self_posting::is_self_posting;
 use crate::policy::validate;
+use crate::policy::yes::{Likeness, likeness};
+use crate::policy::{Caching, Share};
 use crate::spool::Spool;
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::{Birth, Stamp};
@@ -72,7 +75,8 @@ pub struct Fetch<S: Slots> {
 impl<S: Slots> Fetch<S> {
     /// Nothing was asked yet.
     pub fn new(cache: Arc<Cache<S>>, takeoff: Takeoff, errand: Errand) -> Fetch<S> {
-        let (condition, asked) = (errand.base.clone().filter(|_| errand.asks == Asks::Whole), takeoff.flight.born);
+        let has_condition = errand.asks == Asks::Whole && errand.conditions == Conditions::Sent;
+        let (condition, asked) = (errand.base.clone().filter(|_| has_condition), takeoff.flight.born);
         Fetch { cache, takeoff, errand, condition, asked }
     }
 
@@ -95,7 +99,7 @@ impl<S: Slots> Fetch<S> {
     pub fn ask(&mut self) -> HeaderMap {
         let mut headers = self.errand.headers.clone();
         if let Some(entry) = &self.condition {
-            validate::add_conditions(&mut headers, &entry.validators());
+            validate::add_conditions(&mut headers, &entry.said_validators());
         }
         self.errand.extent.ask(&mut headers);
         self.asked = self.cache.log.stamp();
@@ -121,6 +125,12 @@ impl<S: Slots> Fetch<S> {
             Some(landing) => self.over(landing, Ended::Failed, now.instant),
             None => self.receive(arrived, Ended::Failed, now),
         }
+    }
+
+    /// Whether an answer for several is a page that posts itself, and its origin does not say itself how long it lives.
+    pub(super) fn posts_itself(&self, head: &Head, body: &[u8]) -> bool {
+        let shared = matches!(&self.errand.route.caching, Caching::Named(policy) if policy.share != Share::Principal);
+        shared && is_self_posting(&head.headers, body) && !gives_lifetime(&as_came(head), self.cache.clock.now().wall)
     }
 
     pub(super) fn end(self, ended: Ended, now: Instant) {
@@ -162,7 +172,7 @@ impl<S: Slots> Fetch<S> {
 
     /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
     fn confirm(&self, base: &Entry, confirmed: Arrived, now: Now) -> Option<Entry> {
-        let validators = base.validators();
+        let validators = base.said_validators();
         if !validators.any() || !validate::confirms(&confirmed.headers, &validators) {
             return None;
         }
@@ -180,9 +190,14 @@ impl<S: Slots> Fetch<S> {
             return self.heard_part(arrived, unkept, now);
         }
         let verdict = self.errand.judge(&arrived, now);
+        if !matches!(verdict, Admit::Store(_)) {
+            self.end_if_refused(arrived.status);
+        } else if self.keeps_apart(&arrived, now) {
+            return self.private(arrived, NotStored::Unlike, unkept);
+        }
         let (terms, storing) = match verdict {
             Admit::Store(terms) => (terms, Ok(())),
-            // Those who wait may have it, nobody later: a lifetime of nothing. Not when they differ in their credentials.
+            // It is its asker's alone, and a 5xx of the second flight in a row everybody's who waits; nobody's later.
             Admit::Discard(why) if self.errand.is_everybodys(&arrived, now) => {
                 (self.errand.passing_terms(&arrived, now), Err(why))
             }
@@ -195,6 +210,33 @@ impl<S: Slots> Fetch<S> {
         };
         let (filling, withheld) = self.filling(arrived, terms, storing, now);
         Heard::Fill(Fill::new(self, filling, withheld, unkept, Beside::default()))
+    }
+
+    /// After a refusal nothing lives on: not the copy that was asked about. What the origin refuses one of those who ask it each
+    /// time says nothing about the others.
+    pub(super) fn end_if_refused(&self, status: StatusCode) {
+        let refused = matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection();
+        if let Some(base) = self.errand.base.as_ref().filter(|_| refused)
+            && self.errand.standing_in == StandingIn::Allowed
+        {
+            self.cache.end(&self.errand, base);
+        }
+    }
+
+    /// An answer that is unlike what is stored for several people may be a page that stands in its asker's way. It takes
+    /// nothing's place; what it is unlike ends only where it is stale, so that an origin may change its mind.
+    fn keeps_apart(&self, arrived: &Arrived, now: Now) -> bool {
+        let is_shared =
+            matches!(&self.errand.route.caching, Caching::Named(policy) if policy.share.is_between_people());
+        let Some(base) = self.errand.base.as_ref().filter(|_| is_shared) else { return false };
+        if likeness(&as_said(base), &arrived.headers) != Likeness::Unlike {
+            return false;
+        }
+        let vital = base.vital();
+        if vital.age(now.instant) >= vital.lifetime.fresh_for {
+            self.cache.end(&self.errand, base);
+        }
+        true
     }
 
     pub(super) fn private(mut self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
@@ -247,7 +289,7 @@ impl<S: Slots> Fetch<S> {
         }
         let withheld = of_names(&fields, &terms.withheld);
         let (status, part) = (arrived.status, None);
-        let head = Arc::new(build(fields, status, &terms, errand.route.targeted, now, Birth::new(born, born), tags));
+        let head = Arc::new(build(fields, status, &terms, errand.delivery(), now, Birth::new(born, born), tags));
         (Filling { head, spool, variant, vary, tags: known, stored, part, status }, withheld)
     }
 

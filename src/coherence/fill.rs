@@ -168,6 +168,9 @@ impl<S: Slots> Fill<S> {
         }
         let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
         let Fill { filling, fetch: Fetch { errand, .. }, beside, .. } = self;
+        if filling.part.is_none() && self.fetch.posts_itself(&filling.head, &whole) {
+            return Err(NotStored::SelfPosting);
+        }
         let entry = match filling.part.map(|part| beside.stored(&filling.head, part, &whole, errand.max_object)) {
             None => packed(errand, filling, &whole)?,
             Some(Kept::Whole(entry)) => entry,

@@ -7,6 +7,10 @@
 //! When a flight fails before it has a head, by a mishap of its own exchange, its followers elect one of them to lead a
 //! second one, within the deadline of the first; if that fails too, all of them are told. So neither a leader's bad luck
 //! nor a crowd that asks again becomes everybody's trouble.
+//!
+//! A refusal (401, 403, 429, a redirect to sign in) may be for the leader alone: an address that is banned, a session that is
+//! over. It is handed to nobody else. The followers elect one to ask again, and if that one is refused too each asks for itself.
+//! Where the second answer is a 5xx the origin is ill, and all are told so.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,10 +88,21 @@ pub struct Flight {
     pub deadline: Instant,
     /// Its place in the order of all flights and requests that demand a new one.
     pub serial: u64,
+    /// Whether those who wait for it have waited in vain before.
+    pub turn: Turn,
     landing: watch::Sender<Landing>,
     /// The flight that its followers elected when it failed.
     successor: Mutex<Option<Arc<Flight>>>,
     origin_nanos: AtomicU64,
+}
+
+/// Whether a flight is the first that its passengers wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is.
+    First,
+    /// They elected its leader, because the first one failed or brought its own leader a refusal.
+    Second,
 }
 
 /// What a flight notes when it leaves.
@@ -97,6 +112,8 @@ pub struct Departure {
     pub born: Stamp,
     /// See [`Flight::deadline`].
     pub deadline: Instant,
+    /// See [`Flight::turn`].
+    pub turn: Turn,
 }
 
 impl Flight {
@@ -226,12 +243,13 @@ impl Flights {
             return Joined::Follower(flight.clone(), flight.subscribe());
         }
         let key: Key = key.into();
-        let Departure { born, deadline } = departs();
+        let Departure { born, deadline, turn } = departs();
         let flight = Arc::new(Flight {
             key: key.clone(),
             born,
             deadline,
             serial: self.draw(),
+            turn,
             landing: watch::channel(Landing::Waiting).0,
             successor: Mutex::default(),
             origin_nanos: AtomicU64::new(0),
@@ -250,7 +268,7 @@ impl Flights {
         }
         // The failed one may be found yet: it lands before it leaves.
         let demand = Demand { serial: demand.serial.max(Some(failed.serial)), ..demand };
-        let departs = || Departure { born: born(), deadline: failed.deadline };
+        let departs = || Departure { born: born(), deadline: failed.deadline, turn: Turn::Second };
         let joined = self.join(&failed.key, |flight| demand.accepts(flight), departs);
         *successor = Some(match &joined {
             Joined::Leader(takeoff) => takeoff.flight.clone(),
@@ -320,7 +338,7 @@ mod tests {
     use crate::tag::TagSet;
 
     fn join(flights: &Arc<Flights>) -> Joined {
-        flights.join(b"key", |_| true, || Departure { born: Stamp(1), deadline: Instant::now() })
+        flights.join(b"key", |_| true, || Departure { born: Stamp(1), deadline: Instant::now(), turn: Turn::First })
     }
 
     fn lead(joined: Joined) -> Takeoff {

@@ -8,25 +8,38 @@ use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::{Entry, Head, Validators, Vital};
 use crate::policy::admit::{Downstream, Terms};
+use crate::policy::bound::Binding;
 use crate::policy::reuse;
 use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::store::purge::Birth;
 use crate::tag::TagSet;
+
+/// What of an answer is delivered otherwise than the origin said it, by its route and its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivery<'a> {
+    /// Whether what is said to caches like this one goes on.
+    pub targeted: Targeted,
+    /// Whose its tags are.
+    pub binding: Option<&'a Binding>,
+}
 
 /// Makes a head of an answer's end-to-end fields: everything that a hit would otherwise do again each time.
 pub(super) fn build(
     mut headers: HeaderMap,
     status: StatusCode,
     terms: &Terms,
-    targeted: Targeted,
+    delivery: Delivery<'_>,
     now: Now,
     birth: Birth,
     tags: TagSet,
 ) -> Head {
     terms.withheld.iter().for_each(|name| drop(headers.remove(name)));
-    let validators = Validators::of(&headers);
     let said = about_caching(&headers);
-    deliver::leave_targeted(&mut headers, targeted);
+    if let Some(binding) = delivery.binding {
+        binding.bind(&mut headers);
+    }
+    let validators = Validators::of(&headers);
+    deliver::leave_targeted(&mut headers, delivery.targeted);
     match terms.downstream {
         Downstream::AsOrigin => {}
         Downstream::Private => deliver::make_private(&mut headers),
@@ -59,6 +72,16 @@ pub(super) fn as_said(entry: &Entry) -> HeaderMap {
     said
 }
 
+/// The fields of an answer that is coming as the origin said them.
+pub(super) fn as_came(head: &Head) -> HeaderMap {
+    let mut said = head.headers.clone();
+    if let Some(replaced) = &head.replaced {
+        ABOUT_CACHING.iter().for_each(|name| drop(said.remove(name)));
+        said.extend(replaced.iter().cloned());
+    }
+    said
+}
+
 fn about_caching(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut lines = Vec::new();
     for name in &ABOUT_CACHING {
@@ -68,8 +91,15 @@ fn about_caching(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// The fields in whose place others may be delivered.
-const ABOUT_CACHING: [HeaderName; 6] =
-    [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::AGE, CDN_CACHE_CONTROL, SURROGATE_CONTROL];
+const ABOUT_CACHING: [HeaderName; 7] = [
+    header::CACHE_CONTROL,
+    header::EXPIRES,
+    header::PRAGMA,
+    header::AGE,
+    header::ETAG,
+    CDN_CACHE_CONTROL,
+    SURROGATE_CONTROL,
+];
 
 /// The present moment as a `Date` field has it.
 pub(super) fn http_date(now: Now) -> HeaderValue {

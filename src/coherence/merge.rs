@@ -77,7 +77,7 @@ impl<S: Slots> Fetch<S> {
         }
         let born = if is_off(Rule::Base) || is_off(Rule::MergedBirth) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
-        Some((build(merged, base.status(), &terms, errand.route.targeted, now, birth, tags), vary))
+        Some((build(merged, base.status(), &terms, errand.delivery(), now, birth, tags), vary))
     }
 }
 

@@ -36,7 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::backoff::Backoff;
 use self::errand::Asks;
 use self::find::Spot;
-use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown};
+use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown, Turn};
 use self::variants::Filing;
 use crate::clock::Clock;
 use crate::entry::Slot;
@@ -115,7 +115,11 @@ impl<S: Slots> Cache<S> {
             Some(flight) => self.flights.succeed(flight, demand, || self.log.stamp()),
             None => {
                 let accepts = |flight: &Flight| demand.accepts(flight) && self.is_timely(flight, passenger);
-                self.flights.join(&key, accepts, || Departure { born: self.log.stamp(), deadline: deadline() })
+                self.flights.join(&key, accepts, || Departure {
+                    born: self.log.stamp(),
+                    deadline: deadline(),
+                    turn: Turn::First,
+                })
             }
         }
     }

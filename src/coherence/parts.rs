@@ -15,6 +15,7 @@ use super::errand::Arrived;
 use super::fetch::{Fetch, Heard};
 use super::fill::Fill;
 use super::flight::{Filling, TagsKnown};
+use super::head::as_said;
 use crate::clock::Now;
 use crate::entry::{Entry, Head, Incomplete};
 use crate::http1::Framing;
@@ -112,7 +113,7 @@ impl Extent {
             headers.insert(header::RANGE, range);
         }
         let strong = self.held.as_ref().filter(|_| self.range() == Range::Rest(span));
-        if let Some(strong) = strong.and_then(|held| Strong::of(&held.entry().fields())) {
+        if let Some(strong) = strong.and_then(|held| Strong::of(&as_said(held.entry()))) {
             headers.insert(header::IF_RANGE, strong.if_range().clone());
         }
     }
@@ -173,7 +174,7 @@ impl<S: Slots> Fetch<S> {
     /// Whether a part that comes can be put beside what is held: the same strong validator, and no gap.
     fn joined(&self, held: Incomplete, brought: Portion, arrived: &Arrived, now: Now) -> Option<Joined> {
         let before = held.portion();
-        let strong = Strong::of(&held.entry().fields())?;
+        let strong = Strong::of(&as_said(held.entry()))?;
         let fits = before.length == brought.length && before.span.touches(brought.span);
         if !fits || !strong.is_of(&arrived.headers) {
             return None;

@@ -25,13 +25,16 @@ impl<S: Slots> Fetch<S> {
                 return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
             }
             self.cache.outdate(&self.errand, &base);
+        } else if matches!(arrived.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            // Many origins know no HEAD, and say so by a 404.
+            self.end_if_refused(arrived.status);
         }
         self.private(arrived, NotStored::Head, unkept)
     }
 
     /// `None`: it speaks of something else, or what it speaks of is dead or not to be kept.
     fn renew(&self, base: &Entry, arrived: &Arrived, now: Now) -> Option<Entry> {
-        let (validators, length) = (base.validators(), base.body().len());
+        let (validators, length) = (base.said_validators(), base.body().len());
         let describes = base.status() == StatusCode::OK
             && validate::describes(&arrived.headers, &validators, length, &self.errand.route.caching);
         if !describes {

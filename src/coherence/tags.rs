@@ -9,7 +9,7 @@ use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
 use crate::store::mutants::{Rule, is_off};
-use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, Unknown, Values, decode, json_values};
+use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values, decode, json_values};
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
@@ -81,11 +81,13 @@ impl Place {
     /// The names that a write purges by the route's templates: its `tags` and its `purges`. What cannot be told widens.
     pub fn purged(&self, route: &Route, sent: Option<&Value>, answer: Option<&Value>) -> Vec<String> {
         let values = ExchangeValues { route, place: self, sent, answer };
-        let purges = route.purges.iter().filter_map(|purge| match purge {
-            PurgeTemplate::Tag(template) => Some(template),
-            PurgeTemplate::Principal => None,
-        });
-        route.tags.iter().chain(purges).flat_map(|template| template.purged(&values)).collect()
+        route.tags.iter().chain(templates(route)).flat_map(|template| template.purged(&values)).collect()
+    }
+
+    /// Those of its `purges` alone.
+    pub fn purged_besides(&self, route: &Route, sent: Option<&Value>, answer: Option<&Value>) -> Vec<String> {
+        let values = ExchangeValues { route, place: self, sent, answer };
+        templates(route).flat_map(|template| template.purged(&values)).collect()
     }
 
     /// The same before anything is sent, as people name it: `principal` is whoever asks.
@@ -95,14 +97,18 @@ impl Place {
     }
 }
 
+/// The templates among a route's `purges`.
+fn templates(route: &Route) -> impl Iterator<Item = &TagTemplate> {
+    route.purges.iter().filter_map(|purge| match purge {
+        PurgeTemplate::Tag(template) => Some(template),
+        PurgeTemplate::Principal => None,
+    })
+}
+
 /// The facets that a route's templates use and that have a value. A purge takes only what is `proven`: by what a client
 /// merely claims it would be too narrow.
 pub fn facets(route: &Route, known: &Known<'_>, worth: Worth) -> Vec<(String, Vec<String>)> {
-    let purges = route.purges.iter().filter_map(|purge| match purge {
-        PurgeTemplate::Tag(template) => Some(template),
-        PurgeTemplate::Principal => None,
-    });
-    let pieces = route.tags.iter().chain(purges).flat_map(|template| &template.pieces);
+    let pieces = route.tags.iter().chain(templates(route)).flat_map(|template| &template.pieces);
     let used = pieces.filter_map(|piece| match piece {
         TagPiece::Value(TagSource::Facet(facet)) => Some(facet),
         _ => None,
@@ -117,11 +123,7 @@ pub fn principal_parts(
     identity: &crate::identity::Identity,
     secret: &PrincipalKey,
 ) -> Vec<[u8; 32]> {
-    let digest = |kind: &[u8], value: &[u8]| {
-        let mut hasher = blake3::Hasher::new_keyed(&secret.0);
-        hasher.update(kind).update(b"\0").update(value);
-        *hasher.finalize().as_bytes()
-    };
+    let digest = |kind: &[u8], value: &[u8]| part_digest(secret, kind, value);
     let mut parts = Vec::new();
     if identity.authorization {
         parts.extend(
@@ -137,6 +139,17 @@ pub fn principal_parts(
         parts.extend(headers.get_all(name).iter().map(|v| digest(name.as_str().as_bytes(), v.as_bytes())));
     }
     parts
+}
+
+/// The digest of one cookie of the principal, as [`principal_parts`] has it.
+pub fn cookie_digest(secret: &PrincipalKey, pair: &[u8]) -> [u8; 32] {
+    part_digest(secret, b"cookie", pair)
+}
+
+fn part_digest(secret: &PrincipalKey, kind: &[u8], value: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(&secret.0);
+    hasher.update(kind).update(b"\0").update(value);
+    *hasher.finalize().as_bytes()
 }
 
 struct ExchangeValues<'a> {

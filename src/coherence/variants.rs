@@ -107,6 +107,14 @@ impl<S: Slots> Cache<S> {
         }
     }
 
+    /// What was stored is no more: the origin has refused it to those who may have it.
+    pub(super) fn end(&self, errand: &Errand, base: &Entry) {
+        let _turn = self.filing.turn(&errand.primary);
+        if self.is_there(&errand.spot, base) {
+            self.memory.remove(&errand.spot);
+        }
+    }
+
     fn is_there(&self, spot: &[u8], entry: &Entry) -> bool {
         matches!(self.memory.get(spot), Some(Slot::Entry(current)) if current.is(entry))
     }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::facet::{Facet, FacetSource};
 use crate::identity::{Identity, TokenSource};
 use crate::policy::targeted::Targeted;
-use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, NamedPolicy, TypePattern};
+use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, Expired, NamedPolicy, TypePattern};
 use crate::query::{OtherQuery, QueryRule};
 use crate::route::{HostTemplate, PartKind, Route, Segment};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
 /// Changes with the meaning of what is written below.
-const VERSION: &str = "route 3";
+const VERSION: &str = "route 4";
 
 pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     let mut text = Canonical(VERSION.to_owned());
@@ -93,7 +93,8 @@ fn conditions(text: &mut Canonical, route: &Route) {
 fn caching(text: &mut Canonical, caching: &Caching) {
     match caching {
         Caching::Pass => text.put("policy", "pass"),
-        Caching::Http(AsOrigin { credentials, strip_cookies }) => {
+        Caching::Http(AsOrigin { credentials, strip_cookies, secret_fields }) => {
+            secret_fields.iter().for_each(|name| text.put("secret field", name));
             text.put(
                 "policy",
                 match credentials {
@@ -115,6 +116,8 @@ fn caching(text: &mut Canonical, caching: &Caching) {
             policy.vary.iter().for_each(|name| text.put("vary", name.as_str()));
             policy.unsent.iter().for_each(|name| text.put("unsent", name.as_str()));
             policy.strip_cookies.iter().for_each(|name| text.put("strip cookie", name));
+            policy.secret_fields.iter().for_each(|name| text.put("secret field", name));
+            text.put("expired", if policy.expired == Expired::Overridden { "overridden" } else { "heeded" });
             lifetimes(text, policy);
         }
     };
@@ -189,6 +192,8 @@ fn who(text: &mut Canonical, identity: &Identity) {
     identity.cookies.iter().for_each(|name| text.put("cookie", name));
     identity.headers.iter().for_each(|name| text.put("header", name.as_str()));
     identity.ignore_cookies.iter().for_each(|name| text.put("ignored", name));
+    identity.ignore_headers.iter().for_each(|name| text.put("ignored header", name));
+    identity.url_credentials.iter().for_each(|name| text.put("url credential", name));
     match &identity.token {
         None => text.put("token", "none"),
         Some(TokenSource::Authorization) => text.put("token", "authorization"),

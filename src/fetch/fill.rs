@@ -30,6 +30,21 @@ pub struct Trip {
     pub interim: Option<Interim>,
     /// The leader's own hand: an answer that is nobody else's goes there.
     pub own: Option<oneshot::Sender<Own>>,
+    /// Who heeds what an answer says of its asker's session, before anybody is told of it.
+    pub heed: Heed,
+}
+
+/// Called with the head of every answer.
+#[derive(Clone)]
+pub struct Heed(pub Arc<OnHead>);
+
+/// Takes the head of an answer.
+pub type OnHead = dyn Fn(&http::response::Parts) + Send + Sync;
+
+impl std::fmt::Debug for Heed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Heed")
+    }
 }
 
 /// What only the leader gets.
@@ -50,6 +65,7 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
             Ok(exchanged) => exchanged,
             Err(failure) => return fetch.failed(failure, cache.clock.instant()),
         };
+        (trip.heed.0)(&exchanged.head);
         match fetch.answered(arrived(&mut exchanged), cache.clock.now()) {
             Heard::Over => return,
             Heard::Again(again) => fetch = again,

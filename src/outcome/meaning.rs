@@ -44,7 +44,7 @@ const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> M
 }
 
 /// Why a request is passed.
-pub const PASSED: [Meaning; 27] = [
+pub const PASSED: [Meaning; 32] = [
     is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
     is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
     is(
@@ -67,6 +67,18 @@ pub const PASSED: [Meaning; 27] = [
         "a cookie that is neither part of the principal nor ignored",
         "list the cookie in `identity.principal` if it says who asks, in `identity.ignore_cookies` if no answer depends on it",
     ),
+    is(
+        "unknown-header",
+        "a header that may say who asks, or narrow what they are to see, and is neither keyed nor ignored",
+        "list the header in the policy's `vary: {headers: […]}` if answers depend on it, in `identity.ignore_headers` if none does",
+    ),
+    is(
+        "url-credential",
+        "a credential in the path or the query: a session, a ticket, a signature",
+        "let the application use cookies or `Authorization`; such URLs are keyed and logged nowhere",
+    ),
+    is("signed-request", "its client has signed it (Digest, AWS, HTTP signatures): it is forwarded byte for byte", ""),
+    is("touch", "the origin has not heard of this principal for the policy's `touch`: its session is kept alive", ""),
     is(
         "unkeyed-authorization",
         "`Authorization` that is no part of the principal",
@@ -130,6 +142,7 @@ pub const PASSED: [Meaning; 27] = [
         "under `origin` and `rfc9111`: it waited for another's fetch, and the origin wants to be asked each time",
         "let the origin give a lifetime, or use a policy of your own",
     ),
+    is("not-shared", "it waited for an answer that was its asker's alone, such as a refusal", ""),
     is("head-not-stored", "HEAD, and nothing is stored that answers it", ""),
     is(
         "asked-again-too-often",
@@ -154,7 +167,7 @@ pub const NOT_USED: [Meaning; 7] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 18] = [
+pub const NOT_KEPT: [Meaning; 24] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -165,6 +178,32 @@ pub const NOT_KEPT: [Meaning; 18] = [
         "set-cookie",
         "it sets a cookie",
         "let the origin set cookies on routes of their own, or name those that mean nothing in `strip_cookies`",
+    ),
+    is(
+        "secret-field",
+        "it hands out a credential in another field, such as `X-Auth-Token`",
+        "let the origin hand out credentials on routes of their own",
+    ),
+    is("retry-later", "`Retry-After` or `Refresh`: it is to be replaced soon", ""),
+    is(
+        "says-expired",
+        "others would share it, and the origin says that it is over: `Pragma: no-cache`, `Expires` that is past, `max-age=0`",
+        "let the origin say otherwise, or write `override: true` on the policy if it says so by habit",
+    ),
+    is(
+        "redirect-with-query",
+        "a redirect for ever whose target has a query, and no lifetime from the origin",
+        "let the origin give a lifetime",
+    ),
+    is(
+        "self-posting",
+        "a page that posts itself, and no lifetime from the origin",
+        "pages that sign in belong on a route without a policy",
+    ),
+    is(
+        "unlike-stored",
+        "unlike what is stored for several people: another media type, or no validator where there was one",
+        "look whether the origin answers 200 where it should refuse: a page to sign in at",
     ),
     is("vary-all", "`Vary: *`, or more than eight headers", "let the origin name the headers that matter"),
     is(

@@ -11,8 +11,9 @@ use super::plan::Credentialed;
 use super::said::Said;
 use super::status::{is_storable, lives_by_policy};
 use super::types::{self, media_type};
-use super::{AsOrigin, Caching, Credentials, NamedPolicy, Share, vary};
+use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, Staleness, Validators};
+use crate::fields::secret::is_secret;
 use crate::identity::{self, glob};
 use crate::store::mutants::{Rule, is_off};
 
@@ -105,9 +106,9 @@ pub enum Fingerprinted {
 pub fn is_alike_for_all(answered: &Answered<'_>, caching: &Caching) -> bool {
     let is_of_one = matches!(caching, Caching::Named(policy) if policy.share == Share::Principal);
     let said = said(answered, caching);
-    let sets_cookies = answered.headers.contains_key(header::SET_COOKIE)
-        && !of_its_own(answered, &said, caching).contains(&header::SET_COOKIE);
-    if sets_cookies || !is_of_one && said.is_private() {
+    let withheld = of_its_own(answered, &said, caching);
+    let sets_cookies = answered.headers.contains_key(header::SET_COOKIE) && !withheld.contains(&header::SET_COOKIE);
+    if sets_cookies || hands_out_secrets(answered.headers, &withheld, caching) || !is_of_one && said.is_private() {
         return false;
     }
     vary::names(answered.headers).is_ok_and(|names| match caching {
@@ -121,6 +122,11 @@ pub fn is_alike_for_all(answered: &Answered<'_>, caching: &Caching) -> bool {
 /// Whether what is said to somebody's credentials, in an answer or in an update of one, may be said to others (RFC 9111 §3.5).
 pub fn is_open(headers: &HeaderMap, arrived: SystemTime) -> bool {
     Said::by_precedence(headers, arrived).directives.opens
+}
+
+/// Whether an answer says itself how long it lives.
+pub fn gives_lifetime(headers: &HeaderMap, arrived: SystemTime) -> bool {
+    Said::by_all(headers, arrived).lifetime.is_some()
 }
 
 /// Answers the third question.
@@ -200,6 +206,14 @@ fn refuse_always(
     if sets_cookies && !may_set_cookies(headers, withheld, caching) {
         return Err(NotStored::SetCookie);
     }
+    if hands_out_secrets(headers, withheld, caching) {
+        return Err(NotStored::SecretField);
+    }
+    if !is_by_the_letter(caching)
+        && (headers.contains_key(header::RETRY_AFTER) || headers.contains_key(header::REFRESH))
+    {
+        return Err(NotStored::RetryLater);
+    }
     if answered.status == StatusCode::PARTIAL_CONTENT || headers.contains_key(header::CONTENT_RANGE) {
         return Err(NotStored::Partial);
     }
@@ -219,6 +233,17 @@ fn may_set_cookies(headers: &HeaderMap, withheld: &[HeaderName], caching: &Cachi
         Caching::Http(_) => withheld.contains(&header::SET_COOKIE),
         Caching::Pass | Caching::Named(_) => strips_cookies(headers, caching.strip_cookies()),
     }
+}
+
+/// Whether an answer hands out a credential in a field other than `Set-Cookie`, and the origin does not withhold that field from
+/// all but its own client. `rfc9111` keeps such as any field, as it keeps `Set-Cookie`.
+fn hands_out_secrets(headers: &HeaderMap, withheld: &[HeaderName], caching: &Caching) -> bool {
+    let own = caching.secret_fields();
+    !is_by_the_letter(caching) && headers.keys().any(|name| is_secret(name.as_str(), own) && !withheld.contains(name))
+}
+
+fn is_by_the_letter(caching: &Caching) -> bool {
+    matches!(caching, Caching::Http(AsOrigin { credentials: Credentials::AuthorizationOnly, .. }))
 }
 
 /// RFC 9111 §3.
@@ -258,6 +283,9 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     if said.is_private() && policy.share != Share::Principal {
         return Err(NotStored::Private);
     }
+    if policy.share != Share::Principal && policy.expired == Expired::Heeded && says_expired(answered, said) {
+        return Err(NotStored::SaysExpired);
+    }
     let between_people = policy.share.is_between_people();
     let mut vary = vary::names(answered.headers)?;
     if (between_people || policy.share == Share::Public) && vary.iter().any(is_credential) {
@@ -267,6 +295,9 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     // Redirects that are not for ever, errors and the like: only as the origin says itself.
     if said.lifetime.is_none() && !lives_by_policy(answered.status) {
         return Err(NotStored::Status);
+    }
+    if said.lifetime.is_none() && leads_to_a_query(answered) {
+        return Err(NotStored::QueryRedirect);
     }
     let (ttl, downstream) = types::listed(answered, policy)?;
     let lifetime = ttl.filter(|_| lives_by_policy(answered.status)).or(said.lifetime);
@@ -289,6 +320,21 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     }
     let (openness, withheld) = (Openness::Open, Vec::new());
     Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
+}
+
+/// The origin says that the answer is over when it arrives: the old ways to say that nobody is to keep it, which RFC 9111 reads
+/// as a mere want of a lifetime.
+fn says_expired(answered: &Answered<'_>, said: &Said) -> bool {
+    let pragma = answered.headers.get_all(header::PRAGMA).iter();
+    let says_no_cache =
+        |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().windows(8).any(|w| w == b"no-cache");
+    said.lifetime == Some(Duration::ZERO) || pragma.into_iter().any(says_no_cache)
+}
+
+/// A redirect whose target holds parameters may hold somebody's.
+fn leads_to_a_query(answered: &Answered<'_>) -> bool {
+    let location = answered.headers.get(header::LOCATION);
+    answered.status.is_redirection() && location.is_some_and(|location| location.as_bytes().contains(&b'?'))
 }
 
 /// Applies `no-cache`, which needs something to revalidate with, and what forbids staleness.
@@ -339,6 +385,9 @@ pub(crate) mod tests {
             vary: Vec::new(),
             strip_cookies: Vec::new(),
             unsent: Vec::new(),
+            secret_fields: Vec::new(),
+            expired: Expired::Heeded,
+            touch: None,
         }
     }
 

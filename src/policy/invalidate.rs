@@ -41,6 +41,11 @@ pub fn is_undone(status: StatusCode, reading: Reading) -> bool {
     }
 }
 
+/// Whether a refused write says that what is there is not what its client had seen: it is gone, or another has changed it.
+pub fn contradicts(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 409 | 410 | 412)
+}
+
 /// A non-error answer is one with a status of the 2xx or 3xx classes.
 pub fn is_done(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()

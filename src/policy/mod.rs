@@ -11,6 +11,7 @@
 //! `Cache-Status` detail, the metric's label and the text that people read.
 
 pub mod admit;
+pub mod bound;
 pub mod date;
 pub mod directives;
 pub mod invalidate;
@@ -24,6 +25,7 @@ pub mod readings;
 pub mod rescue;
 pub mod reuse;
 pub mod said;
+pub mod self_posting;
 pub mod sharing;
 pub mod status;
 pub mod structured;
@@ -32,6 +34,7 @@ pub mod types;
 pub mod validate;
 pub mod vary;
 mod who;
+pub mod yes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +47,8 @@ use crate::route::Segment;
 
 /// How a route keeps answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// There is one for each route, and every hit reads it: a box would cost a look aside.
+#[allow(clippy::large_enum_variant)]
 pub enum Caching {
     /// Nothing is stored; the built-in policy `pass`, and what a route without a policy does.
     Pass,
@@ -60,6 +65,8 @@ pub struct AsOrigin {
     pub credentials: Credentials,
     /// See [`NamedPolicy::strip_cookies`]; none under `rfc9111`, which keeps `Set-Cookie` as any field.
     pub strip_cookies: Vec<String>,
+    /// See [`NamedPolicy::secret_fields`].
+    pub secret_fields: Vec<String>,
 }
 
 /// What counts as a credential under the built-in policies.
@@ -95,6 +102,24 @@ pub struct NamedPolicy {
     pub strip_cookies: Vec<String>,
     /// Fields of requests that hold credentials and are neither keyed nor sent: what differs by them is not for all.
     pub unsent: Vec<HeaderName>,
+    /// Fields of answers that hand out credentials, beside the known ones; in lower case, and a name may end in `*`.
+    pub secret_fields: Vec<String>,
+    /// Whether an origin that says of an answer that it is over on arrival forbids sharing it.
+    pub expired: Expired,
+    /// How long a principal may be served from the store alone before one request of theirs goes to the origin, so that a
+    /// session which slides there does not end; `None` never sends one for that.
+    pub touch: Option<Duration>,
+}
+
+/// What an origin's word that an answer is over on arrival means for those who would share it: `Pragma: no-cache`, an `Expires`
+/// that is past, `max-age=0`, `s-maxage=0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expired {
+    /// It is not shared.
+    #[default]
+    Heeded,
+    /// The operator says that it is written by habit: the policy's `ttl` holds.
+    Overridden,
 }
 
 /// Who may have a stored answer.
@@ -123,15 +148,30 @@ pub enum Access {
         about: Ask,
         /// For how long a yes is kept for the same principal; zero asks every time.
         keep: Duration,
+        /// Which answer is a yes.
+        yes: Yes,
     },
+}
+
+/// Which answer of the origin's is a yes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Yes {
+    /// 204, or another success that is not HTML: form logins and portals answer 200 with their page to sign in at. JSON that
+    /// says no by a usual name is none either.
+    #[default]
+    Usual,
+    /// This status and no other.
+    Status(u16),
+    /// A success whose JSON holds `true` under this name; dots look further in.
+    Field(String),
 }
 
 /// What the origin is asked for, with the caller's own credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
-    /// This path, with the parts of the route's; a success is a yes.
+    /// This path, with the parts of the route's.
     Path(AskPath),
-    /// The same again, on the condition that it is not what is stored: 304 or a success is a yes.
+    /// The same again, on the condition that it is not what is stored: 304 is a yes too.
     Same,
 }
 
@@ -156,7 +196,7 @@ pub enum Slash {
 impl Caching {
     /// By what kind of policy: as the origin says, with these credentials.
     pub fn as_origin(credentials: Credentials) -> Caching {
-        Caching::Http(AsOrigin { credentials, strip_cookies: Vec::new() })
+        Caching::Http(AsOrigin { credentials, strip_cookies: Vec::new(), secret_fields: Vec::new() })
     }
 
     /// The cookies whose setting does not hinder an answer from being kept.
@@ -165,6 +205,15 @@ impl Caching {
             Caching::Pass => &[],
             Caching::Http(http) => &http.strip_cookies,
             Caching::Named(policy) => &policy.strip_cookies,
+        }
+    }
+
+    /// The fields of answers that hand out credentials, beside the known ones.
+    fn secret_fields(&self) -> &[String] {
+        match self {
+            Caching::Pass => &[],
+            Caching::Http(http) => &http.secret_fields,
+            Caching::Named(policy) => &policy.secret_fields,
         }
     }
 
@@ -241,8 +290,18 @@ impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Access::Token => f.write_str("token"),
-            Access::Ask { about: Ask::Same, keep } => write!(f, "{{ask: self, for: {}s}}", keep.as_secs_f64()),
-            Access::Ask { about: Ask::Path(path), keep } => write!(f, "{{ask: {path}, for: {}s}}", keep.as_secs_f64()),
+            Access::Ask { about, keep, yes } => {
+                match about {
+                    Ask::Same => f.write_str("{ask: self")?,
+                    Ask::Path(path) => write!(f, "{{ask: {path}")?,
+                }
+                match yes {
+                    Yes::Usual => {}
+                    Yes::Status(status) => write!(f, ", yes: {status}")?,
+                    Yes::Field(name) => write!(f, ", yes: {{json: {name}}}")?,
+                }
+                write!(f, ", for: {}s}}", keep.as_secs_f64())
+            }
         }
     }
 }

@@ -9,6 +9,18 @@ pub enum NotStored {
     Private,
     /// It sets a cookie.
     SetCookie,
+    /// It hands out a credential in another field.
+    SecretField,
+    /// `Retry-After` or `Refresh`: it is to be replaced soon.
+    RetryLater,
+    /// The origin says that it is over on arrival, and others would share it.
+    SaysExpired,
+    /// A redirect for ever to something that was asked with a query.
+    QueryRedirect,
+    /// A page that posts itself.
+    SelfPosting,
+    /// It is unlike what is stored: another media type, or no validator where there was one.
+    Unlike,
     /// `Vary: *`.
     VaryAll,
     /// `Vary` names a credential that the policy does not key.
@@ -48,6 +60,12 @@ impl NotStored {
             NotStored::NoStore => "no-store",
             NotStored::Private => "private",
             NotStored::SetCookie => "set-cookie",
+            NotStored::SecretField => "secret-field",
+            NotStored::RetryLater => "retry-later",
+            NotStored::SaysExpired => "says-expired",
+            NotStored::QueryRedirect => "redirect-with-query",
+            NotStored::SelfPosting => "self-posting",
+            NotStored::Unlike => "unlike-stored",
             NotStored::VaryAll => "vary-all",
             NotStored::VaryCredential => "vary-on-credential",
             NotStored::Credentials => "credentials",
@@ -66,9 +84,9 @@ impl NotStored {
         }
     }
 
-    /// The origin's own error or passing state: whoever waits for this fetch may have the answer as it is, and the next
-    /// request finds out for itself.
-    pub(super) fn is_passing(self) -> bool {
-        matches!(self, NotStored::Status)
+    /// The origin's own error, refusal or passing state: it says nothing of what the next request is answered, who finds out
+    /// for itself.
+    pub fn is_passing(self) -> bool {
+        matches!(self, NotStored::Status | NotStored::RetryLater)
     }
 }

@@ -23,6 +23,14 @@ pub enum PassReason {
     Range,
     /// A cookie that is neither part of the principal nor ignored.
     Cookie,
+    /// A field that may say who asks, or narrow what they see, and is neither keyed nor ignored.
+    Header,
+    /// A credential in the path or the query.
+    UrlCredential,
+    /// A signature over this very request.
+    Signed,
+    /// The origin has not heard of this principal for the policy's `touch`.
+    Touch,
     /// `Authorization` where it is no part of the principal.
     Authorization,
     /// Signed in, on a route for those who are not.
@@ -55,6 +63,8 @@ pub enum PassReason {
     Rounds,
     /// What it waited for was another's, and is not fresh.
     NotFresh,
+    /// What it waited for was its asker's alone.
+    NotShared,
     /// HEAD, and nothing is stored.
     HeadMiss,
 }
@@ -73,6 +83,10 @@ impl PassReason {
             PassReason::Precondition => "precondition",
             PassReason::Range => "range",
             PassReason::Cookie => "unknown-cookie",
+            PassReason::Header => "unknown-header",
+            PassReason::UrlCredential => "url-credential",
+            PassReason::Signed => "signed-request",
+            PassReason::Touch => "touch",
             PassReason::Authorization => "unkeyed-authorization",
             PassReason::SignedIn => "signed-in",
             PassReason::NoPrincipal => "no-principal",
@@ -89,6 +103,7 @@ impl PassReason {
             PassReason::Credentials => "credentials",
             PassReason::Rounds => "asked-again-too-often",
             PassReason::NotFresh => "not-fresh",
+            PassReason::NotShared => "not-shared",
             PassReason::HeadMiss => "head-not-stored",
         }
     }

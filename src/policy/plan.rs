@@ -10,9 +10,12 @@ pub use super::who::principal;
 
 use super::directives::RequestDirectives;
 use super::who::{Gate, Who};
-use super::{AsOrigin, Caching, Credentials, NamedPolicy};
+use super::{AsOrigin, Caching, Credentials, NamedPolicy, Yes};
 use crate::canonical;
 use crate::facet::Proven;
+use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
+use crate::fields::harmless::is_harmless;
+use crate::fields::url::holds_credential;
 use crate::identity::{Identity, Shown};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
 use crate::path::Ambiguity;
@@ -47,6 +50,9 @@ pub struct Asked<'a> {
     /// Why it is passed whatever its route says, if it is.
     pub bypass: Option<PassReason>,
 }
+
+/// By which scripts of a page tell that they ask. Keyed under operators' policies, and sent.
+pub const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Whether a request brings a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +105,8 @@ pub struct Question {
     pub digest: [u8; 32],
     /// For how long.
     pub keep: Duration,
+    /// Which answer is one.
+    pub yes: Yes,
 }
 
 /// Whether what is stored may be used for a request.
@@ -156,7 +164,7 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     if asked.body == BodyPresence::Present {
         return Err(PassReason::Body);
     }
-    let seen = Seen::of(asked.headers, identity)?;
+    let seen = Seen::of(asked, route, identity)?;
     let who = Who { asked, route, identity, secret, shown: &seen.shown };
     let mut gate = Gate::Open;
     let (partition, credentialed) = match &route.caching {
@@ -201,18 +209,22 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
 
 /// Adds the fields that are keyed whatever the origin says, as they are sent.
 fn write_fields(key: &mut KeyBuf, headers: &HeaderMap, route: &Route) {
-    let mut write = |name: &HeaderName| {
+    let write = |key: &mut KeyBuf, name: &HeaderName| {
         let value = canonical::field(headers, name, &route.serves);
         key::write_field(key, name, value.as_deref());
     };
     match &route.caching {
         Caching::Named(NamedPolicy { vary, .. }) => {
-            vary.iter().for_each(&mut write);
+            vary.iter().for_each(|name| write(key, name));
             canonical::write_accept(key, headers);
+            // Frameworks answer scripts otherwise than people, and rarely say so by `Vary`.
+            if headers.contains_key(&X_REQUESTED_WITH) {
+                write(key, &X_REQUESTED_WITH);
+            }
             // No primary key is the beginning of another: what is put behind one makes the keys of its variants and flights.
             key.push(0);
         }
-        Caching::Http(_) => route.serves.fields().for_each(|name| write(&name)),
+        Caching::Http(_) => route.serves.fields().for_each(|name| write(key, &name)),
         Caching::Pass => {}
     }
 }
@@ -225,13 +237,17 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(headers: &HeaderMap, identity: &Identity) -> Result<Seen, PassReason> {
+    fn of(asked: &Asked<'_>, route: &Route, identity: &Identity) -> Result<Seen, PassReason> {
+        let headers = asked.headers;
         let mut seen = Seen::default();
         let (mut cache_control, mut pragma) = (false, false);
+        let by_the_letter = is_by_the_letter(route);
         for (name, value) in headers {
             match name.as_str() {
                 "cookie" => identity.see_cookies(value, &mut seen.shown),
-                "authorization" => seen.shown.authorization = true,
+                "authorization" if by_the_letter => seen.shown.authorization = true,
+                "authorization" if signs_request(value) => return Err(PassReason::Signed),
+                "authorization" => seen.shown.authorization |= !is_empty_authorization(value),
                 "cache-control" => {
                     cache_control = true;
                     seen.directives.read(value);
@@ -239,14 +255,19 @@ impl Seen {
                 "pragma" => pragma |= says_no_cache(value),
                 "if-match" | "if-unmodified-since" => return Err(PassReason::Precondition),
                 "upgrade" => return Err(PassReason::Upgrade),
-                _ => {}
+                _ if by_the_letter || is_harmless(name) => {}
+                _ => seen.see_field(name, route, identity)?,
             }
+        }
+        if !by_the_letter && holds_credential(asked.path, asked.query, &identity.url_credentials) {
+            return Err(PassReason::UrlCredential);
         }
         if seen.shown.authorization {
             let listed = identity.authorization;
             (seen.shown.principal, seen.shown.other) = (seen.shown.principal | listed, seen.shown.other | !listed);
         }
-        seen.shown.principal |= identity.headers.iter().any(|name| headers.contains_key(name));
+        let shows = |name| headers.get_all(name).iter().any(|value| !is_empty_value(value.as_bytes()));
+        seen.shown.principal |= identity.headers.iter().any(shows);
         // RFC 9111 §5.4: `Pragma` speaks only where `Cache-Control` is silent.
         seen.directives.no_cache |= pragma && !cache_control;
         match seen.directives.no_store {
@@ -254,6 +275,44 @@ impl Seen {
             false => Ok(seen),
         }
     }
+
+    /// A field that may say who asks, or narrow what they are to see. An operator's policy keys and sends what it names; what it
+    /// does not name would be left out, and everybody would be given the whole.
+    fn see_field(&mut self, name: &HeaderName, route: &Route, identity: &Identity) -> Result<(), PassReason> {
+        if is_signature(name.as_str()) {
+            return Err(PassReason::Signed);
+        }
+        if identity.ignores(name) {
+            return Ok(());
+        }
+        match &route.caching {
+            Caching::Named(policy) => match is_named(name, policy, route, identity) {
+                true => Ok(()),
+                false => Err(PassReason::Header),
+            },
+            Caching::Http(_) => {
+                self.shown.field |= is_credential(name);
+                Ok(())
+            }
+            Caching::Pass => Ok(()),
+        }
+    }
+}
+
+/// `rfc9111` knows no credentials but `Authorization`, and keys a URL whatever stands in it.
+fn is_by_the_letter(route: &Route) -> bool {
+    matches!(&route.caching, Caching::Http(http) if http.credentials == Credentials::AuthorizationOnly)
+}
+
+/// Whether the configuration has a place for a field: it is keyed, it makes out the principal, or the route is chosen by it. What a
+/// trusted proxy says of somebody means nothing to what is everybody's.
+fn is_named(name: &HeaderName, policy: &NamedPolicy, route: &Route, identity: &Identity) -> bool {
+    let keyed =
+        policy.vary.contains(name) || policy.share.facets().iter().any(|facet| facet.source.header() == Some(name));
+    keyed
+        || identity.headers.contains(name)
+        || route.headers.iter().any(|(condition, _)| condition == name)
+        || !policy.share.is_sensitive() && identity.trusted_headers().any(|trusted| trusted == name)
 }
 
 /// RFC 9111 §5.4: a list, of which no other member means anything.
@@ -264,7 +323,9 @@ fn says_no_cache(pragma: &HeaderValue) -> bool {
 /// `vouched`: a trusted proxy or a certificate says who asks, or what of them.
 fn credentialed(credentials: Credentials, shown: &Shown, vouched: bool) -> Credentialed {
     let counts = match credentials {
-        Credentials::AuthorizationAndCookies => shown.authorization || shown.cookie || shown.principal || vouched,
+        Credentials::AuthorizationAndCookies => {
+            shown.authorization || shown.cookie || shown.principal || shown.field || vouched
+        }
         Credentials::AuthorizationOnly => shown.authorization,
     };
     if counts { Credentialed::Yes } else { Credentialed::No }

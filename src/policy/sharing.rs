@@ -1,7 +1,7 @@
 //! What is said of each way of sharing: to people, on every page that speaks of it, and to the comparison of two
 //! configurations. A new way of sharing has its one arm here.
 
-use super::{Access, Ask, NamedPolicy, Share};
+use super::{Access, Ask, NamedPolicy, Share, Yes};
 use crate::facet::{Facet, Worth};
 use crate::identity::Identity;
 
@@ -62,15 +62,24 @@ impl Sharing {
 pub fn access(policy: &NamedPolicy) -> Option<String> {
     Some(match policy.access.as_ref()? {
         Access::Token => "with a verified token that has not expired, on every request".to_owned(),
-        Access::Ask { about, keep } => {
+        Access::Ask { about, keep, yes } => {
             let what = match about {
                 Ask::Path(path) => format!("to {path}"),
                 Ask::Same => "to a conditional request for the same".to_owned(),
             };
             let kept = if keep.is_zero() { String::new() } else { format!(", kept for {}s", keep.as_secs_f64()) };
-            format!("with the origin's yes {what}, asked with the caller's own credentials{kept}")
+            format!("with the origin's yes {what}, asked with the caller's own credentials{}{kept}", said(yes))
         }
     })
+}
+
+/// What a yes is; as a part of a sentence.
+fn said(yes: &Yes) -> String {
+    match yes {
+        Yes::Usual => String::new(),
+        Yes::Status(status) => format!(", which is a {status}"),
+        Yes::Field(name) => format!(", which is `{name}` in its JSON"),
+    }
 }
 
 fn names<'a>(facets: impl Iterator<Item = &'a Facet>) -> String {
@@ -111,8 +120,8 @@ pub fn is_within(new: &Share, old: &Share, identity: &Identity) -> bool {
 pub fn is_access_within(new: Option<&Access>, old: Option<&Access>) -> bool {
     match (new, old) {
         (_, None) | (Some(Access::Token), Some(Access::Token)) => true,
-        (Some(Access::Ask { about, keep }), Some(Access::Ask { about: same, keep: longest })) => {
-            about == same && keep <= longest
+        (Some(Access::Ask { about, keep, yes }), Some(Access::Ask { about: same, keep: longest, yes: before })) => {
+            about == same && keep <= longest && yes == before
         }
         _ => false,
     }
@@ -138,7 +147,8 @@ mod tests {
                 assert_eq!(is_within(new, old, &identity), want, "{old} to {new}");
             }
         }
-        let ask = |seconds| Access::Ask { about: Ask::Same, keep: std::time::Duration::from_secs(seconds) };
+        let ask =
+            |seconds| Access::Ask { about: Ask::Same, keep: std::time::Duration::from_secs(seconds), yes: Yes::Usual };
         for (new, old, want) in [
             (None, None, true),
             (Some(&Access::Token), None, true),

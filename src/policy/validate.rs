@@ -50,7 +50,7 @@ const WEAK: &[u8] = b"W/";
 
 /// The entity tags of a list; commas inside quotes belong to a tag. Tags without quotes are taken as they are: origins send
 /// such, and clients say them back.
-fn entity_tags(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn entity_tags(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
     let pieces = line.split(move |&b| {
         quoted ^= b == b'"';
@@ -133,8 +133,11 @@ mod tests {
     use super::*;
     use crate::policy::{AsOrigin, Credentials};
 
-    const LETTER: Caching =
-        Caching::Http(AsOrigin { credentials: Credentials::AuthorizationOnly, strip_cookies: Vec::new() });
+    const LETTER: Caching = Caching::Http(AsOrigin {
+        credentials: Credentials::AuthorizationOnly,
+        strip_cookies: Vec::new(),
+        secret_fields: Vec::new(),
+    });
 
     fn named() -> Caching {
         Caching::Named(crate::policy::admit::tests::named(crate::policy::Share::Public))

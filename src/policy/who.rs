@@ -43,7 +43,7 @@ impl Who<'_> {
         if policy.relies_on_certificate_alone() && self.shown.principal {
             return Err(PassReason::BesideCertificate);
         }
-        let Some(Access::Ask { about, keep }) = &policy.access else { return Ok(Gate::Open) };
+        let Some(Access::Ask { about, keep, yes }) = &policy.access else { return Ok(Gate::Open) };
         // The origin is asked with credentials, and what is not sent says nothing.
         if self.shown.other {
             return Err(PassReason::Authorization);
@@ -61,7 +61,7 @@ impl Who<'_> {
         let (fingerprint, partition) = (self.route.fingerprint, Partition::Permitted);
         let Asked { scheme, authority, forwarded_host, .. } = *self.asked;
         Primary { fingerprint, partition, scheme, authority, forwarded_host, path: &path, query: "" }.write(&mut about);
-        Ok(Gate::Ask(Question { digest: self.digest(&about), path, keep }))
+        Ok(Gate::Ask(Question { digest: self.digest(&about), path, keep, yes: yes.clone() }))
     }
 
     /// With whom they share it.

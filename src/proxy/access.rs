@@ -1,8 +1,9 @@
 //! What must be found out about whoever asks before anything stored is used for them: whether their token holds, and what
 //! the origin says when it is asked with their own credentials.
 //!
-//! A success is a yes. Whatever else the origin answers is its refusal, and handed to the client as it is; no answer at all
-//! is a failure. In neither case is anything served that is stored.
+//! What a yes is, [`crate::policy::yes`] says. A status that is no success is a refusal and handed to the client as it is; after a
+//! success that is no yes the request is passed; no answer at all is a failure. In none of these cases is anything served that is
+//! stored.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,15 +16,18 @@ use super::sent::set;
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::coherence::find::Spot;
+use crate::coherence::flight::Landing;
 use crate::coherence::tags::{Place, facets, principal_parts};
 use crate::edge::incoming::{Hearsay, Trust};
+use crate::entry::Entry;
 use crate::facet::certificate::Presented;
 use crate::facet::{Claims, FacetSource, Known, Proven, Worth};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Sent;
 use crate::policy::plan::{PassReason, Permission, Question};
 use crate::policy::types::media_type;
-use crate::policy::{Caching, NamedPolicy};
+use crate::policy::yes::{Likeness, kind, likeness};
+use crate::policy::{Access, Caching, NamedPolicy};
 use crate::store::permission;
 use crate::store::purge::{Birth, Stamp};
 use crate::tag::TagSource;
@@ -35,6 +39,16 @@ use crate::upstream::exchange::Exchanged;
 pub(super) struct Asking {
     pub digest: [u8; 32],
     until: Option<Instant>,
+}
+
+/// What the origin says when it is asked.
+pub(super) enum Verdict {
+    /// Yes, and this besides.
+    Yes(Arc<Map<String, Value>>),
+    /// No, by a status that says so; or it did not answer. This is the client's answer.
+    Refusal(Answer),
+    /// A success that is no yes.
+    NoYes,
 }
 
 /// The longest answer that is read for what it says.
@@ -90,48 +104,82 @@ impl Proxy {
         facets(route, &Known { headers: &exchange.headers, proven: &looked, part: &part }, worth)
     }
 
-    /// The origin's yes to a question and what it says besides, kept or new. `Err`: its refusal, or that it did not answer.
-    pub(super) fn ask<'a>(
-        &'a self,
-        exchange: &'a Exchange<'_>,
-        question: &'a Question,
-    ) -> ToOrigin<'a, Result<Arc<Map<String, Value>>, Answer>> {
+    /// The origin's yes to a question and what it says besides, kept or new.
+    pub(super) fn ask<'a>(&'a self, exchange: &'a Exchange<'_>, question: &'a Question) -> ToOrigin<'a, Verdict> {
         Box::pin(async move {
             let now = self.cache.clock.instant();
             if let Some(facts) = self.kept(question, now) {
-                return Ok(facts);
+                return Verdict::Yes(facts);
             }
             let born = self.cache.log.stamp();
+            let denied = Sent::Past(PassReason::Denied);
             let Some(mut outgoing) = self.question(exchange, question) else {
-                return Err(exchange.failure(Failure::before(FailureKind::Internal), Sent::Past(PassReason::Denied)));
+                return Verdict::Refusal(exchange.failure(Failure::before(FailureKind::Internal), denied));
             };
             let upstream = &self.upstreams[exchange.route.upstream];
-            let exchanged = match upstream.send(exchange.client.worker, &mut outgoing).await {
-                Ok(exchanged) if exchanged.head.status.is_success() => exchanged,
-                Ok(refusal) => return Err(self.refusal(exchange, refusal)),
-                Err(failure) => return Err(exchange.failure(failure, Sent::Past(PassReason::Denied))),
+            let answer = match upstream.send(exchange.client.worker, &mut outgoing).await {
+                Ok(answer) => answer,
+                Err(failure) => return Verdict::Refusal(exchange.failure(failure, denied)),
             };
-            let facts = Arc::new(facts(exchanged, upstream.settings.deadline).await);
+            self.heed_answer(&exchange.headers, &answer.head);
+            if !answer.head.status.is_success() {
+                return Verdict::Refusal(self.refusal(exchange, answer));
+            }
+            let (status, headers) = (answer.head.status, answer.head.headers.clone());
+            let json = json(answer, upstream.settings.deadline).await;
+            let is_yes = question.yes.by_head(status, &headers, Likeness::Alike)
+                && question.yes.by_body(&headers, json.as_ref());
+            if !is_yes {
+                return Verdict::NoYes;
+            }
+            let facts = Arc::new(match json {
+                Some(Value::Object(facts)) => facts,
+                _ => Map::new(),
+            });
             let asking = Asking::new(question.digest, question.keep, now);
-            self.permit(exchange, &question.path, asking, born, facts.clone());
-            Ok(facts)
+            self.permit(exchange, &question.path, asking, born, (facts.clone(), None));
+            Verdict::Yes(facts)
         })
     }
 
     /// A yes to a question that is kept.
     pub(super) fn kept(&self, question: &Question, now: Instant) -> Option<Arc<Map<String, Value>>> {
-        self.permissions.get(&question.digest, now, &self.cache.log)
+        self.permissions.get(&question.digest, None, now, &self.cache.log)
     }
 
-    /// Whether a request's own answer is still to say if the client may have it. A yes to one variant is none to another.
-    pub(super) fn asking(&self, spot: &Spot<'_>, now: Instant) -> Option<Asking> {
+    /// Whether a request's own answer is still to say if the client may have what is stored. A yes to one variant is none to
+    /// another, and a yes that came with an answer of another kind is none to this one. Where nothing is stored, there is nothing
+    /// that a yes could have been about.
+    pub(super) fn asking(&self, spot: &Spot<'_>, stored: Option<&Entry>, now: Instant) -> Option<Asking> {
         let Permission::ByOwnAnswer { digest, keep } = spot.permission() else { return None };
         let digest = match spot.vary() {
             [] => *digest,
             _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(spot.key()).finalize().as_bytes(),
         };
-        let kept = self.permissions.get(&digest, now, &self.cache.log);
-        kept.is_none().then(|| Asking::new(digest, *keep, now))
+        let asking = Asking::new(digest, *keep, now);
+        if asking.until.is_none() {
+            return Some(asking);
+        }
+        let kept =
+            stored.and_then(|entry| self.permissions.get(&digest, Some(kind(&entry.fields())), now, &self.cache.log));
+        if kept.is_some() { None } else { Some(asking) }
+    }
+
+    /// What of an answer that a caller got is a yes to their having what is stored, and about what kind of answer.
+    pub(super) fn own_yes(&self, exchange: &Exchange<'_>, base: Option<&Entry>, landed: &Landing) -> Option<u64> {
+        let Caching::Named(NamedPolicy { access: Some(Access::Ask { yes, .. }), .. }) = &exchange.route.caching else {
+            return None;
+        };
+        match landed {
+            // A 304 of an origin that looks at who asks first: see [`super::probe`].
+            Landing::Revalidated(entry) => Some(kind(&entry.fields())),
+            Landing::Filling(filling) if filling.status.is_success() => {
+                let (head, fields) = (&filling.head, base.map(Entry::fields));
+                let like = fields.map_or(Likeness::Alike, |stored| likeness(&stored, &head.headers));
+                yes.by_head(head.status, &head.headers, like).then(|| kind(&head.headers))
+            }
+            _ => None,
+        }
     }
 
     /// Keeps a yes about `path`, if the policy lets it be kept. `born`: where the log stood before the question left.
@@ -141,7 +189,7 @@ impl Proxy {
         path: &str,
         asking: Asking,
         born: Stamp,
-        facts: Arc<Map<String, Value>>,
+        (facts, about): (Arc<Map<String, Value>>, Option<u64>),
     ) {
         let Some(until) = asking.until else { return };
         let route = exchange.route;
@@ -150,7 +198,7 @@ impl Proxy {
         let mut tags = asked_for.carried(route);
         // Those that cannot be told without the answer are not told.
         exchange.place("").known_tags(route).iter().for_each(|tag| tags.carry(tag));
-        let permission = permission::Permission { facts, until, birth: Birth::new(born, born), tags };
+        let permission = permission::Permission { facts, about, until, birth: Birth::new(born, born), tags };
         self.permissions.keep(asking.digest, permission);
     }
 
@@ -188,13 +236,13 @@ impl Asking {
     }
 }
 
-/// What the origin says besides its yes: the fields of a JSON object, if that is what it answers with.
-async fn facts(exchanged: Exchanged, deadline: Duration) -> Map<String, Value> {
+/// The JSON of an answer, if that is what it says it is, and no longer than is read.
+async fn json(exchanged: Exchanged, deadline: Duration) -> Option<Value> {
     let is_json = media_type(&exchanged.head.headers).ends_with("json");
     // Read to its end in any case, so that the connection can be used again.
     let read = Limited::new(exchanged.body, MAX_ANSWER_BYTES).collect();
     match tokio::time::timeout(deadline, read).await {
-        Ok(Ok(body)) if is_json => serde_json::from_slice(&body.to_bytes()).unwrap_or_default(),
-        _ => Map::new(),
+        Ok(Ok(body)) if is_json => serde_json::from_slice(&body.to_bytes()).ok(),
+        _ => None,
     }
 }

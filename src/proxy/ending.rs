@@ -8,6 +8,7 @@ use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
 use crate::edge::deliver;
 use crate::edge::settings::Timing;
+use crate::fields::url::{path_told, query_told};
 use crate::outcome::Outcome;
 use crate::telemetry::event::{Event, Spent};
 use crate::telemetry::line;
@@ -138,9 +139,15 @@ impl Proxy {
                     line::text_field(&mut out, "asked_by", client.to_string().as_bytes());
                 }
                 Included::Host => line::text_field(&mut out, "asked_host", exchange.arrival.authority.as_bytes()),
-                Included::Path => line::text_field(&mut out, "asked_path", exchange.uri.path().as_bytes()),
+                // Credentials in a URL are written down nowhere.
+                Included::Path => {
+                    let told = path_told(exchange.uri.path(), &self.identity.url_credentials);
+                    line::text_field(&mut out, "asked_path", told.as_bytes());
+                }
                 Included::Query => {
-                    line::text_field(&mut out, "asked_query", exchange.uri.query().unwrap_or("").as_bytes());
+                    let query = exchange.uri.query().unwrap_or("");
+                    let told = query_told(query, &self.identity.url_credentials);
+                    line::text_field(&mut out, "asked_query", told.as_bytes());
                 }
             }
         }

@@ -13,10 +13,10 @@ use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, target};
 use crate::body::Body;
 use crate::coherence::Passenger;
-use crate::coherence::errand::{Asks, Errand, StandingIn};
+use crate::coherence::errand::{Asks, Conditions, Errand, StandingIn};
 use crate::coherence::fetch::{Fetch, is_ill};
 use crate::coherence::find::Spot;
-use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing};
+use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
 use crate::coherence::head::arriving;
 use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_parts};
@@ -26,11 +26,12 @@ use crate::edge::ranges::cut;
 use crate::entry::{Entry, Vital};
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind};
-use crate::fetch::fill::{Own, Trip, fly};
+use crate::fetch::fill::{Heed, Own, Trip, fly};
 use crate::key::{Key, Partition};
 use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::Caching;
 use crate::policy::admit::NotStored;
+use crate::policy::bound::Binding;
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
@@ -47,6 +48,8 @@ pub(super) struct Wanted<'a> {
     pub failed: Option<&'a Flight>,
     /// Its answer is also whether the client may have it.
     pub asking: Option<Asking>,
+    /// Whether the origin may be asked on a condition of ours.
+    pub conditions: Conditions,
 }
 
 /// What waiting for a flight came to.
@@ -54,7 +57,7 @@ pub(super) enum Waited {
     Answer(Answer),
     /// Look again, and demand this of the next flight.
     Again(Demand),
-    /// The flight failed by a mishap: look again, and elect another.
+    /// The flight failed by a mishap, or brought its own leader a refusal: look again, and elect another.
     Elect(Arc<Flight>),
     Pass(PassReason),
 }
@@ -101,6 +104,14 @@ impl Waiter<'_> {
         waiter::Waiter { arrived, credentialed, demand: self.demand }
     }
 
+    /// What came was another's alone. One of those who waited asks first, and if that one is refused too, each for itself.
+    fn not_shared(self) -> Waited {
+        match self.flight.turn == Turn::First && Instant::now() < self.flight.deadline {
+            true => Waited::Elect(self.flight),
+            false => Waited::Pass(PassReason::NotShared),
+        }
+    }
+
     /// Whether it may have what another's request brought: where the origin alone decides, only what might be reused for it
     /// (RFC 9111 §4). A policy of the operator's says itself who shares.
     fn may_share(&self, vital: &Vital, now: Instant) -> bool {
@@ -140,13 +151,14 @@ impl Proxy {
         };
         exchange.spending.add(passed, at_origin);
         let Wanted { forward, demand, failed, asking, base, .. } = wanted;
-        if let Some(answer) =
-            base.filter(|_| asking.is_none()).and_then(|base| self.stand_in(exchange, lookup, &base, forward, &landed))
-        {
+        let stood_in = base.as_ref().filter(|_| asking.is_none());
+        if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
         }
-        if let Some(asking) = asking.filter(|_| leader.is_some() && is_yes(&landed)) {
-            self.permit(exchange, &exchange.path.text, asking, flight.born, Arc::default());
+        if let Some(asking) = asking.filter(|_| leader.is_some())
+            && let Some(about) = self.own_yes(exchange, base.as_ref(), &landed)
+        {
+            self.permit(exchange, &exchange.path.text, asking, flight.born, (Arc::default(), Some(about)));
         }
         let waiter = Waiter { exchange, lookup, forward, demand, collapsed, flight, leader };
         match landed {
@@ -228,8 +240,8 @@ impl Proxy {
         };
         let (sender, own) = oneshot::channel();
         let standing_in = if wanted.asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
-        let (extent, base) = (wanted.extent.clone(), wanted.base.clone());
-        let errand = Errand { asks, extent, base, standing_in, ..self.errand(exchange, lookup, spot) };
+        let (extent, base, conditions) = (wanted.extent.clone(), wanted.base.clone(), wanted.conditions);
+        let errand = Errand { asks, extent, base, standing_in, conditions, ..self.errand(exchange, lookup, spot) };
         let (extent, withholds) = (wanted.extent.clone(), self.withholds(exchange, &errand.headers));
         let leader = Some(Leader { own, withholds, extent });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
@@ -246,8 +258,13 @@ impl Proxy {
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
             return instead.into();
         }
-        // An error that nobody is given later is given to all who wait as it is.
-        let passing = matches!(filling.stored, Stored::No(NotStored::Status));
+        // What is given to nobody later is its asker's alone: it may be a ban, or the end of a session. Only where a second one in
+        // a row says that the origin is ill are all told so.
+        let passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
+        let is_ill = filling.status.is_server_error() && waiter.flight.turn == Turn::Second;
+        if passing && waiter.leader.is_none() && !is_ill {
+            return waiter.not_shared();
+        }
         if !passing && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
             return Waited::Pass(PassReason::NotFresh);
         }
@@ -281,6 +298,9 @@ impl Proxy {
 
     /// Hands an answer that nobody may share to whoever caused it.
     fn own_answer(&self, waiter: Waiter<'_>, why: NotStored) -> Waited {
+        if waiter.leader.is_none() && (why.is_passing() || why == NotStored::Unlike) {
+            return waiter.not_shared();
+        }
         let Waiter { exchange, forward, collapsed, leader, .. } = waiter;
         let passed = match why {
             NotStored::Head => PassReason::HeadMiss,
@@ -346,9 +366,16 @@ impl Proxy {
         Instant::now() + self.upstreams[exchange.route.upstream].settings.deadline
     }
 
-    fn trip(&self, exchange: &Exchange<'_>, target: Uri) -> Trip {
+    fn trip(self: &Arc<Self>, exchange: &Exchange<'_>, target: Uri) -> Trip {
         let upstream = self.upstreams[exchange.route.upstream].clone();
-        Trip { upstream, worker: exchange.client.worker, target, interim: None, own: None }
+        self.touched_by(exchange);
+        let sensitive = exchange.route.caching.is_sensitive();
+        let shown =
+            if sensitive { principal_parts(&exchange.headers, &self.identity, &self.secret) } else { Vec::new() };
+        let proxy = self.clone();
+        let heed = move |head: &http::response::Parts| proxy.heed(head.status, &head.headers, || shown.clone());
+        let heed = Heed(Arc::new(heed));
+        Trip { upstream, worker: exchange.client.worker, target, interim: None, own: None, heed }
     }
 
     /// What to bring, from nothing and for everybody.
@@ -359,6 +386,10 @@ impl Proxy {
             Partition::Public | Partition::Anonymous | Partition::Facets(_) | Partition::Permitted => Vec::new(),
         };
         let facets = self.tag_facets(exchange, Worth::Claimed);
+        let binding = match &lookup.partition {
+            Partition::Principal(digest) => Some(Binding::of(digest)),
+            _ => None,
+        };
         Errand {
             asks: Asks::Whole,
             extent: Extent::WHOLE,
@@ -371,6 +402,8 @@ impl Proxy {
             place: Place { principal, facets, ..exchange.place(&lookup.query) },
             base: None,
             standing_in: StandingIn::Allowed,
+            conditions: Conditions::Sent,
+            binding,
         }
     }
 }
@@ -381,14 +414,5 @@ impl From<Instead> for Waited {
             Instead::Again(demand) => Waited::Again(demand),
             Instead::Pass(reason) => Waited::Pass(reason),
         }
-    }
-}
-
-/// The origin answered a caller's own request, and not by refusing it.
-fn is_yes(landed: &Landing) -> bool {
-    match landed {
-        Landing::Revalidated(_) => true,
-        Landing::Filling(filling) => filling.head.status.is_success(),
-        _ => false,
     }
 }

@@ -13,9 +13,11 @@ use crate::edge::deliver::{self, NamesTags};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
+use crate::fields::credential::{is_signature, signs_request};
 use crate::outcome::{Outcome, Sent};
 use crate::policy::admit::Answered;
-use crate::policy::plan::{BodyPresence, Lookup, PassReason};
+use crate::policy::bound::{Binding, is_bound, unbind};
+use crate::policy::plan::{BodyPresence, Lookup, PassReason, principal};
 use crate::route::{Route, Upgrades};
 use crate::tag::TagSet;
 use crate::upload::{Aside, Expects, Upload, UploadRules};
@@ -37,7 +39,7 @@ impl Proxy {
             let refused = exchange.problem(SPENT, Outcome::Refused(SPENT.code));
             return Box::pin(std::future::ready(refused));
         }
-        if exchange.route.only_reads(&exchange.method) {
+        if exchange.route.only_reads(&exchange.method) && !exchange.route.purges_by_reading() {
             Box::pin(self.pass(exchange, incoming, reason))
         } else {
             Box::pin(self.write(exchange, incoming, reason))
@@ -84,6 +86,9 @@ impl Proxy {
         let upstream = &self.upstreams[exchange.route.upstream];
         let sent_at = self.cache.clock.instant();
         let sent = upstream.send(exchange.client.worker, &mut outgoing).await;
+        if let Ok(exchanged) = &sent {
+            self.heed_answer(&outgoing.headers, &exchanged.head);
+        }
         exchange.headers = outgoing.headers;
         self.spent_since(sent_at, exchange, &sent);
         sent
@@ -130,6 +135,11 @@ impl Proxy {
                 (body, Some(state))
             }
         };
+        self.touched_by(exchange);
+        if is_bound(&exchange.headers) {
+            let own = Binding::of(&principal(&exchange.headers, &self.identity, &self.secret));
+            unbind(&mut exchange.headers, &own);
+        }
         let mut headers = std::mem::take(&mut exchange.headers);
         let upgrades = exchange.tell_next_hop(&mut headers, brings);
         if brings == BodyPresence::Present && expects == Expects::Continue {
@@ -203,10 +213,17 @@ impl Exchange<'_> {
 
     /// Where a pass goes. A path in normal form that was sent so keeps its target; an ambiguous one goes as it came.
     pub(super) fn pass_target(&self) -> Option<Uri> {
-        match self.uri.path_and_query().filter(|_| self.path.text == self.uri.path()) {
+        let as_it_came = self.path.text == self.uri.path() || self.is_signed();
+        match self.uri.path_and_query().filter(|_| as_it_came) {
             Some(target) => Some(Uri::from(target.clone())),
             None => target(&self.path.text, self.uri.query()),
         }
+    }
+
+    /// Whether it is signed, target and all: in another form the signature would not hold.
+    fn is_signed(&self) -> bool {
+        self.headers.get_all(header::AUTHORIZATION).iter().any(signs_request)
+            || self.headers.keys().any(|name| is_signature(name.as_str()))
     }
 
     /// Adds to a pass's end-to-end fields what the next hop is told; answers what the client may change to.

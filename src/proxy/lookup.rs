@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use http::{Method, StatusCode};
 
+use super::access::Asking;
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
-use crate::coherence::errand::Asks;
+use crate::coherence::errand::{Asks, Conditions};
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
 use crate::coherence::parts::Extent;
@@ -97,7 +98,8 @@ impl Proxy {
         for _ in 0..MAX_ROUNDS {
             let now = self.cache.clock.instant();
             let (spot, slot) = self.find(exchange, lookup);
-            let (base, forward, rest) = match self.judge(slot, &spot, now)? {
+            let (found, asking) = self.judge_for(slot, &spot, now)?;
+            let (base, forward, rest) = match found {
                 Found::Usable(entry, freshness, outcome, refresh) => {
                     if refresh == Refresh::Behind {
                         self.refresh(exchange, lookup, &spot, &entry, now);
@@ -117,8 +119,13 @@ impl Proxy {
                 Err(Grounded::Pass(reason)) => return Err(reason),
             }
             let extent = exchange.extent(rest, self.max_object)?;
-            let asking = self.asking(&spot, now);
-            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking };
+            let conditions = match &base {
+                Some(base) if asking.is_some() && base.said_validators().any() => {
+                    self.conditions(exchange, lookup, &spot, base).await
+                }
+                _ => Conditions::Sent,
+            };
+            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking, conditions };
             let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
                 Waited::Answer(answer) => return Ok(answer),
@@ -144,8 +151,19 @@ impl Proxy {
 
     /// The second question, for what was found.
     pub(super) fn judge(&self, slot: Option<Slot>, spot: &Spot<'_>, now: Instant) -> Result<Found, PassReason> {
+        self.judge_for(slot, spot, now).map(|(found, _)| found)
+    }
+
+    /// The same, and whether the client is still to be let see it.
+    fn judge_for(
+        &self,
+        slot: Option<Slot>,
+        spot: &Spot<'_>,
+        now: Instant,
+    ) -> Result<(Found, Option<Asking>), PassReason> {
+        let asking = self.asking(spot, slot.as_ref().and_then(Slot::entry), now);
         let found = self.cache.judge(slot, spot, now)?;
-        Ok(if self.asking(spot, now).is_some() { found.once_let_see() } else { found })
+        Ok((if asking.is_some() { found.once_let_see() } else { found }, asking))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::coherence::waiter::leaves_out;
 use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
-use crate::policy::plan::Lookup;
+use crate::policy::plan::{Lookup, X_REQUESTED_WITH};
 use crate::policy::{Caching, NamedPolicy};
 
 impl Proxy {
@@ -30,7 +30,7 @@ impl Proxy {
         match &exchange.route.caching {
             Caching::Named(policy) => {
                 set(&mut headers, header::ACCEPT, &canonical::accept(asked));
-                policy.vary.iter().chain(vary).for_each(|name| send(&mut headers, name));
+                policy.vary.iter().chain(vary).chain([&X_REQUESTED_WITH]).for_each(|name| send(&mut headers, name));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
@@ -16,6 +16,7 @@ use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_parts};
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
+use crate::fields::url::path_without;
 use crate::outcome::Sent;
 use crate::policy::invalidate::{self, Base, Reading};
 use crate::policy::plan::PassReason;
@@ -27,7 +28,8 @@ use crate::tag::{PurgeTemplate, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
 
-/// How long after a write of unknown outcome its purge is repeated: the origin may still be at it.
+/// How long after a write of unknown outcome, or one that was merely accepted, its purge is repeated: the origin may still be at
+/// it. A route's `settle` says otherwise.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What a write may have touched.
@@ -35,6 +37,17 @@ struct Touched {
     route: Arc<Route>,
     place: Place,
     upload: Option<Arc<UploadState>>,
+    /// What kind of request it was.
+    by: Act,
+}
+
+/// How a request touches things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    /// It may change its path and what its route names.
+    Write,
+    /// It reads, on a route whose `purges` hold for reading as well: those and nothing else.
+    Read,
 }
 
 impl Proxy {
@@ -44,7 +57,8 @@ impl Proxy {
         incoming: Body,
         reason: PassReason,
     ) -> Answer {
-        let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None };
+        let by = if exchange.route.only_reads(&exchange.method) { Act::Read } else { Act::Write };
+        let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None, by };
         let sent = |source: &TagSource| matches!(source, TagSource::Sent(_));
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
@@ -57,6 +71,9 @@ impl Proxy {
         let sent_at = self.cache.clock.instant();
         let task = tokio::spawn(async move {
             let sent = upstream.send(worker, &mut outgoing).await;
+            if let Ok(exchanged) = &sent {
+                proxy.heed_answer(&outgoing.headers, &exchanged.head);
+            }
             (proxy.after(touched, sent).await, outgoing.headers)
         });
         let broken = |_| (Err(Failure::sent(FailureKind::Internal)), HeaderMap::new());
@@ -69,13 +86,24 @@ impl Proxy {
     /// Purges what a write touched, by how it ended.
     async fn after(self: &Arc<Self>, touched: Touched, sent: Result<Exchanged, Failure>) -> Result<Exchanged, Failure> {
         match sent {
-            Ok(exchanged) if touched.is_undone(&exchanged) => Ok(exchanged),
+            Ok(exchanged) if touched.is_undone(&exchanged) => {
+                let wide = Reading::of(&touched.route.caching) == Reading::Wide;
+                if wide && touched.by == Act::Write && invalidate::contradicts(exchanged.head.status) {
+                    // What the client had seen is not what is there: the copy that caused the conflict is asked about.
+                    let mut tags = TagSet::default();
+                    self.own_path(&touched, &mut tags);
+                    self.purge(&tags, Strength::Soft);
+                }
+                Ok(exchanged)
+            }
             Ok(exchanged) => {
                 let (exchanged, answer) = peek(&touched.route, exchanged).await?;
                 let tags = self.touched(&touched, answer.as_ref(), Some(&exchanged.head));
                 self.purge(&tags, Strength::Hard);
-                if exchanged.sending == Sending::Again {
-                    self.purge_again(tags);
+                let settle = touched.route.settle;
+                let accepted = exchanged.head.status == StatusCode::ACCEPTED;
+                if exchanged.sending == Sending::Again || accepted || settle.is_some() {
+                    self.purge_again(tags, settle.unwrap_or(AGAIN_AFTER));
                 }
                 Ok(exchanged)
             }
@@ -84,17 +112,17 @@ impl Proxy {
                 // The origin may have acted, or may yet.
                 let tags = self.touched(&touched, None, None);
                 self.purge(&tags, Strength::Hard);
-                self.purge_again(tags);
+                self.purge_again(tags, touched.route.settle.unwrap_or(AGAIN_AFTER));
                 Err(failure)
             }
         }
     }
 
     /// Once more, when an origin that may still be at it should be done.
-    fn purge_again(self: &Arc<Self>, tags: TagSet) {
+    fn purge_again(self: &Arc<Self>, tags: TagSet, after: Duration) {
         let proxy = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(AGAIN_AFTER).await;
+            tokio::time::sleep(after).await;
             proxy.purge(&tags, Strength::Hard);
         });
     }
@@ -108,22 +136,21 @@ impl Proxy {
     ) -> TagSet {
         let Touched { route, place, .. } = touched;
         let mut tags = TagSet::default();
-        // Tenants by host are kept apart; otherwise other names of the host are the same origin.
-        let by_host = matches!(route.host, Some(HostTemplate::Wildcard { part: Some(_), .. }));
-        let host = if by_host { without_port(&place.authority) } else { "" };
-        tags.path(host, &place.path);
-        if crate::path::RequestPath::new(&place.path).ambiguity.is_some() {
-            // Which path the origin takes it for is not known.
-            tags.host(host);
-            tags.route(&route.name);
+        if touched.by == Act::Write {
+            self.own_path(touched, &mut tags);
         }
+        let host = touched.host();
         let sent = touched.upload.as_ref().and_then(|upload| upload.aside());
         let sent = sent.and_then(|body| serde_json::from_slice(&body).ok());
-        place.purged(route, sent.as_ref(), answer).iter().for_each(|tag| tags.name(tag));
+        let named = match touched.by {
+            Act::Write => place.purged(route, sent.as_ref(), answer),
+            Act::Read => place.purged_besides(route, sent.as_ref(), answer),
+        };
+        named.iter().for_each(|tag| tags.name(tag));
         if route.purges.contains(&PurgeTemplate::Principal) {
             place.principal.iter().for_each(|digest| tags.principal(digest));
         }
-        let Some(head) = head else { return tags };
+        let Some(head) = head.filter(|_| touched.by == Act::Write) else { return tags };
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
             values.filter_map(|value| touched.same_origin_path(value)).for_each(|path| tags.path(host, &path));
@@ -136,6 +163,20 @@ impl Proxy {
         tags
     }
 
+    /// The path with any query; and where it holds a credential, the path that others ask for.
+    fn own_path(&self, touched: &Touched, tags: &mut TagSet) {
+        let (Touched { route, place, .. }, host) = (touched, touched.host());
+        tags.path(host, &place.path);
+        if let Some(path) = path_without(&place.path, &self.identity.url_credentials) {
+            tags.path(host, &path);
+        }
+        if crate::path::RequestPath::new(&place.path).ambiguity.is_some() {
+            // Which path the origin takes it for is not known.
+            tags.host(host);
+            tags.route(&route.name);
+        }
+    }
+
     fn place(&self, exchange: &Exchange<'_>) -> Place {
         Place {
             principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
@@ -146,6 +187,12 @@ impl Proxy {
 }
 
 impl Touched {
+    /// Tenants by host are kept apart; otherwise other names of the host are the same origin.
+    fn host(&self) -> &str {
+        let by_host = matches!(self.route.host, Some(HostTemplate::Wildcard { part: Some(_), .. }));
+        if by_host { without_port(&self.place.authority) } else { "" }
+    }
+
     /// The origin has not done it, now or before.
     fn is_undone(&self, exchanged: &Exchanged) -> bool {
         let reading = Reading::of(&self.route.caching);

@@ -30,9 +30,33 @@ fn section(name: &str, changes: Vec<Change>) -> Vec<Change> {
     changes.into_iter().map(|change| change.about(name)).collect()
 }
 
+/// What a list of patterns has more or less; `added` and `gone` say why that widens, where it does.
+fn patterns(key: &str, old: &[String], new: &[String], added: Option<&str>, gone: Option<&str>) -> Vec<Change> {
+    let change = |change: String, why: Option<&str>| match why {
+        Some(why) => Change::widens(change, why),
+        None => Change::plain(change),
+    };
+    let covered = |pattern: &String, by: &[String]| by.iter().any(|known| glob(known, pattern));
+    let more = new.iter().filter(|pattern| !covered(pattern, old));
+    let less = old.iter().filter(|pattern| !covered(pattern, new));
+    more.map(|pattern| change(format!("`{key}` has {pattern} now"), added))
+        .chain(less.map(|pattern| change(format!("`{key}` no longer has {pattern}"), gone)))
+        .collect()
+}
+
 fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     // All of them by name: what is added to it is compared here. The first three are the parts of a principal.
-    let Identity { authorization: _, cookies: _, headers: _, ignore_cookies: _, token: _, facets: _ } = old;
+    let Identity {
+        authorization: _,
+        cookies: _,
+        headers: _,
+        ignore_cookies: _,
+        ignore_headers: _,
+        url_credentials: _,
+        secret_fields: _,
+        token: _,
+        facets: _,
+    } = old;
     let mut changes = Vec::new();
     let (before, after) = (parts(old), parts(new));
     for part in before.iter().filter(|part| !after.contains(part)) {
@@ -55,6 +79,14 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     for pattern in old.ignore_cookies.iter().filter(|pattern| !new.ignore_cookies.contains(pattern)) {
         changes.push(Change::plain(format!("`ignore_cookies` no longer has {pattern}")));
     }
+    let (before, after) = (&old.ignore_headers, &new.ignore_headers);
+    let why = "requests that differ in it were passed, and may share answers now";
+    changes.extend(patterns("ignore_headers", before, after, Some(why), None));
+    let why = "requests and answers with it were kept apart, and may be kept now";
+    let (before, after) = (&old.url_credentials, &new.url_credentials);
+    changes.extend(patterns("url_credentials", before, after, None, Some(why)));
+    let (before, after) = (&old.secret_fields, &new.secret_fields);
+    changes.extend(patterns("secret_fields", before, after, None, Some(why)));
     if old.token.is_some() && new.token.is_some() && old.token != new.token {
         changes.push(Change::widens("the token stands elsewhere", "what proved nothing may prove something now"));
     }

@@ -1,6 +1,7 @@
 //! What two routes do with the same requests, compared.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
@@ -10,7 +11,7 @@ use crate::config::Settings;
 use crate::facet::{Facet, FacetSource};
 use crate::identity::{Identity, glob};
 use crate::policy::sharing::{Sharing, is_access_within, is_within};
-use crate::policy::{Access, Ask, Caching, Credentials, NamedPolicy};
+use crate::policy::{Access, Ask, Caching, Credentials, Expired, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, Route, Segment, Upgrades};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource};
@@ -47,6 +48,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         purges: _,
         query: _,
         read_only: _,
+        settle: _,
         upgrades: _,
         purge_from: _,
         body_limit: _,
@@ -91,6 +93,14 @@ fn ends(old: &Route, new: &Route) -> Vec<Change> {
     if for_principal(old) && !for_principal(new) {
         let why = "what is kept for whoever signs out here, and what they are let see, is no longer ended by it";
         changes.push(Change::widens("`purges` no longer has principal", why));
+    }
+    if old.settle != new.settle {
+        let said = |route: &Route| route.settle.map_or("none".to_owned(), |time| format!("{}s", time.as_secs_f64()));
+        let change = format!("`settle` {} → {}", said(old), said(new));
+        changes.push(match old.settle.unwrap_or_default() > new.settle.unwrap_or_default() {
+            true => Change::widens(change, "what was read before a write took effect may be seen for longer"),
+            false => Change::plain(change),
+        });
     }
     if old.read_only != new.read_only {
         let change = format!("`read_only` {} → {}", old.read_only, new.read_only);
@@ -250,6 +260,10 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
         vary: _,
         strip_cookies: _,
         unsent: _,
+        // That of `identity`, where it is compared.
+        secret_fields: _,
+        expired: _,
+        touch: _,
     } = old;
     let mut changes = Vec::new();
     if old.share != new.share {
@@ -275,6 +289,18 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
             "clients no longer see `private, no-cache`",
             "browsers and caches behind may keep answers, where no purge reaches them",
         ));
+    }
+    if old.expired != new.expired {
+        let change = "`override`: what the origin says is over on arrival is";
+        changes.push(match new.expired {
+            Expired::Overridden => Change::widens(format!("{change} shared now"), "its answers were nobody else's"),
+            Expired::Heeded => Change::plain(format!("{change} no longer shared")),
+        });
+    }
+    if old.touch != new.touch {
+        let said =
+            |touch: Option<Duration>| touch.map_or("none".to_owned(), |touch| format!("{}s", touch.as_secs_f64()));
+        changes.push(Change::plain(format!("`touch` {} → {}", said(old.touch), said(new.touch))));
     }
     changes.extend(lifetimes::compare(old, new));
     let (before, after): (BTreeSet<&str>, BTreeSet<&str>) = (names(&old.vary), names(&new.vary));

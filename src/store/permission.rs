@@ -17,6 +17,8 @@ use crate::tag::TagSet;
 pub struct Permission {
     /// What the origin said besides.
     pub facts: Arc<Map<String, Value>>,
+    /// The kind of answer that it is about ([`crate::policy::yes::kind`]), where it came with one.
+    pub about: Option<u64>,
     /// Until when it holds.
     pub until: Instant,
     /// Where the log stood before the question left.
@@ -39,10 +41,18 @@ impl Default for Permissions {
 }
 
 impl Permissions {
-    /// What the origin said, if that still holds.
-    pub fn get(&self, digest: &[u8; 32], now: Instant, log: &PurgeLog) -> Option<Arc<Map<String, Value>>> {
+    /// What the origin said, if that still holds, and is about this kind of answer.
+    pub fn get(
+        &self,
+        digest: &[u8; 32],
+        about: Option<u64>,
+        now: Instant,
+        log: &PurgeLog,
+    ) -> Option<Arc<Map<String, Value>>> {
         let permission = self.0.get(digest)?;
-        let holds = now < permission.until && log.check(&permission.birth, &permission.tags) == Standing::Good;
+        let holds = now < permission.until
+            && permission.about == about
+            && log.check(&permission.birth, &permission.tags) == Standing::Good;
         holds.then(|| permission.facts.clone())
     }
 
@@ -72,9 +82,11 @@ mod tests {
         let keep = |digest, tags: &TagSet| {
             let birth = Birth::new(log.stamp(), log.stamp());
             let until = now + Duration::from_secs(60);
-            permissions.keep(digest, Permission { facts: Arc::default(), until, birth, tags: tags.clone() });
+            permissions
+                .keep(digest, Permission { facts: Arc::default(), about: None, until, birth, tags: tags.clone() });
         };
-        let holds = |digest, seconds| permissions.get(&digest, now + Duration::from_secs(seconds), &log).is_some();
+        let holds =
+            |digest, seconds| permissions.get(&digest, None, now + Duration::from_secs(seconds), &log).is_some();
         keep([1; 32], &tags);
         keep([2; 32], &TagSet::default());
         assert!(holds([1; 32], 59) && holds([2; 32], 59));

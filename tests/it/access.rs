@@ -255,7 +255,7 @@ impl Clinic {
                 if seen.header("if-none-match") == Some("\"v1\"") {
                     return answer(304, &[("etag", "\"v1\"")], "");
                 }
-                answer(200, &[("etag", "\"v1\"")], format!("chart #{number}"))
+                answer(200, &[("content-type", "text/plain"), ("etag", "\"v1\"")], format!("chart #{number}"))
             }
         })
         .await

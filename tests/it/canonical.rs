@@ -6,7 +6,7 @@ use crate::scenario::{Origin, Stent, answer};
 
 pub const ORIGIN: &str = "routes: [{name: all, path: /**, policy: origin}]";
 pub const RFC9111: &str = "routes: [{name: all, path: /**, policy: rfc9111}]";
-pub const PUBLIC: &str = "policies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
+pub const PUBLIC: &str = "identity: {ignore_headers: [x-*]}\npolicies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
 
 pub fn told(headers: &HeaderMap, name: &str) -> String {
     let lines: Vec<&str> = headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect();

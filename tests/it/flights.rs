@@ -116,7 +116,7 @@ async fn what_cannot_be_stored_ends_with_its_last_reader() {
     let (pieces, gate) = (Pieces::default(), Gate::default());
     let (given, gated) = (pieces.clone(), gate.clone());
     let origin = Origin::start(move |_| {
-        let (response, sender) = streaming(404, &[]);
+        let (response, sender) = streaming(503, &[]);
         given.lock().unwrap().push(sender);
         let gate = gated.clone();
         async move {
@@ -126,16 +126,22 @@ async fn what_cannot_be_stored_ends_with_its_last_reader() {
     })
     .await;
     let stent = Stent::start_with(origin.address, ", timeout: 60s, deadline: 60s", PUBLIC);
-    let (first, second) = (stent.client().get("/a").open(), stent.client().get("/a").open());
-    let (first, second) = (tokio::spawn(first), tokio::spawn(second));
+    let ask = || tokio::spawn(stent.client().get("/a").open());
+    let alone = ask();
+    gate.arrived(1).await;
+    let others = [ask(), ask()];
+    eventually(|| stent.cache().flights.waiting() == 3).await;
+    gate.open(1);
+    alone.await.unwrap().hang_up();
     eventually(|| stent.cache().flights.waiting() == 2).await;
     gate.open(1);
+    let [first, second] = others;
     let (first, mut second) = (first.await.unwrap(), second.await.unwrap());
-    let later = tokio::spawn(stent.client().get("/a").open());
-    gate.arrived(2).await;
-    assert_eq!(origin.count("/a"), 2, "those who waited share it, and nobody else");
+    let later = ask();
+    gate.arrived(3).await;
+    assert_eq!(origin.count("/a"), 3, "those who waited twice share it, and nobody else");
     first.hang_up();
-    let sender = pieces.lock().unwrap()[0].clone();
+    let sender = pieces.lock().unwrap()[1].clone();
     sender.send(Ok(Bytes::from_static(b"never mind"))).unwrap();
     assert_eq!(second.next().await.unwrap().unwrap(), "never mind");
     second.hang_up();
@@ -245,17 +251,19 @@ async fn an_error_that_is_private_is_for_nobody_who_waits() {
             async move {
                 gate.pass().await;
                 let said: &[(&str, &str)] = if seen.path() == "/own" { &[(field, control)] } else { &[] };
-                answer(429, said, format!("#{number}"))
+                answer(503, said, format!("#{number}"))
             }
         })
         .await;
         let stent = Stent::start(origin.address, yaml);
-        for (path, fetches) in [("/own", 2), ("/all", 1)] {
-            let asking: Vec<_> = (0..2).map(|_| tokio::spawn(stent.client().get(path).send())).collect();
-            eventually(|| stent.cache().flights.waiting() == 2).await;
-            gate.open(2);
+        // The first is its asker's alone. One of the others asks again, and what that one is told they are all told, if it is
+        // not said to be somebody's.
+        for (path, fetches) in [("/own", 3), ("/all", 2)] {
+            let asking: Vec<_> = (0..3).map(|_| tokio::spawn(stent.client().get(path).send())).collect();
+            eventually(|| stent.cache().flights.waiting() == 3).await;
+            gate.open(3);
             for one in asking {
-                assert_eq!(one.await.unwrap().status, 429);
+                assert_eq!(one.await.unwrap().status, 503);
             }
             assert_eq!(origin.count(path), fetches, "{path} {yaml}");
             gate.close();

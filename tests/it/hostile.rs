@@ -12,14 +12,17 @@ async fn charts(vary: &'static str) -> Origin {
             (Some("Bearer eve"), _) => answer(403, &[], "not yours"),
             // Whatever she says of herself.
             (Some("Bearer ann"), "head-of-department") => answer(403, &[], "not yours"),
-            _ => answer(200, &[("vary", vary), ("etag", "\"v1\"")], format!("chart for {role}")),
+            _ => {
+                let fields = [("content-type", "text/plain"), ("vary", vary), ("etag", "\"v1\"")];
+                answer(200, &fields, format!("chart for {role}"))
+            }
         }
     })
     .await
 }
 
 const ASKED: &str = "
-identity: {principal: [authorization]}
+identity: {principal: [authorization], ignore_headers: [x-role]}
 policies: {chart: {share: permitted, access: {ask: self, for: 60s}, ttl: 1h}}
 routes: [{name: chart, path: /charts/<id>, policy: chart}]
 ";

@@ -66,7 +66,11 @@ async fn by_method_and_status() {
         ("POST", "200", true, true),
         ("PUT", "204", true, true),
         ("DELETE", "302", true, true),
-        ("PATCH", "404", false, false),
+        // It contradicts what its client had seen: that is asked about.
+        ("PATCH", "404", false, true),
+        ("PATCH", "409", false, true),
+        ("PUT", "412", false, true),
+        ("PATCH", "403", false, false),
         ("POST", "500", false, true),
         ("PUT", "503", false, true),
         ("FOO", "200", true, true), // any method that is not known to be safe

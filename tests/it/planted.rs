@@ -72,7 +72,7 @@ fn yaml(origin: SocketAddr, garbage: SocketAddr, gone: SocketAddr, include: &str
         "server: {{listen: 127.0.0.1:0, workers: 1, timing: true, limits: {{body: 1KiB}}}}
 admin: {{listen: 127.0.0.1:0}}
 log: {{access: stdout, slow: 100ms{include}}}
-identity: {{principal: [authorization, cookie.sessionid], ignore_cookies: [ignored]}}
+identity: {{principal: [authorization, cookie.sessionid], ignore_cookies: [ignored], ignore_headers: [x-planted, x-keyed]}}
 upstreams:
   origin: {{servers: [\"http://{origin}\"], timeout: 300ms, deadline: 400ms}}
   garbage: {{servers: [\"http://{garbage}\"]}}

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use stent::coherence::errand::{Asks, Errand, StandingIn};
+use stent::coherence::errand::{Asks, Conditions, Errand, StandingIn};
 use stent::coherence::find::Spot;
 use stent::coherence::parts::Extent;
 use stent::coherence::tags::{Place, principal_parts};
@@ -158,6 +158,8 @@ impl Clinic {
             },
             base: None,
             standing_in: StandingIn::Allowed,
+            conditions: Conditions::Sent,
+            binding: None,
         }
     }
 

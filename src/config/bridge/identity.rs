@@ -15,6 +15,7 @@ use crate::config::reader::Reader;
 use crate::edge::settings::ServerSettings;
 use crate::facet::certificate::SubjectField;
 use crate::facet::{Facet, FacetSource};
+use crate::fields::credential::is_credential;
 use crate::identity::{Identity, glob};
 use crate::token::TokenSettings;
 
@@ -50,7 +51,7 @@ pub(super) fn identity(
     folder: &Path,
 ) -> Who {
     let mut who = Who::default();
-    let known = ["principal", "ignore_cookies", "jwt", "facets"];
+    let known = ["principal", "ignore_cookies", "ignore_headers", "url_credentials", "secret_fields", "jwt", "facets"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &[])) else { return who };
     for item in table.get("principal").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
         principal(reader, item, &mut who.identity);
@@ -58,6 +59,13 @@ pub(super) fn identity(
     for item in table.get("ignore_cookies").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
         ignored(reader, item, &mut who.identity);
     }
+    for item in table.get("ignore_headers").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
+        ignored_header(reader, item, &mut who.identity);
+    }
+    let everything = "would make every request a pass";
+    who.identity.url_credentials = names(reader, table.get("url_credentials"), everything, "[visit_key]");
+    let everything = "would keep no answer at all";
+    who.identity.secret_fields = names(reader, table.get("secret_fields"), everything, "[x-visit-key]");
     if let Some(node) = table.get("jwt") {
         let (source, tokens) = jwt(reader, node, &who.identity, folder);
         (who.identity.token, who.tokens) = (Some(source), tokens);
@@ -219,6 +227,45 @@ fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
         reader.warn(Kind::Unsafe, node, message, format!("if yours does: principal: [cookie.{cookie}]"));
     }
     identity.ignore_cookies.push(text);
+}
+
+/// A header that says nothing of who asks, though it is not known here.
+fn ignored_header(reader: &mut Reader, node: &Node, identity: &mut Identity) {
+    let everything = "would ignore every header, and with them whatever narrows what somebody is to see";
+    let Some(text) = name_pattern(reader, node, everything, "[x-client-version]") else { return };
+    let is_own = |header: &&HeaderName| glob(&text, header.as_str());
+    if let Some(header) = identity.headers.iter().find(is_own) {
+        let message = format!("`{text}` is ignored, but `header.{header}` is part of the principal");
+        reader.error(Kind::Contradiction, node, message, "remove it from one of the two lists");
+    } else if HeaderName::from_bytes(text.trim_end_matches('*').as_bytes()).is_ok_and(|name| is_credential(&name)) {
+        let message =
+            format!("`{text}` sounds like a header by which somebody is known, or which narrows what they see");
+        let hint = "name it in `principal` if only its owner has it, or in a policy's `vary: {headers: […]}`";
+        reader.warn(Kind::Unsafe, node, message, hint);
+    }
+    identity.ignore_headers.push(text);
+}
+
+/// Names that extend a list, in lower case.
+fn names(reader: &mut Reader, node: Option<&Node>, everything: &str, example: &str) -> Vec<String> {
+    let items = node.and_then(|node| reader.one_or_list(node)).unwrap_or_default();
+    items.iter().filter_map(|item| name_pattern(reader, item, everything, example)).collect()
+}
+
+/// A name in lower case, or with a `*` at its end the beginning of some.
+fn name_pattern(reader: &mut Reader, node: &Node, everything: &str, example: &str) -> Option<String> {
+    let text = reader.text(node)?.to_ascii_lowercase();
+    let stem = text.strip_suffix('*').unwrap_or(&text);
+    if stem.is_empty() {
+        reader.error(Kind::Unsafe, node, format!("`*` {everything}"), format!("name them: {example}"));
+        return None;
+    }
+    if HeaderName::from_bytes(stem.as_bytes()).is_err() || stem.contains('*') {
+        let message = format!("`{text}` cannot be such a name");
+        reader.error(Kind::Value, node, message, format!("write a name; a `*` may stand at its end only: {example}"));
+        return None;
+    }
+    Some(text)
 }
 
 /// The name of a cookie, or with a `*` at its end the beginning of some; `everything` says what `*` alone would do.

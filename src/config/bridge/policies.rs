@@ -14,13 +14,13 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::identity::{Identity, glob};
-use crate::policy::{Access, NamedPolicy, Share, TypePattern};
+use crate::policy::{Access, Expired, NamedPolicy, Share, TypePattern};
 
 /// The names that mean something without being defined.
 pub(super) const BUILT_IN: [&str; 3] = ["pass", "origin", "rfc9111"];
 
 /// The keys that a policy and a route share.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 12] = [
     "share",
     "access",
     "signed_in",
@@ -30,6 +30,8 @@ pub(super) const KEYS: [&str; 10] = [
     "ceiling",
     "types",
     "strip_cookies",
+    "touch",
+    "override",
     "compress",
 ];
 pub(super) const NOT_YET: [&str; 2] = ["pool", "cdn"];
@@ -50,6 +52,8 @@ pub(super) struct Draft<'n> {
     /// What is reduced.
     pub serves: Serves,
     strip_cookies: Option<Vec<String>>,
+    touch: Option<Written<'n, Duration>>,
+    expired: Option<Written<'n, Expired>>,
 }
 
 /// An entry of `policies:`.
@@ -129,7 +133,16 @@ pub(super) fn draft<'n>(
         vary,
         serves,
         strip_cookies: table.get("strip_cookies").map(|node| strip_cookies(reader, node, &around.who.identity)),
+        touch: table
+            .get("touch")
+            .and_then(|node| reader.positive_duration(node, "write less than the session's idle time, such as 5m")),
+        expired: table.get("override").and_then(|node| expired(reader, node)),
     }
+}
+
+fn expired<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, Expired>> {
+    let value = if reader.boolean(node)? { Expired::Overridden } else { Expired::Heeded };
+    Some(Written { value, node })
 }
 
 fn types<'n>(reader: &mut Reader, node: &'n Node) -> Option<Vec<(TypePattern, Written<'n, Duration>)>> {
@@ -200,6 +213,8 @@ impl<'n> Draft<'n> {
                 encodings: said(&self.serves.encodings, &other.serves.encodings),
             },
             strip_cookies: self.strip_cookies.clone().or_else(|| other.strip_cookies.clone()),
+            touch: self.touch.or(other.touch),
+            expired: self.expired.or(other.expired),
         }
     }
 
@@ -234,6 +249,23 @@ impl<'n> Draft<'n> {
                 );
             }
         }
+        if let (Some(share), Some(touch)) = (&self.share, local.touch)
+            && share.value != Share::Principal
+        {
+            let message = format!(
+                "`touch` lets a principal's session go on, and answers of `share: {}` are no principal's",
+                share.value
+            );
+            reader.error(Kind::Contradiction, touch.node, message, "remove it, or write share: principal");
+        }
+        if let (Some(share), Some(expired)) = (&self.share, local.expired)
+            && share.value == Share::Principal
+            && expired.value == Expired::Overridden
+        {
+            let message =
+                "`override` lets answers be shared that the origin says are over, and `share: principal` shares none";
+            reader.error(Kind::Contradiction, expired.node, message, "remove it: the `ttl` holds without it");
+        }
         if let (Some(share), Some(node)) = (&self.share, local.signed_in)
             && share.value != Share::Anonymous
         {
@@ -265,6 +297,9 @@ impl<'n> Draft<'n> {
             vary,
             strip_cookies: self.strip_cookies.clone().unwrap_or_default(),
             unsent,
+            secret_fields: who.secret_fields.clone(),
+            expired: self.expired.map(|expired| expired.value).unwrap_or_default(),
+            touch: value(self.touch),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -18,12 +19,14 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, is_name};
 use crate::config::source::Place;
+use crate::fields::url::is_credential;
+use crate::policy::invalidate::is_safe;
 use crate::policy::targeted::Targeted;
 use crate::policy::{AsOrigin, Caching, Credentials};
 use crate::query::QueryRules;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
 
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "name",
     "path",
     "host",
@@ -40,6 +43,7 @@ const KNOWN: [&str; 16] = [
     "body",
     "websocket",
     "log",
+    "settle",
 ];
 const NOT_YET: [&str; 6] = ["project", "limits", "preflight", "slo", "images", "warm"];
 
@@ -153,6 +157,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         query: QueryRules::default(),
         purge_from: Vec::new(),
         read_only: false,
+        settle: None,
         upgrades: Upgrades::Never,
         body_limit: None,
         ambiguous_path: AmbiguousPath::default(),
@@ -239,11 +244,32 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         let message = "a route that is `read_only` changes nothing, so it purges nothing";
         reader.error(Kind::Contradiction, node, message, "remove `purges` or `read_only`");
     }
-    if let Some(rules) = table.get("query").and_then(|node| query::query(reader, node)) {
+    route.settle = table.get("settle").and_then(|node| settle(reader, node, route.read_only));
+    if let Some((node, rules)) = table.get("query").and_then(|node| Some((node, query::query(reader, node)?))) {
+        let credentials = &scope.around.who.identity.url_credentials;
+        if let Some((name, _)) = rules.rules.iter().find(|(name, _)| is_credential(name, credentials)) {
+            let message =
+                format!("`{name}` is a credential in the URL: a request that has it is passed, whatever is said here");
+            reader.warn(Kind::Contradiction, node, message, format!("remove `{name}`"));
+        }
         route.query = rules;
     }
     let before = reader.errors();
     policy(reader, table, route, scope);
+    if route.caching != Caching::Pass
+        && !route.methods.is_empty()
+        && route.methods.iter().all(is_safe)
+        && let Some(node) = table.get("purges")
+    {
+        let message =
+            "these `purges` never happen: the route takes reading methods alone, and has a policy that answers them";
+        reader.warn(
+            Kind::Contradiction,
+            node,
+            message,
+            "remove `policy` where reading acts (a sign-out by a link), or add the methods that write",
+        );
+    }
     if sound && reader.errors() == before {
         check_parts(reader, table, route, &parts);
         patient::check(reader, table, route);
@@ -259,6 +285,26 @@ fn websocket(reader: &mut Reader, node: &Node) -> Upgrades {
         _ => reader.boolean(node),
     };
     if allowed == Some(true) { Upgrades::WebSocket } else { Upgrades::Never }
+}
+
+/// For how long an origin may answer as before a write.
+fn settle(reader: &mut Reader, node: &Node, read_only: bool) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    let settle = reader.positive_duration(node, "write the time after which a read shows the write, such as 5s")?.value;
+    if settle > LONGEST {
+        reader.error(
+            Kind::Value,
+            node,
+            "`settle` is longer than an hour",
+            "write 1h or less, or purge when it is done",
+        );
+        return None;
+    }
+    if read_only {
+        let message = "a route that is `read_only` changes nothing, so nothing settles";
+        reader.error(Kind::Contradiction, node, message, "remove `settle` or `read_only`");
+    }
+    Some(settle)
 }
 
 /// Who may use the method `PURGE`.
@@ -335,6 +381,7 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
                     .get("strip_cookies")
                     .map(|node| policies::strip_cookies(reader, node, &scope.around.who.identity))
                     .unwrap_or_default(),
+                secret_fields: scope.around.who.identity.secret_fields.clone(),
             }),
             "rfc9111" => Caching::as_origin(Credentials::AuthorizationOnly),
             _ => Caching::Pass,

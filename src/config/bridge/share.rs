@@ -14,7 +14,7 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table, Written};
 use crate::facet::{Facet, FacetSource, Worth};
-use crate::policy::{Access, Ask, AskPath, Caching, Share, Slash};
+use crate::policy::{Access, Ask, AskPath, Caching, Share, Slash, Yes};
 use crate::route::{Route, Segment};
 
 /// What reading a share depends on.
@@ -140,7 +140,7 @@ pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<
         reader.error(Kind::Value, node, format!("`{}` is not a value of `access`", scalar.text), forms);
         return None;
     }
-    let table = reader.table(node, &["ask", "for"], &[])?;
+    let table = reader.table(node, &["ask", "for", "yes"], &[])?;
     let keep = table.get("for").map(|node| reader.duration(node));
     let Some(ask) = table.get("ask") else {
         reader.missing(node, "ask", "`access` does not say what the origin is asked for", forms);
@@ -154,7 +154,41 @@ pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<
         Some(keep) => keep?.value,
         None => Duration::ZERO,
     };
-    Some(Written { value: Access::Ask { about, keep }, node })
+    let yes = match table.get("yes") {
+        Some(node) => yes(reader, node)?,
+        None => Yes::Usual,
+    };
+    if let (Ask::Same, Yes::Field(_), Some(node)) = (&about, &yes, table.get("yes")) {
+        let message = "`ask: self` asks for the answer itself, whose JSON says nothing of who may have it";
+        reader.error(Kind::Contradiction, node, message, "write ask: /authz/<id>, or remove `yes`");
+    }
+    Some(Written { value: Access::Ask { about, keep, yes }, node })
+}
+
+/// `204`, or `{json: allowed}`.
+fn yes(reader: &mut Reader, node: &Node) -> Option<Yes> {
+    let forms = "write 204, or {json: allowed} for a field of the answer's JSON that is true";
+    if let NodeKind::Map(_) = &node.kind {
+        let table = reader.table(node, &["json"], &[])?;
+        let Some(field) = table.get("json") else {
+            reader.missing(node, "json", "`yes` does not say which field is the yes", forms);
+            return None;
+        };
+        let name = reader.text(field)?;
+        if name.split('.').any(str::is_empty) {
+            reader.error(Kind::Value, field, format!("`{name}` cannot be the name of a field"), "write result.allow");
+            return None;
+        }
+        return Some(Yes::Field(name.to_owned()));
+    }
+    let scalar = reader.scalar(node, "a status or {json: FIELD}", forms)?;
+    match scalar.text.parse::<u16>() {
+        Ok(status @ 200..=299) => Some(Yes::Status(status)),
+        _ => {
+            reader.error(Kind::Value, node, format!("`{}` cannot be a yes", scalar.text), forms);
+            None
+        }
+    }
 }
 
 fn ask_path(text: &str) -> Result<AskPath, templates::Refusal> {

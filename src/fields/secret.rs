@@ -1,0 +1,96 @@
+//! Fields of answers that hand out a credential, or prove something to one client: an answer with one is as personal as one
+//! with `Set-Cookie`.
+
+use super::words;
+use crate::identity::glob;
+
+/// Whether an answer's field hands out a credential: a known one, or one that the operator `names` (a `*` may end a name).
+pub fn is_secret(field: &str, names: &[String]) -> bool {
+    // Most fields are none, and nearly all that are have one of these words.
+    NAMED.contains(&field) || is_worded(field) || names.iter().any(|name| glob(name, field))
+}
+
+fn is_worded(field: &str) -> bool {
+    let field = field.strip_prefix("x-").unwrap_or(field);
+    words(field).any(|word| WORDS.contains(&word)) && !PUBLIC.contains(&field)
+}
+
+const WORDS: [&str; 16] = [
+    "accesstoken",
+    "apikey",
+    "assertion",
+    "authtoken",
+    "credential",
+    "credentials",
+    "csrf",
+    "jwt",
+    "otp",
+    "password",
+    "secret",
+    "session",
+    "sessionid",
+    "ticket",
+    "token",
+    "xsrf",
+];
+
+/// What has such a word and hands out nothing.
+const PUBLIC: [&str; 3] = ["access-control-allow-credentials", "session-affinity", "token-count"];
+
+/// Names that have none of these words. `WWW-Authenticate` asks, and hands out nothing but nonces.
+const NAMED: [&str; 9] = [
+    "authorization",
+    "authentication-info",
+    "proxy-authentication-info",
+    "set-authorization",
+    "set-cookie2",
+    "x-amzn-remapped-authorization",
+    "x-set-cookie",
+    "persistent-auth",
+    "sforce-auth",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_hand_out_credentials() {
+        for field in [
+            "x-auth-token",
+            "authorization",
+            "x-csrf-token",
+            "x-xsrf-token",
+            "authentication-info",
+            "x-session-id",
+            "x-access-token",
+            "x-refresh-token",
+            "x-subject-token",
+            "x-jwt",
+            "access-token",
+            "set-cookie2",
+            "x-amzn-remapped-authorization",
+            "x-ms-token",
+            "set-authorization",
+            "x-session-token",
+            "id-token",
+        ] {
+            assert!(is_secret(field, &[]), "{field}");
+        }
+        for field in [
+            "content-type",
+            "etag",
+            "www-authenticate",
+            "x-request-id",
+            "x-frame-options",
+            "surrogate-key",
+            "access-control-allow-credentials",
+            "access-control-allow-origin",
+            "x-powered-by",
+            "cache-tag",
+        ] {
+            assert!(!is_secret(field, &[]), "{field}");
+        }
+        assert!(is_secret("x-visit", &["x-vis*".to_owned()]));
+    }
+}

@@ -1,0 +1,250 @@
+//! Credentials that stand in a URL: sessions of servers that do without cookies, signed links, tickets, one-time codes.
+//!
+//! Whoever has such a URL is let in, so it is passed, keyed nowhere and written down nowhere.
+
+use std::borrow::Cow;
+
+use crate::identity::glob;
+
+/// Whether a path or a query holds a credential: by a known name, or by one of the operator's `names` (in lower case; a `*` may
+/// end a name).
+pub fn holds_credential(path: &str, query: Option<&str>, names: &[String]) -> bool {
+    path_holds(path, names) || query.is_some_and(|query| query_holds(query, names))
+}
+
+/// A path as it may be written down: what stands behind a credential's name is left out.
+pub fn path_told<'p>(path: &'p str, names: &[String]) -> Cow<'p, str> {
+    if !path_holds(path, names) {
+        return Cow::Borrowed(path);
+    }
+    let told = path.split('/').map(|segment| match is_cookieless(segment) {
+        true => "(*)".to_owned(),
+        false => {
+            let mut pieces = split_parameters(segment);
+            let first = pieces.next().unwrap_or_default().to_owned();
+            pieces.fold(first, |told, piece| told + ";" + &parameter_told(piece, names))
+        }
+    });
+    Cow::Owned(told.collect::<Vec<_>>().join("/"))
+}
+
+/// A query as it may be written down.
+pub fn query_told<'q>(query: &'q str, names: &[String]) -> Cow<'q, str> {
+    if !query_holds(query, names) {
+        return Cow::Borrowed(query);
+    }
+    Cow::Owned(query.split('&').map(|piece| parameter_told(piece, names)).collect::<Vec<_>>().join("&"))
+}
+
+/// A path without the credentials in it: what such a request is about, as others name it.
+pub fn path_without(path: &str, names: &[String]) -> Option<String> {
+    if !path_holds(path, names) {
+        return None;
+    }
+    let segments = path.split('/').filter(|segment| !is_cookieless(segment)).map(|segment| {
+        let kept =
+            segment.split(';').enumerate().filter(|(at, piece)| *at == 0 || !is_credential(name_of(piece), names));
+        kept.map(|(_, piece)| piece).collect::<Vec<_>>().join(";")
+    });
+    Some(segments.collect::<Vec<_>>().join("/"))
+}
+
+/// Whether a parameter of this name holds a credential.
+pub fn is_credential(name: &str, names: &[String]) -> bool {
+    let name = name.trim();
+    NAMED.iter().any(|known| known.eq_ignore_ascii_case(name))
+        || ENDINGS.iter().any(|ending| ends_with(name, ending)) && !is_of_a_list(name)
+        || !names.is_empty() && names.iter().any(|own| glob(own, &name.to_ascii_lowercase()))
+}
+
+fn ends_with(name: &str, ending: &str) -> bool {
+    let tail = name.len().checked_sub(ending.len()).and_then(|at| name.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))
+}
+
+fn is_of_a_list(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    PAGING.iter().any(|word| name.contains(word))
+}
+
+fn path_holds(path: &str, names: &[String]) -> bool {
+    if memchr::memchr3(b';', b'(', b'%', path.as_bytes()).is_none() {
+        return false;
+    }
+    path.split('/').any(|segment| {
+        is_cookieless(segment) || split_parameters(segment).skip(1).any(|piece| is_credential(name_of(piece), names))
+    })
+}
+
+fn query_holds(query: &str, names: &[String]) -> bool {
+    let mut found = query.split(['&', ';']).map(name_of);
+    found.any(|name| is_credential(&crate::tag::decode(name), names)) || is_code_of_a_sign_in(query)
+}
+
+/// RFC 6749 §4.1.2: the answer of an authorization server. A `code` alone may be any code.
+fn is_code_of_a_sign_in(query: &str) -> bool {
+    let has = |wanted: &str| query.split('&').any(|piece| name_of(piece) == wanted);
+    has("code") && has("state")
+}
+
+/// `(S(…))` of ASP.NET, which may hold several: `(A(…)F(…))`.
+fn is_cookieless(segment: &str) -> bool {
+    let inner = segment.strip_prefix('(').or_else(|| strip_prefix(segment, "%28"));
+    let inner = inner.and_then(|inner| inner.strip_prefix(|c: char| "SAFXsafx".contains(c)));
+    inner.is_some_and(|inner| inner.starts_with('(') || strip_prefix(inner, "%28").is_some())
+}
+
+fn strip_prefix<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+    text.get(..start.len()).filter(|head| head.eq_ignore_ascii_case(start)).map(|_| &text[start.len()..])
+}
+
+/// The parameters of a segment (RFC 3986 §3.3); some servers read `%3B` as their beginning too.
+fn split_parameters(segment: &str) -> impl Iterator<Item = &str> {
+    segment.split(';').flat_map(|piece| piece.split("%3B")).flat_map(|piece| piece.split("%3b"))
+}
+
+fn name_of(piece: &str) -> &str {
+    piece.split('=').next().unwrap_or(piece)
+}
+
+fn parameter_told(piece: &str, names: &[String]) -> String {
+    match is_credential(&crate::tag::decode(name_of(piece)), names) || matches!(name_of(piece), "code" | "state") {
+        true => format!("{}=*", name_of(piece)),
+        false => piece.to_owned(),
+    }
+}
+
+/// Names of parameters, in lower case, that none of [`ENDINGS`] has.
+const NAMED: [&str; 50] = [
+    "access_key",
+    "accesskey",
+    "apikey",
+    "api_key",
+    "api-key",
+    "artifact",
+    "assertion",
+    "auth",
+    "auth_key",
+    "authkey",
+    "authorization",
+    "awsaccesskeyid",
+    "bearer",
+    "cfid",
+    "credential",
+    "googleaccessid",
+    "hdnea",
+    "hdnts",
+    "hmac",
+    "invite",
+    "invitation",
+    "jwt",
+    "key-pair-id",
+    "magic",
+    "oauth_nonce",
+    "oauth_verifier",
+    "otp",
+    "passwd",
+    "password",
+    "phpsessid",
+    "pwd",
+    "samlart",
+    "samlrequest",
+    "samlresponse",
+    "sesskey",
+    "session",
+    "session_id",
+    "sessid",
+    "sid",
+    "sig",
+    "signed",
+    "subscription-key",
+    "tgt",
+    "uidb64",
+    "wresult",
+    "x-amz-credential",
+    "x-goog-credential",
+    "zoomtoken",
+    "sessionkey",
+    "s_id",
+];
+
+/// Ends of such names, in lower case.
+const ENDINGS: [&str; 10] =
+    ["token", "signature", "sessionid", "jsessionid", "sessid", "secret", "ticket", "password", "hmac", "api_key"];
+
+/// Words of names that say where a list goes on, and let nobody in.
+const PAGING: [&str; 6] = ["page", "next", "continu", "cursor", "sync", "scroll"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_urls() {
+        let own = ["visit_*".to_owned()];
+        let check = |path: &str, query: &str, want: bool| {
+            let query = Some(query).filter(|query| !query.is_empty());
+            assert_eq!(holds_credential(path, query, &own), want, "{path}?{query:?}");
+        };
+        for path in [
+            "/api/patients/7;jsessionid=A1",
+            "/api/patients/7;JSESSIONID=A1",
+            "/a;v=1;sid=2/b",
+            "/(S(A1))/orders.aspx",
+            "/(A(x)F(y))/orders.aspx",
+            "/app/(s(lit3py55t21z5v55vlm25s55))/x",
+            "/a%3Bjsessionid=A1",
+        ] {
+            check(path, "", true);
+        }
+        for path in ["/api/patients/7", "/a;v=1", "/f(x)", "/(draft)/a", "/%28a%29"] {
+            check(path, "", false);
+        }
+        for query in [
+            "PHPSESSID=A1",
+            "ticket=ST-1",
+            "access_token=x&a=1",
+            "a=1&X-Amz-Signature=1",
+            "sig=a",
+            "token=a",
+            "reset_token=a",
+            "api%5Fkey=a",
+            "id_token=a",
+            "SAMLResponse=a",
+            "code=a&state=b",
+            "Signature=a&Key-Pair-Id=b",
+            "visit_id=7",
+            "X-Goog-Signature=1",
+            "oauth_signature=a",
+            "a=1;sid=2",
+        ] {
+            check("/a", query, true);
+        }
+        for query in [
+            "page_token=a",
+            "nextPageToken=a",
+            "code=A00",
+            "q=token",
+            "page=2",
+            "key=value",
+            "tokens=3",
+            "state=open",
+            "continuationToken=x",
+            "signature_date=2",
+        ] {
+            check("/a", query, false);
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_them() {
+        assert_eq!(path_told("/a;jsessionid=A1/b;v=1", &[]), "/a;jsessionid=*/b;v=1");
+        assert_eq!(path_told("/(S(A1))/b", &[]), "/(*)/b");
+        assert_eq!(path_told("/a/b;v=1", &[]), "/a/b;v=1");
+        assert_eq!(query_told("a=1&access_token=x", &[]), "a=1&access_token=*");
+        assert_eq!(query_told("a=1", &[]), "a=1");
+        assert_eq!(path_without("/p/7;jsessionid=A1", &[]).as_deref(), Some("/p/7"));
+        assert_eq!(path_without("/(S(A1))/p/7;v=1", &[]).as_deref(), Some("/p/7;v=1"));
+        assert_eq!(path_without("/p/7", &[]), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether the origin's answer lets somebody have what is stored, and whether an answer is like what is stored.
+//!
+//! Legacy backends rarely refuse by a status: a form login answers 200 with the page to sign in at, a policy engine 200 with
+//! `{"result": false}`. What is taken for a yes in error shows one person's record to another, so what is not clearly a yes is
+//! none.
+
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+
+use super::Yes;
+use super::types::media_type;
+use crate::entry::Validators;
+
+impl Yes {
+    /// Whether an answer may be a yes, by its head alone; `like`: it has the validator of what is stored, so that it is the very
+    /// same.
+    pub fn by_head(&self, status: StatusCode, headers: &HeaderMap, like: Likeness) -> bool {
+        match self {
+            Yes::Status(wanted) => status.as_u16() == *wanted,
+            Yes::Field(_) => status.is_success(),
+            Yes::Usual => {
+                status.is_success() && (status == StatusCode::NO_CONTENT || !is_html(headers) || like == Likeness::Same)
+            }
+        }
+    }
+
+    /// Whether the body agrees: `json` is what it holds, if it is JSON that could be read.
+    pub fn by_body(&self, headers: &HeaderMap, json: Option<&Value>) -> bool {
+        let claims_json = media_type(headers).ends_with("json");
+        match self {
+            Yes::Status(_) => true,
+            Yes::Field(path) => json.and_then(|json| at(json, path)) == Some(&Value::Bool(true)),
+            Yes::Usual if claims_json => json.is_some_and(|json| !says_no(json)),
+            Yes::Usual => true,
+        }
+    }
+}
+
+/// How an answer compares with what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// It has its validator: it is the very same.
+    Same,
+    /// It may be a newer one of its kind.
+    Alike,
+    /// Another media type, or no validator where there was one: perhaps a page that stands in the way.
+    Unlike,
+}
+
+/// Compares an answer with what is stored.
+pub fn likeness(stored: &HeaderMap, answer: &HeaderMap) -> Likeness {
+    let (before, after) = (Validators::of(stored), Validators::of(answer));
+    if before.any() && !after.any() || media_type(stored) != media_type(answer) {
+        return Likeness::Unlike;
+    }
+    let same_tag = before.etag.is_some() && before.etag == after.etag;
+    if same_tag { Likeness::Same } else { Likeness::Alike }
+}
+
+/// What a kept yes is about: an answer of this kind. A yes that came with one kind lets nobody have another: whoever was shown a
+/// page to sign in at under this URL is not let see the record that takes its place. Of HTML, which may be either, a yes is
+/// about this very version.
+pub fn kind(fields: &HeaderMap) -> u64 {
+    let validators = Validators::of(fields);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(media_type(fields).as_bytes());
+    hasher.update(&[0, u8::from(validators.etag.is_some()), u8::from(validators.last_modified.is_some())]);
+    if is_html(fields) {
+        for name in [header::ETAG, header::LAST_MODIFIED] {
+            hasher.update(&[0]);
+            hasher.update(fields.get(name).map_or(&[], |value| value.as_bytes()));
+        }
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    matches!(media_type(headers).as_str(), "text/html" | "application/xhtml+xml" | "")
+        && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length != "0")
+}
+
+/// A field of JSON; dots look further in.
+fn at<'v>(json: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(json, |value, name| value.get(name))
+}
+
+/// Whether JSON says no by one of the usual names, at its top or under `result` or `data`.
+fn says_no(json: &Value) -> bool {
+    let denies =
+        |value: &Value| USUAL.iter().any(|name| matches!(value.get(name), Some(Value::Bool(false) | Value::Null)));
+    let inner = ["result", "data", "decision"].iter().filter_map(|name| json.get(name));
+    matches!(json, Value::Bool(false) | Value::Null) || denies(json) || inner.into_iter().any(denies)
+}
+
+const USUAL: [&str; 16] = [
+    "result",
+    "allow",
+    "allowed",
+    "permit",
+    "permitted",
+    "granted",
+    "access",
+    "authorized",
+    "authorised",
+    "authenticated",
+    "is_authenticated",
+    "active",
+    "valid",
+    "ok",
+    "success",
+    "decision",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn what_is_a_yes() {
+        let check = |yes: &Yes, status: u16, media: &'static str, body: &str, want: bool| {
+            let headers = headers(&[("content-type", media)]);
+            let json = serde_json::from_str(body).ok();
+            let status = StatusCode::from_u16(status).unwrap();
+            let got = yes.by_head(status, &headers, Likeness::Alike) && yes.by_body(&headers, json.as_ref());
+            assert_eq!(got, want, "{yes:?} {status} {media} {body}");
+        };
+        let usual = Yes::Usual;
+        check(&usual, 204, "", "", true);
+        check(&usual, 200, "application/json", "{}", true);
+        check(&usual, 200, "application/json", "{\"tenant\": \"a\"}", true);
+        check(&usual, 200, "text/plain", "ok", true);
+        check(&usual, 200, "text/html; charset=utf-8", "<form>", false);
+        check(&usual, 200, "", "<form>", false);
+        check(&usual, 302, "text/plain", "", false);
+        check(&usual, 401, "application/json", "{}", false);
+        for no in [
+            "{\"result\": false}",
+            "{\"result\": {\"allow\": false}}",
+            "{\"allowed\": false}",
+            "false",
+            "null",
+            "{\"active\": false}",
+            "{\"result\": null}",
+            "broken",
+            "",
+        ] {
+            check(&usual, 200, "application/json", no, false);
+        }
+        check(&Yes::Status(204), 200, "application/json", "{}", false);
+        check(&Yes::Status(204), 204, "", "", true);
+        check(&Yes::Status(200), 200, "text/html", "", true);
+        let field = Yes::Field("result.allow".to_owned());
+        check(&field, 200, "application/json", "{\"result\": {\"allow\": true}}", true);
+        check(&field, 200, "application/json", "{\"result\": {\"allow\": \"true\"}}", false);
+        check(&field, 200, "application/json", "{}", false);
+        check(&field, 403, "application/json", "{\"result\": {\"allow\": true}}", false);
+    }
+
+    #[test]
+    fn what_is_like_what_is_stored() {
+        let html = ("content-type", "text/html");
+        let (v7, v8) = (("etag", "\"v7\""), ("etag", "\"v8\""));
+        for (stored, answer, want) in [
+            (&[html, v7][..], &[html, v7][..], Likeness::Same),
+            (&[html, v7], &[html, v8], Likeness::Alike),
+            (&[html, v7], &[html], Likeness::Unlike),
+            (&[html], &[html, v7], Likeness::Alike),
+            (&[html], &[html], Likeness::Alike),
+            (&[("content-type", "application/json"), v7], &[html, v7], Likeness::Unlike),
+        ] {
+            assert_eq!(likeness(&headers(stored), &headers(answer)), want, "{stored:?} {answer:?}");
+        }
+        let kind = |lines: &[(&'static str, &'static str)]| super::kind(&headers(lines));
+        assert_ne!(kind(&[html, v7]), kind(&[html, v8]), "HTML: this very version");
+        let json = ("content-type", "application/json");
+        assert_eq!(kind(&[json, v7]), kind(&[json, v8]));
+        assert_ne!(kind(&[json, v7]), kind(&[json]));
+    }
+}
