@@ -9,6 +9,8 @@ pub enum PassReason {
     Bypass,
     /// An operator switched the route to pass for a while.
     OperatorBypass,
+    /// NTLM or Negotiate was seen on its connection, which is somebody's now.
+    SignedInConnection,
     /// Only GET and HEAD are looked up.
     Method,
     /// It brings a body.
@@ -66,6 +68,7 @@ impl PassReason {
             PassReason::NoPolicy => "no-policy",
             PassReason::Bypass => "cache-bypassed",
             PassReason::OperatorBypass => "operator-bypass",
+            PassReason::SignedInConnection => "signed-in-connection",
             PassReason::Method => "method",
             PassReason::Body => "request-body",
             PassReason::Upgrade => "upgrade",

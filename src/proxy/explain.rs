@@ -18,6 +18,7 @@ pub use self::question::Question;
 use self::dropped::dropped_at_the_edge;
 use self::lifetimes::lifetimes;
 use self::moment::When;
+use super::forward::SHARED_CONNECTION;
 use super::lookup::{Grounded, Rest};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
 use crate::coherence::errand::Asks;
@@ -74,7 +75,7 @@ impl Proxy {
             return Ok(refused(request, None, NO_ROUTE.code, NO_ROUTE.detail));
         };
         let body = body(&written);
-        let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
+        let client = Client::new(peer, 0, Interim(Arc::new(|_, _| {})));
         let (method, uri, headers, arrived) = (head.method, &head.uri, head.headers, self.cache.log.stamp());
         let (proven, spending) = (Proven::default(), Spending::default());
         let mut exchange = Exchange {
@@ -102,6 +103,9 @@ impl Proxy {
             Plan::Ask(question) => self.asks_first(request, &exchange, &question),
             Plan::Refuse(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
             Plan::Pass(_) if Self::is_purge(&exchange) => purged(request, route),
+            Plan::Pass(_) if exchange.is_signed_in() && exchange.is_handed_on() => {
+                refused(request, Some(route), SHARED_CONNECTION.code, SHARED_CONNECTION.detail)
+            }
             Plan::Pass(reason) => self.passed(request, &exchange, body, reason),
             Plan::Lookup(lookup) => self.looked_up(request, &exchange, &lookup, store, when),
         };

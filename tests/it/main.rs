@@ -24,6 +24,7 @@ mod reloading;
 mod saying;
 mod scenario;
 mod seeing;
+mod signed_in;
 mod simulated;
 mod tls;
 mod upgrades;
