@@ -189,6 +189,7 @@ fn who(text: &mut Canonical, identity: &Identity) {
     identity.cookies.iter().for_each(|name| text.put("cookie", name));
     identity.headers.iter().for_each(|name| text.put("header", name.as_str()));
     identity.ignore_cookies.iter().for_each(|name| text.put("ignored", name));
+    identity.affinity_cookies.iter().for_each(|name| text.put("affinity", name));
     match &identity.token {
         None => text.put("token", "none"),
         Some(TokenSource::Authorization) => text.put("token", "authorization"),

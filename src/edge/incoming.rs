@@ -203,11 +203,7 @@ impl Arrival {
                     named_by_connection(value, &mut dropped);
                     dropped.push(header::CONNECTION);
                 }
-                "authorization" => {
-                    if signs_in_connection(value) {
-                        arrival.signs_in = SignsIn::Connection;
-                    }
-                }
+                "authorization" if signs_in_connection(value) => arrival.signs_in = SignsIn::Connection,
                 "te" => {
                     if value.to_str().is_ok_and(|te| te.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers"))) {
                         arrival.trailers = Trailers::Accepted;

@@ -69,8 +69,8 @@ pub const PASSED: [Meaning; 28] = [
     ),
     is(
         "unknown-cookie",
-        "a cookie that is neither part of the principal nor ignored",
-        "list the cookie in `identity.principal` if it says who asks, in `identity.ignore_cookies` if no answer depends on it",
+        "a cookie that is neither part of the principal nor ignored, nor for affinity",
+        "list the cookie in `identity.principal` if it says who asks, in `identity.ignore_cookies` if no answer depends on it, in `identity.affinity_cookies` if it only says which server has a session",
     ),
     is(
         "unkeyed-authorization",

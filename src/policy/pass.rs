@@ -23,7 +23,7 @@ pub enum PassReason {
     Precondition,
     /// A part of an answer that is not stored.
     Range,
-    /// A cookie that is neither part of the principal nor ignored.
+    /// A cookie that is neither part of the principal nor ignored, nor for affinity.
     Cookie,
     /// `Authorization` where it is no part of the principal.
     Authorization,

@@ -6,7 +6,7 @@ use super::Change;
 use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::Settings;
 use crate::edge::settings::TlsSettings;
-use crate::identity::{Identity, glob};
+use crate::identity::{CookieRole, Identity, glob};
 use crate::policy::sharing::parts;
 use crate::policy::targeted::Targeted;
 use crate::store::settings::CacheMode;
@@ -32,7 +32,15 @@ fn section(name: &str, changes: Vec<Change>) -> Vec<Change> {
 
 fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     // All of them by name: what is added to it is compared here. The first three are the parts of a principal.
-    let Identity { authorization: _, cookies: _, headers: _, ignore_cookies: _, token: _, facets: _ } = old;
+    let Identity {
+        authorization: _,
+        cookies: _,
+        headers: _,
+        ignore_cookies: _,
+        affinity_cookies: _,
+        token: _,
+        facets: _,
+    } = old;
     let mut changes = Vec::new();
     let (before, after) = (parts(old), parts(new));
     for part in before.iter().filter(|part| !after.contains(part)) {
@@ -54,6 +62,21 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     }
     for pattern in old.ignore_cookies.iter().filter(|pattern| !new.ignore_cookies.contains(pattern)) {
         changes.push(Change::plain(format!("`ignore_cookies` no longer has {pattern}")));
+    }
+    for pattern in new.affinity_cookies.iter().filter(|pattern| !old.affinity_cookies.contains(pattern)) {
+        let change = format!("`affinity_cookies` has {pattern} now");
+        changes.push(match old.cookie(pattern) {
+            CookieRole::Affinity => Change::plain(change),
+            CookieRole::Ignored => {
+                Change::widens(change, "answers that are shared under `origin` may depend on it now")
+            }
+            CookieRole::Principal | CookieRole::Other => {
+                Change::widens(change, "requests that differ in it share answers now, or were passed")
+            }
+        });
+    }
+    for pattern in old.affinity_cookies.iter().filter(|pattern| !new.affinity_cookies.contains(pattern)) {
+        changes.push(Change::plain(format!("`affinity_cookies` no longer has {pattern}")));
     }
     if old.token.is_some() && new.token.is_some() && old.token != new.token {
         changes.push(Change::widens("the token stands elsewhere", "what proved nothing may prove something now"));
@@ -282,6 +305,9 @@ fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {
             None => changes.push(Change::plain(format!("`{name}` is new"))),
             Some(known) if known.servers != upstream.servers => {
                 changes.push(Change::plain(format!("`{name}` has other servers")));
+            }
+            Some(known) if known.sticky != upstream.sticky => {
+                changes.push(Change::plain(format!("`{name}` has another `sticky`")));
             }
             Some(known) if known != upstream => {
                 changes.push(Change::plain(format!("`{name}` has other times, retries or connections")));

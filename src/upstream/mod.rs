@@ -9,6 +9,7 @@ pub mod own;
 pub mod pool;
 mod request;
 pub mod settings;
+mod sticky;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use self::exchange::{Exchanged, Sending};
 use self::own::OwnConnections;
 use self::pool::{Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
+use self::sticky::Sticky;
 use crate::body::Body;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::route::Upgrades;
@@ -35,6 +37,8 @@ pub struct Upstream {
     /// As configured.
     pub settings: UpstreamSettings,
     pool: Pool,
+    /// Where there is a choice.
+    sticky: Option<Sticky>,
     next: AtomicUsize,
     meters: UpstreamMeters,
 }
@@ -81,7 +85,8 @@ impl Upstream {
     /// For this many workers.
     pub fn new(settings: UpstreamSettings, workers: usize, meters: UpstreamMeters) -> Upstream {
         let pool = Pool::new(&settings, workers);
-        Upstream { settings, pool, next: AtomicUsize::new(0), meters }
+        let sticky = settings.sticky.clone().filter(|_| settings.servers.len() > 1).map(Sticky::new);
+        Upstream { settings, pool, sticky, next: AtomicUsize::new(0), meters }
     }
 
     /// Sends a request and answers the response's head with its body still streaming.
@@ -131,6 +136,9 @@ impl Upstream {
                     match exchange::attempt(lease, request, limits).await {
                         Ok(exchanged) => {
                             self.meters.answered(worker, exchanged.delay);
+                            if let Some(sticky) = &self.sticky {
+                                sticky.answered(server, &exchanged.head.headers);
+                            }
                             return Ok(Exchanged { sending, ..exchanged });
                         }
                         Err(failure) => (reused, failure),
@@ -185,10 +193,13 @@ impl Upstream {
         exchange::Limits { head: self.settings.timeout.min(left), idle: self.settings.timeout }
     }
 
-    /// Which server a request goes to; another than `avoid` where there is one.
+    /// Which server a request goes to: where its client has a connection of its own, where its session is, or any; another
+    /// than `avoid` where there is one.
     fn server_for(&self, request: &Outgoing, avoid: Option<usize>) -> usize {
         let own = request.own.as_deref().filter(|_| avoid.is_none());
-        own.and_then(|own| self.pool.own_server(own)).unwrap_or_else(|| self.pick(avoid))
+        let by_cookie = |sticky: &Sticky| sticky.server(&request.headers, &self.settings.servers, avoid);
+        let known = own.and_then(|own| self.pool.own_server(own));
+        known.or_else(|| self.sticky.as_ref().and_then(by_cookie)).unwrap_or_else(|| self.pick(avoid))
     }
 
     /// The next in turn, or the least busy; another than `avoid` where there is one.

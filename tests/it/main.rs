@@ -26,6 +26,7 @@ mod scenario;
 mod seeing;
 mod signed_in;
 mod simulated;
+mod sticky;
 mod tls;
 mod upgrades;
 mod validation;

@@ -391,16 +391,7 @@ async fn each_upstream_has_one_of_its_own() {
 #[tokio::test]
 async fn with_two_servers_it_stays_with_one_of_them() {
     let (first, second) = (Signing::start().await, Signing::start().await);
-    let more = format!(", \"http://{}\"]", second.address);
-    let yaml = format!(
-        "upstreams: {{app: {{servers: [\"http://{}\"{more}}}}}\nserver: {{listen: 127.0.0.1:0, workers: 1}}\n\
-         admin: {{listen: 127.0.0.1:0}}\nroutes: [{{name: rest, path: /**}}]",
-        first.address
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("proxy.yaml");
-    std::fs::write(&file, yaml).unwrap();
-    let stent = Stent::start_from(&file);
+    let stent = Stent::start_before(&[first.address, second.address], "", EVERY_POLICY);
     let mut alice = Person::at(&stent).await;
     alice.get("/alice", &[ALICE]).await;
     for _ in 0..4 {
