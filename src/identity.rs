@@ -1,9 +1,12 @@
-//! Who is asking: which parts of a request are credentials, which of them make up the principal, which cookies mean nothing.
+//! Who is asking: which parts of a request are credentials, which of them make up the principal, which cookies mean nothing,
+//! and which only say where to go.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::facet::{Facet, FacetSource};
 use crate::fields::credential::is_empty_value;
+
+pub mod affinity;
 
 /// The `identity:` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +25,8 @@ pub struct Identity {
     pub url_credentials: Vec<String>,
     /// Fields of answers that hand out credentials beside the known ones, in lower case; a name may end in `*`.
     pub secret_fields: Vec<String>,
+    /// Further cookies that only say which server has a session; a name may end in `*`. See [`affinity`].
+    pub affinity_cookies: Vec<String>,
     /// Which of the principal's parts is a token that is verified.
     pub token: Option<TokenSource>,
     /// What can be known about whoever asks, by name.
@@ -45,13 +50,13 @@ pub struct Shown {
     /// A part of the principal is there.
     pub principal: bool,
     /// A credential is there that no part of the principal covers: `Authorization` that is not listed, or a cookie that is
-    /// neither listed nor ignored.
+    /// neither listed, nor ignored, nor for affinity.
     pub other: bool,
     /// A cookie of the above is among them; `origin` counts it, `rfc9111` does not.
     pub other_cookie: bool,
     /// `Authorization` is there, listed or not.
     pub authorization: bool,
-    /// Any cookie is there that is not ignored.
+    /// Any cookie is there that is neither ignored nor for affinity.
     pub cookie: bool,
     /// A field is there by which an origin may know somebody; `origin` counts it.
     pub field: bool,
@@ -62,6 +67,10 @@ pub struct Shown {
 pub enum CookieRole {
     /// Part of the principal.
     Principal,
+    /// Says which server has a session, and nothing of whoever asks: no credential, and no part of a key but where the origin's
+    /// own `Vary: Cookie` makes all that are sent one. It reaches the origin wherever the caller's own credentials do, since
+    /// these mean nothing to another server.
+    Affinity,
     /// Means nothing to the answer.
     Ignored,
     /// Anything else; a credential.
@@ -83,7 +92,7 @@ impl Identity {
             TokenSource::Cookie(name) => {
                 let all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
                 let mut own = all.filter(|cookie| cookie.name == name);
-                (value(own.next()?.pair), own.next().is_some())
+                (own.next()?.value(), own.next().is_some())
             }
         };
         token.filter(|_| !further)
@@ -107,7 +116,7 @@ impl Identity {
         let mut all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
         headers.contains_key(header::AUTHORIZATION)
             || self.headers.iter().any(|name| headers.contains_key(name))
-            || all.any(|cookie| self.cookie(cookie.name) != CookieRole::Ignored)
+            || all.any(|cookie| matches!(self.cookie(cookie.name), CookieRole::Principal | CookieRole::Other))
     }
 
     /// The headers that only trusted proxies may set.
@@ -124,9 +133,12 @@ impl Identity {
     }
 
     /// What a cookie of this name is.
+    /// What a cookie of this name is. Many who have a load balancer have told Stent to ignore its cookie.
     pub fn cookie(&self, name: &str) -> CookieRole {
         if self.cookies.iter().any(|cookie| cookie == name) {
             CookieRole::Principal
+        } else if affinity::is_known(name) || self.affinity_cookies.iter().any(|pattern| glob(pattern, name)) {
+            CookieRole::Affinity
         } else if self.ignore_cookies.iter().any(|pattern| glob(pattern, name)) {
             CookieRole::Ignored
         } else {
@@ -139,9 +151,9 @@ impl Identity {
         for cookie in cookies(field) {
             match self.cookie(cookie.name) {
                 // What a sign-out left behind, or a script wrote where there was nothing, is nobody.
-                CookieRole::Principal if is_empty_value(value(cookie.pair).unwrap_or_default()) => {}
+                CookieRole::Principal if is_empty_value(cookie.value().unwrap_or_default()) => {}
                 CookieRole::Principal => (shown.principal, shown.cookie) = (true, true),
-                CookieRole::Ignored => {}
+                CookieRole::Affinity | CookieRole::Ignored => {}
                 CookieRole::Other => (shown.other, shown.other_cookie, shown.cookie) = (true, true, true),
             }
         }
@@ -157,6 +169,14 @@ pub struct Cookie<'a> {
     pub pair: &'a [u8],
 }
 
+impl<'a> Cookie<'a> {
+    /// What stands behind the `=`; none where there is no `=`.
+    pub fn value(&self) -> Option<&'a [u8]> {
+        let equals = self.pair.iter().position(|&b| b == b'=')?;
+        Some(self.pair[equals + 1..].trim_ascii())
+    }
+}
+
 /// The pairs of a `Cookie` field (RFC 6265 §4.2.1).
 pub fn cookies(field: &HeaderValue) -> impl Iterator<Item = Cookie<'_>> {
     field.as_bytes().split(|&b| b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(|pair| {
@@ -170,11 +190,6 @@ pub fn cookies(field: &HeaderValue) -> impl Iterator<Item = Cookie<'_>> {
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
-}
-
-fn value(pair: &[u8]) -> Option<&[u8]> {
-    let equals = pair.iter().position(|&b| b == b'=')?;
-    Some(pair[equals + 1..].trim_ascii())
 }
 
 /// `pattern` may end in `*`.
@@ -207,6 +222,26 @@ mod tests {
         assert_eq!(shown("Sessionid=b"), (false, true));
         assert_eq!(shown("csrftoken"), (false, true), "a pair without `=` is unknown");
         assert_eq!(shown(" ; ;"), (false, false));
+    }
+
+    #[test]
+    fn a_cookie_that_says_where_to_go_is_no_credential() {
+        let identity = Identity {
+            cookies: vec!["GCLB".into()],
+            ignore_cookies: vec!["SERVERID".into(), "lb-*".into()],
+            affinity_cookies: vec!["lb-clinic".into()],
+            ..Identity::default()
+        };
+        let check = |name: &str, want: CookieRole| assert_eq!(identity.cookie(name), want, "{name}");
+        check("GCLB", CookieRole::Principal);
+        check("SERVERID", CookieRole::Affinity);
+        check("lb-clinic", CookieRole::Affinity);
+        check("lb-other", CookieRole::Ignored);
+        check("JSESSIONID", CookieRole::Other);
+        let (mut shown, line) = (Shown::default(), HeaderValue::from_static("SERVERID=a; lb-clinic=b"));
+        identity.see_cookies(&line, &mut shown);
+        assert_eq!(shown, Shown::default());
+        assert!(!identity.shows_credentials(&HeaderMap::from_iter([(header::COOKIE, line)])));
     }
 
     #[test]

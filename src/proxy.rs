@@ -53,7 +53,7 @@ use crate::edge::connection::{Client, Reply};
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::fields::drop_untrusted;
-use crate::edge::incoming::{Arrival, Trust, Upgrade};
+use crate::edge::incoming::{Arrival, Hearsay, SignsIn, Trust, Upgrade};
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::facet::certificate::Authorities;
@@ -258,6 +258,9 @@ impl Proxy {
 
     /// Why a request is passed whatever its route says.
     fn bypass(&self, exchange: &Exchange<'_>) -> Option<PassReason> {
+        if exchange.is_signed_in() {
+            return Some(PassReason::SignedInConnection);
+        }
         if self.mode == CacheMode::Bypass {
             return Some(PassReason::Bypass);
         }
@@ -307,6 +310,16 @@ impl Exchange<'_> {
             proven: &self.proven,
             bypass: None,
         }
+    }
+
+    /// Its connection is somebody's: NTLM or Negotiate was seen on it, or is now.
+    fn is_signed_in(&self) -> bool {
+        self.arrival.signs_in == SignsIn::Connection || self.client.own.get().is_some()
+    }
+
+    /// It comes from a proxy, believed or not, whose next request may be another person's.
+    fn is_handed_on(&self) -> bool {
+        self.arrival.trust == Trust::Proxy || self.arrival.hearsay == Hearsay::Told
     }
 
     /// Where it takes place: what tags are made from, less who asks.

@@ -112,7 +112,7 @@ impl Stage {
         let settings = config::parse("proxy.yaml", &text, &|_| None).expect("a configuration").settings;
         let app = App::start(settings, Clock::System).expect("it starts");
         let peer = Peer::new([127, 0, 0, 1].into(), Scheme::Http);
-        let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
+        let client = Client::new(peer, 0, Interim(Arc::new(|_, _| {})));
         let stage = Stage { proxy: app.proxy(), client, _app: app };
         [PUBLIC, OWN].into_iter().for_each(|target| stage.fetch(target));
         stage

@@ -37,6 +37,8 @@ fn page(title: &str, told: &Audit, paint: Paint) -> Page {
     page.line("mode", &told.mode);
     page.line("principal", or_none(&told.principal, " and "));
     page.line("ignored", format!("cookies {}", or_none(&told.ignored_cookies, ", ")));
+    let further: String = told.affinity_cookies.iter().map(|pattern| format!(", {pattern}")).collect();
+    page.line("affinity", format!("cookies of well-known load balancers{further}: no credentials"));
     page.line("believed", format!("{} (trusted_proxies)", or_none(&told.trusted_proxies, ", ")));
     page.line("serves on", told.listen.join(", "));
     page.line("clients", &told.certificates);

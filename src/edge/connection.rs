@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -31,9 +31,10 @@ use crate::http1::{Framing, Persistence};
 use crate::upload::Expects;
 use crate::upstream::WorkerId;
 use crate::upstream::exchange::Interim;
+use crate::upstream::own::OwnConnections;
 
 /// One connection's end, as requests on it see it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client {
     /// Its address and what it may say.
     pub peer: Peer,
@@ -41,6 +42,15 @@ pub struct Client {
     pub worker: WorkerId,
     /// To hand on interim answers (1xx).
     pub interim: Interim,
+    /// Connections to origins for its requests alone, from the one on that signs them in. They close with it.
+    pub own: OnceLock<Arc<OwnConnections>>,
+}
+
+impl Client {
+    /// One that has asked for nothing yet.
+    pub fn new(peer: Peer, worker: WorkerId, interim: Interim) -> Client {
+        Client { peer, worker, interim, own: OnceLock::new() }
+    }
 }
 
 /// What answers requests; the proxy, or the admin's.
@@ -78,7 +88,7 @@ pub async fn serve<S: Service>(
     limits: &ServerLimits,
     service: S,
 ) {
-    let client = Client { peer, worker, interim: line.interim() };
+    let client = Client::new(peer, worker, line.interim());
     let connection = Connection { line, client, service, limits };
     match connection.run(Source::new(read)).await {
         End::Clean => connection.line.write_side().say_goodbye(),

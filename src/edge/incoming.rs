@@ -70,6 +70,8 @@ pub struct Arrival {
     pub expects: Expects,
     /// `Upgrade`.
     pub upgrade: Upgrade,
+    /// `Authorization`, as far as it is about the connection.
+    pub signs_in: SignsIn,
 }
 
 /// Fields by which proxies in front tell of the client; empty for strangers.
@@ -110,6 +112,15 @@ pub enum Upgrade {
     Other,
     /// It does not.
     No,
+}
+
+/// What a request signs in to the origin, beside itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignsIn {
+    /// The connection that it goes out on, and with it whoever else's requests go out on that: NTLM, Negotiate (RFC 4559).
+    Connection,
+    /// Nothing.
+    Nothing,
 }
 
 /// Why a head is refused; the connection closes with the answer.
@@ -179,6 +190,7 @@ impl Arrival {
             trailers: Trailers::Unsaid,
             expects: Expects::Nothing,
             upgrade: Upgrade::No,
+            signs_in: SignsIn::Nothing,
         };
         let mut id = None;
         let mut hops = 0;
@@ -191,6 +203,7 @@ impl Arrival {
                     named_by_connection(value, &mut dropped);
                     dropped.push(header::CONNECTION);
                 }
+                "authorization" if signs_in_connection(value) => arrival.signs_in = SignsIn::Connection,
                 "te" => {
                     if value.to_str().is_ok_and(|te| te.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers"))) {
                         arrival.trailers = Trailers::Accepted;
@@ -348,6 +361,12 @@ fn names_upgrade(value: &HeaderValue) -> bool {
     value.as_bytes().split(|&b| b == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
+/// Whether the scheme of an `Authorization` is one that signs in a connection.
+fn signs_in_connection(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|b| matches!(b, b' ' | b'\t' | b',')).next().unwrap_or_default();
+    [b"ntlm".as_slice(), b"negotiate"].iter().any(|named| scheme.eq_ignore_ascii_case(named))
+}
+
 /// What `Connection` cannot take away: the request would mean something else.
 fn never_dropped(name: &HeaderName) -> bool {
     name == header::HOST || name == header::CONTENT_LENGTH
@@ -405,6 +424,22 @@ mod tests {
         gone.iter().for_each(|name| assert!(!told.contains_key(*name), "{name}"));
         assert_eq!(told["x-kept"], "1");
         assert_eq!(told["via"], "1.1 stent");
+    }
+
+    #[test]
+    fn schemes_that_sign_in_a_connection_are_known_in_any_case() {
+        let check = |value: &'static str, want: SignsIn| {
+            let (arrival, told) = read(Trust::Stranger, &[("host", "h"), ("authorization", value)]).unwrap();
+            assert_eq!((arrival.signs_in, told["authorization"].to_str().unwrap()), (want, value));
+        };
+        for value in ["NTLM TlRM", "ntlm TlRM", "Negotiate YII=", "NEGOTIATE\tYII=", "negotiate"] {
+            check(value, SignsIn::Connection);
+        }
+        for value in ["Bearer NTLM", "Basic TlRM", "NTLMv2 x", "Digest username=\"ntlm\"", ""] {
+            check(value, SignsIn::Nothing);
+        }
+        let two = [("host", "h"), ("authorization", "NTLM a"), ("authorization", "Basic b")];
+        assert_eq!(read(Trust::Stranger, &two).unwrap().0.signs_in, SignsIn::Connection);
     }
 
     /// RFC 9110 §7.6.3.

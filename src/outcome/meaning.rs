@@ -44,13 +44,18 @@ const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> M
 }
 
 /// Why a request is passed.
-pub const PASSED: [Meaning; 32] = [
+pub const PASSED: [Meaning; 33] = [
     is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
     is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
     is(
         "operator-bypass",
         "an operator switched the route to pass for a while: `stent bypass`",
         "end it with `stent bypass --off`",
+    ),
+    is(
+        "signed-in-connection",
+        "NTLM or Negotiate was seen on the client's connection, which is somebody's from then on",
+        "let the application sign in by a form or a token, if answers are to be kept",
     ),
     is("method", "it is neither GET nor HEAD", ""),
     is("request-body", "a GET brings a body", "let the client send a GET without a body"),
@@ -64,8 +69,8 @@ pub const PASSED: [Meaning; 32] = [
     ),
     is(
         "unknown-cookie",
-        "a cookie that is neither part of the principal nor ignored",
-        "list the cookie in `identity.principal` if it says who asks, in `identity.ignore_cookies` if no answer depends on it",
+        "a cookie that is neither part of the principal nor ignored, nor for affinity",
+        "list the cookie in `identity.principal` if it says who asks, in `identity.ignore_cookies` if no answer depends on it, in `identity.affinity_cookies` if it only says which server has a session",
     ),
     is(
         "unknown-header",
@@ -284,13 +289,18 @@ pub const PATHS: [Meaning; 7] = [
 const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
 
 /// Errors of the proxy's own, besides the failures.
-pub const REFUSED: [Meaning; 15] = [
+pub const REFUSED: [Meaning; 16] = [
     is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
     is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
     is(
         "purge-not-allowed",
         "`PURGE`, on a route that takes it from elsewhere",
         "list it in the route's `purge: {from: […]}`, if it may",
+    ),
+    is(
+        "signed-in-connection",
+        "NTLM or Negotiate through a proxy, which shares its connections between people",
+        "let the application sign in by a form or a token, or let clients connect to Stent directly",
     ),
     is("only-if-cached", "the client wants it from the store only", ""),
     is("host", HOST, "the client or a proxy in front sends a broken head"),

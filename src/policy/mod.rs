@@ -72,7 +72,7 @@ pub struct AsOrigin {
 /// What counts as a credential under the built-in policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credentials {
-    /// `Authorization` and every cookie that is not ignored (`origin`).
+    /// `Authorization` and every cookie that is neither ignored nor for affinity (`origin`).
     AuthorizationAndCookies,
     /// `Authorization` alone, by the letter of RFC 9111 §3.5 (`rfc9111`).
     AuthorizationOnly,

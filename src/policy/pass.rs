@@ -9,6 +9,8 @@ pub enum PassReason {
     Bypass,
     /// An operator switched the route to pass for a while.
     OperatorBypass,
+    /// NTLM or Negotiate was seen on its connection, which is somebody's now.
+    SignedInConnection,
     /// Only GET and HEAD are looked up.
     Method,
     /// It brings a body.
@@ -21,7 +23,7 @@ pub enum PassReason {
     Precondition,
     /// A part of an answer that is not stored.
     Range,
-    /// A cookie that is neither part of the principal nor ignored.
+    /// A cookie that is neither part of the principal nor ignored, nor for affinity.
     Cookie,
     /// A field that may say who asks, or narrow what they see, and is neither keyed nor ignored.
     Header,
@@ -76,6 +78,7 @@ impl PassReason {
             PassReason::NoPolicy => "no-policy",
             PassReason::Bypass => "cache-bypassed",
             PassReason::OperatorBypass => "operator-bypass",
+            PassReason::SignedInConnection => "signed-in-connection",
             PassReason::Method => "method",
             PassReason::Body => "request-body",
             PassReason::Upgrade => "upgrade",

@@ -15,7 +15,7 @@ pub struct Difference {
 /// All of them.
 pub const DIFFERENCES: [Difference; 5] = [
     Difference {
-        about: "a cookie that is not ignored",
+        about: "a cookie that is neither ignored nor for affinity",
         origin: "a credential, like `Authorization`",
         rfc9111: "a field as any other",
     },

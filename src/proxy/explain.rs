@@ -18,6 +18,7 @@ pub use self::question::Question;
 use self::dropped::dropped_at_the_edge;
 use self::lifetimes::lifetimes;
 use self::moment::When;
+use super::forward::SHARED_CONNECTION;
 use super::lookup::{Grounded, Rest};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
 use crate::coherence::errand::Asks;
@@ -74,7 +75,7 @@ impl Proxy {
             return Ok(refused(request, None, NO_ROUTE.code, NO_ROUTE.detail));
         };
         let body = body(&written);
-        let client = Client { peer, worker: 0, interim: Interim(Arc::new(|_, _| {})) };
+        let client = Client::new(peer, 0, Interim(Arc::new(|_, _| {})));
         let (method, uri, headers, arrived) = (head.method, &head.uri, head.headers, self.cache.log.stamp());
         let (proven, spending) = (Proven::default(), Spending::default());
         let mut exchange = Exchange {
@@ -102,6 +103,9 @@ impl Proxy {
             Plan::Ask(question) => self.asks_first(request, &exchange, &question),
             Plan::Refuse(ambiguity) => refused(request, Some(route), ambiguity.as_str(), AMBIGUOUS.detail),
             Plan::Pass(_) if Self::is_purge(&exchange) => purged(request, route),
+            Plan::Pass(_) if exchange.is_signed_in() && exchange.is_handed_on() => {
+                refused(request, Some(route), SHARED_CONNECTION.code, SHARED_CONNECTION.detail)
+            }
             Plan::Pass(reason) => self.passed(request, &exchange, body, reason),
             Plan::Lookup(lookup) => self.looked_up(request, &exchange, &lookup, store, when),
         };
@@ -216,7 +220,11 @@ impl Proxy {
                 target(&exchange.path.text, Some(&lookup.query)).map_or("/".to_owned(), |target| target.to_string())
             ),
             when,
-            headers: sent(&fetched, |name| self.why_sent(name, exchange, named, spot.vary())),
+            headers: [
+                sent(&fetched, |name| self.why_sent(name, exchange, named, spot.vary())),
+                self.affinity_sent(&fetched, named),
+            ]
+            .concat(),
         };
         Explanation {
             route: Some(route(taken)),
@@ -325,6 +333,14 @@ impl Proxy {
         place.known_tags(exchange.route).into_iter().chain(later).collect()
     }
 
+    /// The cookies that lead to a server, which stand in a field with what is keyed.
+    fn affinity_sent(&self, fetched: &HeaderMap, named: Option<&NamedPolicy>) -> Vec<Sent> {
+        let all = fetched.get_all(header::COOKIE).iter().flat_map(cookies).filter(|_| named.is_some());
+        let affinity = all.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Affinity);
+        let names = unique(affinity.map(|cookie| format!("cookie {}", cookie_name(cookie.name))));
+        names.into_iter().map(|name| Sent { name, why: AFFINITY.to_owned() }).collect()
+    }
+
     fn why_sent(
         &self,
         name: &HeaderName,
@@ -348,6 +364,7 @@ impl Proxy {
             () if vary.contains(name) => "keyed, by the origin's `Vary`",
             () if *name == header::ACCEPT => "keyed",
             () if policy.share.facets().iter().any(|facet| facet.source.header() == Some(name)) => "keyed, as a facet",
+            () if *name == header::COOKIE && !self.shows_cookie(&exchange.headers, CookieRole::Principal) => AFFINITY,
             () if policy.share.is_between_people() && exchange.headers.contains_key(name) => {
                 "the caller's own credentials, which let the origin decide"
             }
@@ -362,6 +379,7 @@ const UNLESS_STORED: &str = "if nothing is stored that may be used";
 const UNLESS_STORED_THEN: &str = "unless something was stored that could be used: what is stored now came later";
 const NEVER: &str = "never: it wants a stored answer only";
 const OURS: &str = "Stent's own";
+const AFFINITY: &str = "for affinity: sent, not keyed";
 
 fn nothing(request: String) -> Explanation {
     Explanation {

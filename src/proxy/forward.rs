@@ -11,7 +11,7 @@ use crate::body::Body;
 use crate::coherence::errand::Asks;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Trailers, Upgrade};
+use crate::edge::incoming::{SignsIn, Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
 use crate::fields::credential::{is_signature, signs_request};
 use crate::outcome::{Outcome, Sent};
@@ -34,6 +34,13 @@ impl Proxy {
     ) -> ToOrigin<'a, Answer> {
         if Proxy::is_purge(exchange) {
             return Box::pin(std::future::ready(self.purge_by_method(exchange)));
+        }
+        if exchange.is_signed_in() && exchange.is_handed_on() {
+            let refused = exchange.problem(SHARED_CONNECTION, Outcome::Refused(SHARED_CONNECTION.code));
+            return Box::pin(std::future::ready(refused));
+        }
+        if exchange.arrival.signs_in == SignsIn::Connection {
+            exchange.client.own.get_or_init(Arc::default);
         }
         if exchange.count_hop() == Hops::Spent {
             let refused = exchange.problem(SPENT, Outcome::Refused(SPENT.code));
@@ -147,8 +154,8 @@ impl Proxy {
         }
         let told = exchange.arrival.told(&exchange.client.peer);
         let interim = interim(&exchange.client.interim, upload.clone());
-        let method = exchange.method.clone();
-        Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload })
+        let (method, own) = (exchange.method.clone(), exchange.client.own.get().cloned());
+        Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload, own })
     }
 
     /// Notes where the time went on the way to the origin and back.
@@ -186,6 +193,15 @@ enum Hops {
     /// It ends here.
     Spent,
 }
+
+/// Whoever signs in a connection that others' requests come on signs them in too.
+pub(super) const SHARED_CONNECTION: Problem = Problem {
+    status: StatusCode::FORBIDDEN,
+    detail: "NTLM and Negotiate sign in a connection, and the proxy in front of Stent shares its connections between people. \
+             Let the application sign in by a form or a token, or let clients connect to Stent directly.",
+    code: "signed-in-connection",
+    connection: Connection::Keep,
+};
 
 /// RFC 9110 §7.6.2: whoever asks wants to know who is here, and is told by `Cache-Status`.
 const SPENT: Problem = Problem {

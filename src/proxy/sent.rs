@@ -53,7 +53,7 @@ impl Proxy {
         if !listed && is_withheld(name) {
             return None;
         }
-        if *name == header::COOKIE && self.shows_ignored_cookies(asked) {
+        if *name == header::COOKIE && self.shows_cookie(asked, CookieRole::Ignored) {
             let others = self.cookies_of(asked, |role| role != CookieRole::Ignored);
             return (!others.is_empty()).then(|| KeyBuf::from_vec(others));
         }
@@ -65,7 +65,7 @@ impl Proxy {
         key::variant_of(&lookup.key, names, |name| self.sent(exchange, name))
     }
 
-    /// The caller's own credentials, and the headers by which answers are shared.
+    /// The caller's own credentials, with what leads to the server that knows them, and the headers by which answers are shared.
     pub(super) fn copy_caller(&self, asked: &HeaderMap, policy: &NamedPolicy, headers: &mut HeaderMap) {
         self.copy_principal(asked, headers);
         let facets = policy.share.facets().iter().filter_map(|facet| facet.source.header());
@@ -77,12 +77,13 @@ impl Proxy {
             copy(asked, &header::AUTHORIZATION, headers);
         }
         self.identity.headers.iter().for_each(|name| copy(asked, name, headers));
-        set_cookies(headers, &self.cookies_of(asked, |role| role == CookieRole::Principal));
+        let is_own = |role| matches!(role, CookieRole::Principal | CookieRole::Affinity);
+        set_cookies(headers, &self.cookies_of(asked, is_own));
     }
 
-    fn shows_ignored_cookies(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn shows_cookie(&self, headers: &HeaderMap, role: CookieRole) -> bool {
         let mut all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
-        all.any(|cookie| self.identity.cookie(cookie.name) == CookieRole::Ignored)
+        all.any(|cookie| self.identity.cookie(cookie.name) == role)
     }
 
     /// The cookies in such a role, as one line.

@@ -22,6 +22,8 @@ pub struct Audit {
     pub principal: Vec<String>,
     /// Cookies that mean nothing.
     pub ignored_cookies: Vec<String>,
+    /// Those that say which server has a session, beside well-known ones.
+    pub affinity_cookies: Vec<String>,
     /// Whose word on clients, hosts and schemes is believed.
     pub trusted_proxies: Vec<String>,
     /// Where clients are served.
@@ -99,6 +101,7 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         },
         principal: parts(&settings.identity),
         ignored_cookies: settings.identity.ignore_cookies.clone(),
+        affinity_cookies: settings.identity.affinity_cookies.clone(),
         trusted_proxies: settings.server.trusted_proxies.iter().map(ToString::to_string).collect(),
         listen: listen(&settings.server),
         certificates: certificates(&settings.server),

@@ -6,7 +6,7 @@ use super::Change;
 use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::Settings;
 use crate::edge::settings::TlsSettings;
-use crate::identity::{Identity, glob};
+use crate::identity::{CookieRole, Identity, glob};
 use crate::policy::sharing::parts;
 use crate::policy::targeted::Targeted;
 use crate::store::settings::CacheMode;
@@ -54,6 +54,7 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
         ignore_headers: _,
         url_credentials: _,
         secret_fields: _,
+        affinity_cookies: _,
         token: _,
         facets: _,
     } = old;
@@ -87,6 +88,21 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     changes.extend(patterns("url_credentials", before, after, None, Some(why)));
     let (before, after) = (&old.secret_fields, &new.secret_fields);
     changes.extend(patterns("secret_fields", before, after, None, Some(why)));
+    for pattern in new.affinity_cookies.iter().filter(|pattern| !old.affinity_cookies.contains(pattern)) {
+        let change = format!("`affinity_cookies` has {pattern} now");
+        changes.push(match old.cookie(pattern) {
+            CookieRole::Affinity => Change::plain(change),
+            CookieRole::Ignored => {
+                Change::widens(change, "answers that are shared under `origin` may depend on it now")
+            }
+            CookieRole::Principal | CookieRole::Other => {
+                Change::widens(change, "requests that differ in it share answers now, or were passed")
+            }
+        });
+    }
+    for pattern in old.affinity_cookies.iter().filter(|pattern| !new.affinity_cookies.contains(pattern)) {
+        changes.push(Change::plain(format!("`affinity_cookies` no longer has {pattern}")));
+    }
     if old.token.is_some() && new.token.is_some() && old.token != new.token {
         changes.push(Change::widens("the token stands elsewhere", "what proved nothing may prove something now"));
     }
@@ -314,6 +330,9 @@ fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {
             None => changes.push(Change::plain(format!("`{name}` is new"))),
             Some(known) if known.servers != upstream.servers => {
                 changes.push(Change::plain(format!("`{name}` has other servers")));
+            }
+            Some(known) if known.sticky != upstream.sticky => {
+                changes.push(Change::plain(format!("`{name}` has another `sticky`")));
             }
             Some(known) if known != upstream => {
                 changes.push(Change::plain(format!("`{name}` has other times, retries or connections")));

@@ -5,9 +5,11 @@
 
 mod answer;
 pub mod exchange;
+pub mod own;
 pub mod pool;
 mod request;
 pub mod settings;
+mod sticky;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +18,10 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, Method, Uri};
 
 use self::exchange::{Exchanged, Sending};
+use self::own::OwnConnections;
 use self::pool::{Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
+use self::sticky::Sticky;
 use crate::body::Body;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::route::Upgrades;
@@ -33,6 +37,8 @@ pub struct Upstream {
     /// As configured.
     pub settings: UpstreamSettings,
     pool: Pool,
+    /// Where there is a choice.
+    sticky: Option<Sticky>,
     next: AtomicUsize,
     meters: UpstreamMeters,
 }
@@ -56,19 +62,22 @@ pub struct Outgoing {
     pub upgrades: Upgrades,
     /// What is known of the body on its way, if there is one.
     pub upload: Option<Arc<UploadState>>,
+    /// The connections that it may go out on, if it may not go out on any: its client's alone.
+    pub own: Option<Arc<OwnConnections>>,
 }
 
 impl Outgoing {
     /// A request of our own, for nobody in particular.
     pub fn get(target: Uri, headers: HeaderMap) -> Outgoing {
         let (method, upgrades, told) = (Method::GET, Upgrades::Never, Vec::new());
-        Outgoing { method, target, headers, told, body: Body::Empty, interim: None, upgrades, upload: None }
+        Outgoing { method, target, headers, told, body: Body::Empty, interim: None, upgrades, upload: None, own: None }
     }
 
-    /// Sending it twice does no more than sending it once (RFC 9110 §9.2.2), and it can be sent twice.
+    /// Sending it twice does no more than sending it once (RFC 9110 §9.2.2), and it can be sent twice. On a client's own
+    /// connection it may be a step of signing in, which on another one would be the first.
     fn is_repeatable(&self) -> bool {
         let idempotent = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
-        idempotent && matches!(self.body, Body::Empty)
+        idempotent && matches!(self.body, Body::Empty) && self.own.is_none()
     }
 }
 
@@ -76,7 +85,8 @@ impl Upstream {
     /// For this many workers.
     pub fn new(settings: UpstreamSettings, workers: usize, meters: UpstreamMeters) -> Upstream {
         let pool = Pool::new(&settings, workers);
-        Upstream { settings, pool, next: AtomicUsize::new(0), meters }
+        let sticky = settings.sticky.clone().filter(|_| settings.servers.len() > 1).map(Sticky::new);
+        Upstream { settings, pool, sticky, next: AtomicUsize::new(0), meters }
     }
 
     /// Sends a request and answers the response's head with its body still streaming.
@@ -114,8 +124,11 @@ impl Upstream {
         let mut avoid = None;
         let mut sending = Sending::First;
         loop {
-            let server = self.pick(avoid);
-            let lease = self.pool.lease(server, worker, within, fresh_only).await;
+            let server = self.server_for(request, avoid);
+            let lease = match &request.own {
+                None => self.pool.lease(server, worker, within, fresh_only).await,
+                Some(own) => self.pool.lease_own(own, server, worker, within, fresh_only).await,
+            };
             let repeatable = request.is_repeatable();
             let (reused, failure) = match lease {
                 Ok(lease) => {
@@ -123,6 +136,9 @@ impl Upstream {
                     match exchange::attempt(lease, request, limits).await {
                         Ok(exchanged) => {
                             self.meters.answered(worker, exchanged.delay);
+                            if let Some(sticky) = &self.sticky {
+                                sticky.answered(server, &exchanged.head.headers);
+                            }
                             return Ok(Exchanged { sending, ..exchanged });
                         }
                         Err(failure) => (reused, failure),
@@ -177,7 +193,16 @@ impl Upstream {
         exchange::Limits { head: self.settings.timeout.min(left), idle: self.settings.timeout }
     }
 
-    /// Which server is asked; another than `avoid` where there is one.
+    /// Which server a request goes to: where its client has a connection of its own, where its session is, or any; another
+    /// than `avoid` where there is one.
+    fn server_for(&self, request: &Outgoing, avoid: Option<usize>) -> usize {
+        let own = request.own.as_deref().filter(|_| avoid.is_none());
+        let by_cookie = |sticky: &Sticky| sticky.server(&request.headers, &self.settings.servers, avoid);
+        let known = own.and_then(|own| self.pool.own_server(own));
+        known.or_else(|| self.sticky.as_ref().and_then(by_cookie)).unwrap_or_else(|| self.pick(avoid))
+    }
+
+    /// The next in turn, or the least busy; another than `avoid` where there is one.
     fn pick(&self, avoid: Option<usize>) -> usize {
         let servers = self.settings.servers.len();
         if servers == 1 {

@@ -2,6 +2,8 @@
 //!
 //! A worker takes its own idle connection first, then opens one if the cap allows, then takes another worker's idle one,
 //! then waits: for a permit or for any connection to be given back. So no worker starves while another sits on idle ones.
+//!
+//! What one client has for itself ([`OwnConnections`]) takes permits like any other, and nothing else of this.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +13,7 @@ use http::uri::Authority;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::own::OwnConnections;
 use super::settings::UpstreamSettings;
 use super::{Freshness, Within, WorkerId};
 use crate::failure::{Failure, FailureKind};
@@ -30,8 +33,11 @@ pub struct Pool {
 /// The most requests that wait for a connection, for each that may be open.
 const WAITING_PER_CONNECTION: usize = 20;
 
+/// One server, and the idle connections to it.
 #[derive(Debug)]
-struct Server {
+pub(super) struct Server {
+    /// The name of the upstream that it is one of.
+    pub upstream: String,
     authority: Authority,
     idle: Vec<Mutex<Vec<Idle>>>,
     idle_count: AtomicUsize,
@@ -51,8 +57,8 @@ struct Idle {
 
 /// An open connection; it counts against the cap until it is closed.
 #[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection {
+    pub stream: TcpStream,
     born: Instant,
     permit: OwnedSemaphorePermit,
 }
@@ -97,18 +103,24 @@ pub struct Seat {
     worker: WorkerId,
     born: Instant,
     permit: Option<OwnedSemaphorePermit>,
+    /// Of the one client that may have it again, if it is not for all.
+    own: Option<Arc<OwnConnections>>,
 }
 
 impl Seat {
     fn take(server: &Arc<Server>, worker: WorkerId, born: Instant, permit: OwnedSemaphorePermit) -> Seat {
         server.in_flight.fetch_add(1, Ordering::Relaxed);
-        Seat { server: server.clone(), worker, born, permit: Some(permit) }
+        Seat { server: server.clone(), worker, born, permit: Some(permit), own: None }
     }
 
-    /// Back to the worker's idle list. Only a connection that is ready for its next request may come back.
+    /// Back to the worker's idle list, or to the client whose own it is. Only a connection that is ready for its next request
+    /// may come back.
     pub fn give_back(mut self, stream: TcpStream, now: Instant) {
         let Some(permit) = self.permit.take() else { return };
         let server = &self.server;
+        if let Some(own) = &self.own {
+            return own.put(server, Connection { stream, born: self.born, permit });
+        }
         if server.idle_count.load(Ordering::Relaxed) >= server.max_idle {
             return;
         }
@@ -132,6 +144,7 @@ impl Pool {
         let freed = Arc::new(Notify::new());
         let server = |authority: &Authority| {
             Arc::new(Server {
+                upstream: settings.name.clone(),
                 authority: authority.clone(),
                 idle: (0..workers).map(|_| Mutex::default()).collect(),
                 idle_count: AtomicUsize::new(0),
@@ -176,6 +189,55 @@ impl Pool {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(permit)) => self.open(server, worker, permit, deadline).await,
         }
+    }
+
+    /// As [`Pool::lease`], for one client alone: the connection that it has, or a new one, which is its own from now on.
+    pub async fn lease_own(
+        &self,
+        own: &Arc<OwnConnections>,
+        server: usize,
+        worker: WorkerId,
+        within: Within,
+        freshness: Freshness,
+    ) -> Result<Lease, Failure> {
+        let server = &self.servers[server];
+        let Within { now, deadline } = within;
+        own.choose(server);
+        let mut lease = match own.take(server).filter(|_| freshness == Freshness::AnyConnection) {
+            Some(Connection { stream, born, permit }) => {
+                Lease { stream, seat: Seat::take(server, worker, born, permit), reused: Reused::Yes, taken: now }
+            }
+            None => self.open(server, worker, self.permit(server, deadline).await?, deadline).await?,
+        };
+        lease.seat.own = Some(own.clone());
+        Ok(lease)
+    }
+
+    /// Which server a client has a connection of its own to.
+    pub(super) fn own_server(&self, own: &OwnConnections) -> Option<usize> {
+        own.server(&self.servers)
+    }
+
+    /// A permit for a connection that nobody has used yet, at the latest when the deadline passes.
+    async fn permit(&self, server: &Server, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(permit) = self.cap.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(Failure::before(FailureKind::Busy)) };
+        let waiting = async {
+            loop {
+                // Registered before looking, so that what is freed in between is not missed.
+                let mut freed = std::pin::pin!(server.freed.notified());
+                freed.as_mut().enable();
+                self.servers.iter().for_each(|server| server.drop_one_idle());
+                tokio::select! {
+                    Ok(permit) = self.cap.clone().acquire_owned() => return permit,
+                    () = freed.as_mut() => {}
+                }
+            }
+        };
+        let permit = tokio::time::timeout_at(deadline.into(), waiting).await;
+        permit.map_err(|_| Failure::before(FailureKind::Busy))
     }
 
     /// The cap is reached: another worker's idle connection, or what is freed next.
@@ -284,7 +346,7 @@ impl Server {
 }
 
 /// Neither closed by the origin nor with bytes that nobody asked for. Costs a system call only if something has come.
-fn is_quiet(stream: &TcpStream) -> bool {
+pub(super) fn is_quiet(stream: &TcpStream) -> bool {
     matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 

@@ -13,6 +13,8 @@ pub struct UpstreamSettings {
     pub servers: Vec<Authority>,
     /// Which server a request goes to.
     pub balance: Balance,
+    /// The cookie whose value says which, where a request has it.
+    pub sticky: Option<String>,
     /// To establish a TCP connection.
     pub connect_timeout: Duration,
     /// One attempt: until the response's head, and between two pieces of its body.

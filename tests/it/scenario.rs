@@ -204,8 +204,13 @@ impl Stent {
 
     /// As above, with more keys for the upstream.
     pub fn start_with(origin: SocketAddr, upstream: &str, yaml: &str) -> Stent {
+        Stent::start_before(&[origin], upstream, yaml)
+    }
+
+    /// As above, before several servers of the one upstream.
+    pub fn start_before(servers: &[SocketAddr], upstream: &str, yaml: &str) -> Stent {
         let clock = ManualClock::start();
-        let app = App::start(settings(origin, upstream, yaml), Clock::Manual(clock.clone())).unwrap();
+        let app = App::start(settings(servers, upstream, yaml), Clock::Manual(clock.clone())).unwrap();
         Stent::of(app, clock)
     }
 
@@ -227,7 +232,7 @@ impl Stent {
     /// Puts other policies and routes in force; answers what takes a restart.
     pub fn reload(&self, origin: SocketAddr, yaml: &str) -> Vec<&'static str> {
         let app = self.app.as_ref().unwrap();
-        app.configuration.replace(settings(origin, "", yaml)).restart_needed
+        app.configuration.replace(settings(&[origin], "", yaml)).restart_needed
     }
 
     /// Asks the admin.
@@ -254,13 +259,18 @@ impl Stent {
 
 /// A configuration as text.
 pub fn configuration(origin: SocketAddr, upstream: &str, yaml: &str) -> String {
-    let server = if yaml.contains("server:") { "" } else { "server: {listen: 127.0.0.1:0, workers: 2}\n" };
-    let admin = if yaml.contains("admin:") { "" } else { "admin: {listen: 127.0.0.1:0}\n" };
-    format!("{server}{admin}upstreams: {{origin: {{servers: [\"http://{origin}\"]{upstream}}}}}\n{yaml}")
+    configuration_of(&[origin], upstream, yaml)
 }
 
-fn settings(origin: SocketAddr, upstream: &str, yaml: &str) -> stent::config::Settings {
-    let loaded = stent::config::parse("test.yaml", &configuration(origin, upstream, yaml), &|_| None);
+fn configuration_of(servers: &[SocketAddr], upstream: &str, yaml: &str) -> String {
+    let servers = servers.iter().map(|server| format!("\"http://{server}\"")).collect::<Vec<_>>().join(", ");
+    let server = if yaml.contains("server:") { "" } else { "server: {listen: 127.0.0.1:0, workers: 2}\n" };
+    let admin = if yaml.contains("admin:") { "" } else { "admin: {listen: 127.0.0.1:0}\n" };
+    format!("{server}{admin}upstreams: {{origin: {{servers: [{servers}]{upstream}}}}}\n{yaml}")
+}
+
+fn settings(servers: &[SocketAddr], upstream: &str, yaml: &str) -> stent::config::Settings {
+    let loaded = stent::config::parse("test.yaml", &configuration_of(servers, upstream, yaml), &|_| None);
     loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings
 }
 

@@ -51,7 +51,16 @@ pub(super) fn identity(
     folder: &Path,
 ) -> Who {
     let mut who = Who::default();
-    let known = ["principal", "ignore_cookies", "ignore_headers", "url_credentials", "secret_fields", "jwt", "facets"];
+    let known = [
+        "principal",
+        "ignore_cookies",
+        "affinity_cookies",
+        "ignore_headers",
+        "url_credentials",
+        "secret_fields",
+        "jwt",
+        "facets",
+    ];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &[])) else { return who };
     for item in table.get("principal").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
         principal(reader, item, &mut who.identity);
@@ -66,6 +75,9 @@ pub(super) fn identity(
     who.identity.url_credentials = names(reader, table.get("url_credentials"), everything, "[visit_key]");
     let everything = "would keep no answer at all";
     who.identity.secret_fields = names(reader, table.get("secret_fields"), everything, "[x-visit-key]");
+    for item in table.get("affinity_cookies").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
+        affinity(reader, item, &mut who.identity);
+    }
     if let Some(node) = table.get("jwt") {
         let (source, tokens) = jwt(reader, node, &who.identity, folder);
         (who.identity.token, who.tokens) = (Some(source), tokens);
@@ -217,7 +229,7 @@ fn principal(reader: &mut Reader, node: &Node, identity: &mut Identity) {
 
 fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
     let everything = "would ignore every cookie, and with them whoever is signed in";
-    let Some(text) = cookie_pattern(reader, node, everything) else { return };
+    let Some(text) = cookie_pattern(reader, node, everything, MEANINGLESS) else { return };
     let matches = |name: &str| glob(&text, name);
     if let Some(cookie) = identity.cookies.iter().find(|name| matches(name)) {
         let message = format!("`{text}` is ignored, but `cookie.{cookie}` is part of the principal");
@@ -268,17 +280,37 @@ fn name_pattern(reader: &mut Reader, node: &Node, everything: &str, example: &st
     Some(text)
 }
 
-/// The name of a cookie, or with a `*` at its end the beginning of some; `everything` says what `*` alone would do.
-pub(super) fn cookie_pattern(reader: &mut Reader, node: &Node, everything: &str) -> Option<String> {
+fn affinity(reader: &mut Reader, node: &Node, identity: &mut Identity) {
+    let everything = "would take every cookie for a load balancer's, and whoever is signed in for anybody";
+    let hint = "name the cookies that say which server has a session: [lb-clinic]";
+    let Some(text) = cookie_pattern(reader, node, everything, hint) else { return };
+    let matches = |name: &str| glob(&text, name);
+    if let Some(cookie) = identity.cookies.iter().find(|name| matches(name)) {
+        let message =
+            format!("`{text}` says where to go and not who asks, but `cookie.{cookie}` is part of the principal");
+        reader.error(Kind::Contradiction, node, message, "remove it from one of the two lists");
+    } else if let Some(cookie) = SESSION_COOKIES.into_iter().find(|name| matches(name)) {
+        // Unlike one that is ignored it is sent, under `origin` even for what everybody shares.
+        let message = format!(
+            "`{text}` takes `{cookie}` for a load balancer's, by which many applications know who is signed in"
+        );
+        let hint =
+            format!("write principal: [cookie.{cookie}]; the upstream may have `sticky: cookie.{cookie}` all the same");
+        reader.error(Kind::Unsafe, node, message, hint);
+    }
+    identity.affinity_cookies.push(text);
+}
+
+/// What to name instead of all cookies.
+pub(super) const MEANINGLESS: &str = "name the cookies that mean nothing: [csrftoken, _ga*]";
+
+/// The name of a cookie, or with a `*` at its end the beginning of some; `everything` says what `*` alone would do, and
+/// `hint` what to write instead.
+pub(super) fn cookie_pattern(reader: &mut Reader, node: &Node, everything: &str, hint: &str) -> Option<String> {
     let text = reader.text(node)?;
     let stem = text.strip_suffix('*').unwrap_or(text);
     if stem.is_empty() {
-        reader.error(
-            Kind::Unsafe,
-            node,
-            format!("`*` {everything}"),
-            "name the cookies that mean nothing: [csrftoken, _ga*]",
-        );
+        reader.error(Kind::Unsafe, node, format!("`*` {everything}"), hint);
         return None;
     }
     if !is_cookie_name(stem) {

@@ -47,7 +47,7 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     let certificates = tls::certificates(root, &server);
     let who = identity::identity(&mut reader, table.get("identity"), &server, certificates, folder);
     let identity_is_sound = reader.errors() == before && !reader.is_meant(root, "identity");
-    let upstreams = upstreams::upstreams(&mut reader, root);
+    let upstreams = upstreams::upstreams(&mut reader, root, &who.identity);
     let around = share::Surroundings { who: &who, identity_is_sound };
     let policies = policies::policies(&mut reader, root, &around);
     let scope =

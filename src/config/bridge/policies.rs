@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::identity::cookie_pattern;
+use super::identity::{MEANINGLESS, cookie_pattern};
 use super::share::{self, Surroundings, parts_beside};
 use super::vary;
 use crate::canonical::Serves;
@@ -181,8 +181,8 @@ fn pattern(text: &str) -> Option<TypePattern> {
 pub(super) fn strip_cookies(reader: &mut Reader, node: &Node, who: &Identity) -> Vec<String> {
     let mut names = Vec::new();
     for item in reader.one_or_list(node).unwrap_or_default() {
-        let Some(pattern) = cookie_pattern(reader, item, "would strip every cookie, and with them whoever signs in")
-        else {
+        let everything = "would strip every cookie, and with them whoever signs in";
+        let Some(pattern) = cookie_pattern(reader, item, everything, MEANINGLESS) else {
             continue;
         };
         if let Some(cookie) = who.cookies.iter().find(|name| glob(&pattern, name)) {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
+use super::identity::is_cookie_name;
 use crate::config::node::{Key, Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
+use crate::identity::{CookieRole, Identity};
 use crate::upstream::settings::{Balance, UpstreamSettings};
 
 /// All upstreams by name; the settings only of those that could be read.
@@ -21,6 +23,7 @@ pub(super) struct Upstreams<'n> {
 #[derive(Default, Clone, Copy)]
 struct Draft<'n> {
     balance: Option<Balance>,
+    sticky: Option<Written<'n, &'n str>>,
     connect_timeout: Option<Written<'n, Duration>>,
     timeout: Option<Written<'n, Duration>>,
     deadline: Option<Written<'n, Duration>>,
@@ -31,10 +34,10 @@ struct Draft<'n> {
     idle_timeout: Option<Duration>,
 }
 
-const SHARED: [&str; 6] = ["balance", "connect_timeout", "timeout", "deadline", "retries", "pool"];
+const SHARED: [&str; 7] = ["balance", "sticky", "connect_timeout", "timeout", "deadline", "retries", "pool"];
 const NOT_YET: [&str; 2] = ["health", "breaker"];
 
-pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node) -> Upstreams<'n> {
+pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
     let mut upstreams = Upstreams { names: None, settings: Vec::new() };
     let hint = "write upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
     let Some(node) = root.get("upstreams") else {
@@ -44,7 +47,7 @@ pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node) -> Upstreams<'n
     let Some(entries) = reader.named(node) else { return upstreams };
     let defaults = entries.iter().find(|(name, _)| name.text == "defaults");
     let defaults = defaults.and_then(|(_, node)| reader.table(node, &SHARED, &NOT_YET));
-    let defaults = defaults.map(|table| draft(reader, table)).unwrap_or_default();
+    let defaults = defaults.map(|table| draft(reader, table, identity)).unwrap_or_default();
     let services: Vec<(&Key, &Node)> = entries.into_iter().filter(|(name, _)| name.text != "defaults").collect();
     if services.is_empty() {
         reader.missing(node, "", "no upstream is defined", hint);
@@ -52,15 +55,16 @@ pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node) -> Upstreams<'n
     }
     upstreams.names = Some(services.iter().map(|(name, _)| name.text.as_str()).collect());
     upstreams.settings =
-        services.into_iter().filter_map(|(name, node)| upstream(reader, name, node, defaults)).collect();
+        services.into_iter().filter_map(|(name, node)| upstream(reader, name, node, defaults, identity)).collect();
     upstreams
 }
 
-fn draft<'n>(reader: &mut Reader, table: Table<'n>) -> Draft<'n> {
+fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draft<'n> {
     let balances =
         [("round_robin", Balance::RoundRobin), ("least_connections", Balance::LeastConnections), ("p2c", Balance::P2c)];
     let mut draft = Draft {
         balance: table.get("balance").and_then(|node| reader.choice(node, &balances)),
+        sticky: table.get("sticky").and_then(|node| sticky(reader, node, identity)),
         connect_timeout: time(reader, table, "connect_timeout", "write 1s"),
         timeout: time(reader, table, "timeout", "write 10s"),
         deadline: time(reader, table, "deadline", "write 30s"),
@@ -82,15 +86,36 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>) -> Draft<'n> {
     draft
 }
 
+/// The name of the cookie in `cookie.NAME`.
+fn sticky<'n>(reader: &mut Reader, node: &'n Node, identity: &Identity) -> Option<Written<'n, &'n str>> {
+    let text = reader.text(node)?;
+    let Some(name) = text.strip_prefix("cookie.").filter(|name| is_cookie_name(name)) else {
+        let message = format!("`{text}` does not say what a request goes to its server by");
+        reader.error(Kind::Value, node, message, "write cookie.NAME, with the exact name: cookie.JSESSIONID");
+        return None;
+    };
+    if identity.cookie(name) == CookieRole::Ignored {
+        let message = format!("`{name}` is ignored, so what is fetched to be kept is sent without it, to any server");
+        reader.warn(Kind::Contradiction, node, message, "move it from `ignore_cookies` to `affinity_cookies`");
+    }
+    Some(Written { value: name, node })
+}
+
 fn time<'n>(reader: &mut Reader, table: Table<'n>, key: &str, hint: &str) -> Option<Written<'n, Duration>> {
     table.get(key).and_then(|node| reader.positive_duration(node, hint))
 }
 
-fn upstream(reader: &mut Reader, name: &Key, node: &Node, defaults: Draft<'_>) -> Option<UpstreamSettings> {
+fn upstream(
+    reader: &mut Reader,
+    name: &Key,
+    node: &Node,
+    defaults: Draft<'_>,
+    identity: &Identity,
+) -> Option<UpstreamSettings> {
     let known = [&["servers"], &SHARED[..]].concat();
     let table = reader.table(node, &known, &NOT_YET)?;
     let before = reader.errors();
-    let own = draft(reader, table);
+    let own = draft(reader, table, identity);
     let sound = reader.errors() == before;
     let servers = match table.get("servers") {
         Some(node) => servers(reader, node),
@@ -100,6 +125,10 @@ fn upstream(reader: &mut Reader, name: &Key, node: &Node, defaults: Draft<'_>) -
             return None;
         }
     };
+    if let (Some(sticky), [_]) = (own.sticky, servers.as_slice()) {
+        let message = "`sticky` does nothing where there is one server";
+        reader.warn(Kind::Contradiction, sticky.node, message, "remove it, or list the other servers");
+    }
     let max_connections = own.max.or(defaults.max).unwrap_or(100);
     let timeout = own.timeout.or(defaults.timeout);
     let attempt = timeout.map_or(Duration::from_secs(10), |timeout| timeout.value);
@@ -107,6 +136,7 @@ fn upstream(reader: &mut Reader, name: &Key, node: &Node, defaults: Draft<'_>) -
         name: name.text.clone(),
         servers,
         balance: own.balance.or(defaults.balance).unwrap_or_default(),
+        sticky: own.sticky.or(defaults.sticky).map(|written| written.value.to_owned()),
         // What is not written gives way to what is.
         connect_timeout: match own.connect_timeout.or(defaults.connect_timeout) {
             Some(written) => written.value,
