@@ -38,6 +38,7 @@ fn page(title: &str, told: &Audit, paint: Paint) -> Page {
     page.line("principal", or_none(&told.principal, " and "));
     page.line("ignored", format!("cookies {}", or_none(&told.ignored_cookies, ", ")));
     page.line("believed", format!("{} (trusted_proxies)", or_none(&told.trusted_proxies, ", ")));
+    page.line("refused", format!("{} (refuse)", or_none(&told.refused, ", ")));
     page.line("serves on", told.listen.join(", "));
     page.line("clients", &told.certificates);
     page.line("kept in", &told.stored_in);
