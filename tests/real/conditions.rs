@@ -63,3 +63,28 @@ fn who_may_see_a_report_gets_it_each_time() {
         assert!(origin.count(REPORT) >= 2, "both were asked about");
     }
 }
+
+#[test]
+fn a_stranger_never_gets_a_report_that_still_stands() {
+    for access in ACCESS {
+        let (_origin, stent) = clinic(access);
+        let first = gets(&stent, "alice", access);
+        let made_up = Request::get(REPORT).with("Cookie", "sessionid=0123456789abcdef0123456789abcdef");
+        let strangers = [
+            ("nobody", Request::get(REPORT)),
+            ("one who makes up a token", Request::get(REPORT).with("Authorization", "Token token-mallory")),
+            ("one who makes up a session", made_up),
+            ("one who may not see it", Request::get(REPORT).with("Authorization", "Token token-carol")),
+        ];
+        for (who, plain) in strangers {
+            let condition = plain.clone().with("If-None-Match", first.header("etag"));
+            let part = plain.clone().with("Range", "bytes=0-");
+            for request in [&plain, &plain, &condition, &part, &plain] {
+                let answer = stent.ask(request);
+                let told = answer.header("cache-status");
+                assert!(!answer.text().contains(FINDINGS), "{who}, {access}, {request:?}: {told}: {}", answer.text());
+            }
+            assert_eq!(gets(&stent, "alice", access).body, first.body, "after {who}");
+        }
+    }
+}

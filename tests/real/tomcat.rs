@@ -208,3 +208,49 @@ fn a_chart_is_each_nurses_own() {
     assert!(!ward.ask("/charts/7", &alice.1).text().contains("seen by"), "she has signed out");
     assert!(ward.ask("/charts/7", &bob.1).is_hit(), "he has not");
 }
+
+/// What Tomcat answers 200 to whoever is not signed in is its form, and no yes.
+#[test]
+fn no_stranger_is_let_in_by_the_form() {
+    BY_A_QUESTION.into_iter().for_each(no_stranger_gets_a_letter);
+}
+
+#[test]
+fn a_dead_sessions_form_lets_nobody_in() {
+    BY_A_QUESTION.into_iter().for_each(a_form_replaces_no_letter);
+}
+
+/// Tomcat takes a session from the URL where there is no cookie. Whoever has such a URL is signed in by it, until it ends.
+#[test]
+fn what_is_asked_for_with_a_session_in_the_url_is_kept_for_nobody() {
+    let policies = BY_THEIR_OWN_ANSWER.into_iter().chain(BY_A_QUESTION).chain([OWN]);
+    policies.for_each(|policy| a_session_in_the_url_keeps_nothing(policy.yaml));
+}
+
+/// Nor on pages for all: such a URL shows no header by which somebody could be told to be signed in.
+#[test]
+fn what_is_asked_for_with_a_session_in_the_url_is_kept_for_nobody_on_open_pages() {
+    ["{share: anonymous, ttl: 1h}", "{share: public, ttl: 1h}"]
+        .into_iter()
+        .for_each(a_session_in_the_url_keeps_nothing);
+}
+
+fn a_session_in_the_url_keeps_nothing(policy: &str) {
+    let ward = Ward::with(policy);
+    let shows = |answer: &Answer| [FINDINGS, "seen by"].iter().any(|text| answer.text().contains(text));
+    for page in ["/letters/7.json", "/letters/7.html", "/charts/7"] {
+        let session = ward.tomcat.sign_in("alice");
+        let id = session.strip_prefix("JSESSIONID=").expect("its cookie");
+        let target = format!("{page};jsessionid={id}");
+        for cookie in [None, None, Some(&session), Some(&session), None] {
+            let request = cookie.iter().fold(Request::get(&target), |request, cookie| request.with("Cookie", cookie));
+            let answer = ward.stent.ask(&request);
+            assert!(!answer.is_hit(), "{page}, {policy}, {cookie:?}: {}", answer.header("cache-status"));
+        }
+        ward.tomcat.end(&session);
+        for stranger in [&target, page] {
+            let after = ward.stent.ask(&Request::get(stranger));
+            assert!(!shows(&after), "{stranger}, {policy}, signed out: {}", after.header("cache-status"));
+        }
+    }
+}
