@@ -4,6 +4,8 @@
 //! empty segments, backslashes and the like; such a path is *ambiguous*, and a route refuses it or passes it uncached, so
 //! that nothing is ever stored under one reading and served under another.
 
+pub mod refused;
+
 use std::borrow::Cow;
 
 /// A path in normal form.

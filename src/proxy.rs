@@ -62,6 +62,7 @@ use crate::identity::Identity;
 use crate::key::Partition;
 use crate::outcome::{Outcome, Sent};
 use crate::path::RequestPath;
+use crate::path::refused::RefusedPaths;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, Lookup, PassReason, Plan, PrincipalKey, Question, plan};
 use crate::route::{Route, Router, Target};
@@ -95,6 +96,8 @@ pub struct Proxy {
     pub mode: CacheMode,
     /// Whose word on forwarding is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What never reaches an origin, whatever routes say.
+    pub refused: RefusedPaths,
     /// By whom clients' certificates are verified.
     pub authorities: Option<Authorities>,
     /// Bounds on clients.
@@ -162,6 +165,10 @@ impl Proxy {
         };
         drop_untrusted(&mut head.headers, self.identity.trusted_headers(), trust);
         let path = RequestPath::new(head.uri.path());
+        // Before anything that could make an exception: routes, methods, bypasses, trusted proxies.
+        if self.refused.takes(&path) {
+            return Reply::Now(self.refuse(REFUSED_PATH, &head.headers, client));
+        }
         let target =
             Target { host: arrival.host_name(), path: &path.text, method: &head.method, headers: &head.headers };
         let Some((index, route)) = self.router.find(target) else {
@@ -350,6 +357,13 @@ impl Exchange<'_> {
 fn presence(body: &Body) -> BodyPresence {
     if body.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present }
 }
+
+const REFUSED_PATH: Problem = Problem {
+    status: StatusCode::NOT_FOUND,
+    detail: "There is nothing here for who comes through this proxy.",
+    code: "refused-path",
+    connection: Connection::Keep,
+};
 
 const NO_ROUTE: Problem = Problem {
     status: StatusCode::NOT_FOUND,

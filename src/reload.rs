@@ -219,6 +219,7 @@ fn proxy(
         upstreams: upstreams.collect(),
         mode: settings.cache.mode,
         trusted_proxies: settings.server.trusted_proxies.clone(),
+        refused: settings.server.refuse.clone(),
         authorities: settings.server.tls.as_ref().and_then(|tls| tls.terms.authorities()),
         limits: settings.server.limits.clone(),
         max_object: settings.cache.max_object,

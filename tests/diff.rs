@@ -132,6 +132,7 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("8001]}}", "8001], sticky: cookie.sessionid}}", Not, Not),
     ("[10.1.0.0/16]", "[10.1.0.0/16, 10.2.0.0/16]", Widens, Not),
     ("[10.1.0.0/16]", "[10.1.2.0/24]", Not, Widens),
+    ("[10.1.0.0/16]", "[10.1.0.0/16], refuse: [loopback-pages, /internal]", Not, Widens),
     ("listen: 127.0.0.1:8080", "listen: 0.0.0.0:8080", Widens, Not),
     ("listen: 127.0.0.1:8080", "listen: 127.0.0.1:8081", Not, Not),
     ("listen: 127.0.0.1:9090", "listen: 0.0.0.0:9090", Widens, Not),

@@ -72,6 +72,7 @@ fn a_request_that_is_passed_one_that_writes_and_one_for_a_file() {
         &["explain", "PUT", "/api/encounters/3", "-H", "Authorization: hunter2"],
         &["explain", "GET", "https://clinic.example/static/app.3f2a91bc.css", "-H", "Accept-Encoding: br"],
         &["explain", "GET", "/static/..%2fapi"],
+        &["explain", "DELETE", "/Server-Status/x"],
         &["explain", "HEAD", "/static/app.css"],
         &["explain", "GET", "/api/encounters/3", "-H", "Authorization: hunter2"],
         &["explain", "GET", "/", "--at", "2026-11-21T15:00:00+01:00"],
@@ -136,7 +137,15 @@ fn a_page_for_tokens_names_them_and_shows_none() {
     std::fs::write(&file, text).expect("writable");
     let page = printed(&["audit", "-c", file.to_str().expect("text")]);
     assert!(!page.contains("hunter2"), "{page}");
-    for said in ["may purge   the token app", "may read    none", "trusts everybody", "no `ceiling`", "signing out"] {
+    for said in [
+        "may purge   the token app",
+        "may read    none",
+        "trusts everybody",
+        "no `ceiling`",
+        "signing out",
+        "refused     none (refuse)",
+        "[loopback-pages]",
+    ] {
         assert!(page.contains(said), "{said}:\n{page}");
     }
 }

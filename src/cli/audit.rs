@@ -40,6 +40,7 @@ fn page(title: &str, told: &Audit, paint: Paint) -> Page {
     let further: String = told.affinity_cookies.iter().map(|pattern| format!(", {pattern}")).collect();
     page.line("affinity", format!("cookies of well-known load balancers{further}: no credentials"));
     page.line("believed", format!("{} (trusted_proxies)", or_none(&told.trusted_proxies, ", ")));
+    page.line("refused", format!("{} (refuse)", or_none(&told.refused, ", ")));
     page.line("serves on", told.listen.join(", "));
     page.line("clients", &told.certificates);
     page.line("kept in", &told.stored_in);

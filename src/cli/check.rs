@@ -72,7 +72,10 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     let path = RequestPath::new(path);
     let authority = ask.host.clone().unwrap_or_else(|| "localhost".to_owned()).to_ascii_lowercase();
     let host = crate::authority::without_port(&authority);
-    let found = router.find(Target { host, path: &path.text, method: &ask.method, headers: &headers });
+    let found = match loaded.settings.server.refuse.takes(&path) {
+        true => None,
+        false => router.find(Target { host, path: &path.text, method: &ask.method, headers: &headers }),
+    };
     let nothing = Verdict {
         route: None,
         policy: None,

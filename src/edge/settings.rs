@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tls::Terms;
+use crate::path::refused::RefusedPaths;
 
 /// Listeners and what a client may ask of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct ServerSettings {
     pub workers: Option<usize>,
     /// Peers whose `Forwarded`, `X-Forwarded-*` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Paths that are answered 404 here, before any route is looked for.
+    pub refuse: RefusedPaths,
     /// Bounds on clients.
     pub limits: ServerLimits,
     /// How a stop goes.

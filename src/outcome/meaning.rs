@@ -289,7 +289,12 @@ pub const PATHS: [Meaning; 7] = [
 const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
 
 /// Errors of the proxy's own, besides the failures.
-pub const REFUSED: [Meaning; 16] = [
+pub const REFUSED: [Meaning; 17] = [
+    is(
+        "refused-path",
+        "`server.refuse` takes the path: it is for the origin's own machine alone, or for nobody",
+        "ask the origin itself, without Stent; take the path off `server.refuse` if everybody may see it",
+    ),
     is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
     is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
     is(

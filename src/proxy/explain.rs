@@ -20,7 +20,7 @@ use self::lifetimes::lifetimes;
 use self::moment::When;
 use super::forward::SHARED_CONNECTION;
 use super::lookup::{Grounded, Rest};
-use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, target};
+use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, REFUSED_PATH, target};
 use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found as Judged, Refresh, Spot};
 use crate::coherence::tags::Place;
@@ -69,6 +69,9 @@ impl Proxy {
         let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
         let request =
             format!("{} {}://{}{}{query}", head.method, arrival.scheme.as_str(), arrival.authority, path.text);
+        if self.refused.takes(&path) {
+            return Ok(refused(request, None, REFUSED_PATH.code, REFUSED_PATH.detail));
+        }
         let target =
             Target { host: arrival.host_name(), path: &path.text, method: &head.method, headers: &head.headers };
         let Some((index, route)) = self.router.find(target) else {

@@ -7,6 +7,7 @@ use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::{Problem, Settings};
 use crate::edge::settings::ServerSettings;
 use crate::identity::Identity;
+use crate::path::refused::{LOOPBACK_WORD, summed_up};
 use crate::policy::sharing::{self, Sharing, parts};
 use crate::policy::{Caching, Credentials};
 use crate::route::{AccessLog, Route};
@@ -26,6 +27,8 @@ pub struct Audit {
     pub affinity_cookies: Vec<String>,
     /// Whose word on clients, hosts and schemes is believed.
     pub trusted_proxies: Vec<String>,
+    /// What never reaches an origin.
+    pub refused: Vec<String>,
     /// Where clients are served.
     pub listen: Vec<String>,
     /// Whether certificates of clients are verified, and by whom.
@@ -103,6 +106,7 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         ignored_cookies: settings.identity.ignore_cookies.clone(),
         affinity_cookies: settings.identity.affinity_cookies.clone(),
         trusted_proxies: settings.server.trusted_proxies.iter().map(ToString::to_string).collect(),
+        refused: summed_up(settings.server.refuse.texts()).into_iter().map(str::to_owned).collect(),
         listen: listen(&settings.server),
         certificates: certificates(&settings.server),
         stored_in: "the memory of this process, which ends with it".to_owned(),
@@ -244,6 +248,17 @@ fn observations(settings: &Settings) -> Vec<String> {
     }
     if settings.admin.as_ref().is_some_and(|admin| admin.tokens.is_empty()) {
         found.push("the admin has no `tokens`: every program on this machine may purge".to_owned());
+    }
+    let pages = settings.server.refuse.missing();
+    if let Some(first) = pages.first() {
+        let pages = match &pages[1..] {
+            [] => format!("{first} is"),
+            [second] => format!("{first} and {second} are"),
+            [second, rest @ ..] => format!("{first}, {second} and {} more are", rest.len()),
+        };
+        found.push(format!(
+            "{pages} shown by some origins to their own machine alone, and behind Stent everybody may be that machine: write server: {{refuse: [{LOOPBACK_WORD}]}}"
+        ));
     }
     found
 }

@@ -7,6 +7,8 @@ use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::Settings;
 use crate::edge::settings::TlsSettings;
 use crate::identity::{CookieRole, Identity, glob};
+use crate::path::RequestPath;
+use crate::path::refused::summed_up;
 use crate::policy::sharing::parts;
 use crate::policy::targeted::Targeted;
 use crate::store::settings::CacheMode;
@@ -162,6 +164,13 @@ fn server(old: &Settings, new: &Settings) -> Vec<Change> {
     for net in old.trusted_proxies.iter().filter(|net| !new.trusted_proxies.contains(net)) {
         changes.push(Change::plain(format!("`trusted_proxies` no longer has {net}")));
     }
+    let lost = old.refuse.texts().filter(|path| !new.refuse.takes(&RequestPath::new(path)));
+    for path in summed_up(lost) {
+        let change = format!("`refuse` no longer has {path}");
+        changes.push(Change::widens(change, "it reaches the origin, to which everybody has Stent's address"));
+    }
+    let come = new.refuse.texts().filter(|path| !old.refuse.takes(&RequestPath::new(path)));
+    changes.extend(summed_up(come).into_iter().map(|path| Change::plain(format!("`refuse` has {path} now"))));
     for address in new.listen.iter().filter(|address| !old.listen.contains(address)) {
         changes.push(listening("`listen`", *address, &old.listen));
     }

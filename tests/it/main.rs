@@ -20,6 +20,7 @@ mod purging;
 mod ranges;
 mod raw;
 mod refreshes;
+mod refused;
 mod reloading;
 mod saying;
 mod scenario;

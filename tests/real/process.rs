@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::client::{Answer, Request};
 
 /// The longest wait for a process to start, or to end once it was told to.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One of the examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +152,25 @@ impl Stent {
     }
 
     pub fn with(config: &Path, origin: &Origin) -> Stent {
+        Stent::leading_to(config, origin.address)
+    }
+
+    /// With a configuration that is written here, for an origin at this address.
+    pub fn by(configuration: &str, origin: SocketAddr) -> Stent {
+        let folder = scratch();
+        let file = folder.path().join("proxy.yaml");
+        std::fs::write(&file, configuration).expect("a scratch folder can be written");
+        Stent::leading_to(&file, origin)
+    }
+
+    fn leading_to(config: &Path, origin: SocketAddr) -> Stent {
         let folder = scratch();
         let log = folder.path().join("log");
         let mut command = dying_with_us(Path::new(env!("CARGO_BIN_EXE_stent")));
         command
             .args(["run", "--config"])
             .arg(config)
-            .env("ORIGIN", origin.address.to_string())
+            .env("ORIGIN", origin.to_string())
             .env("STENT_LISTEN", "127.0.0.1:0")
             .env("STENT_ADMIN", "127.0.0.1:0")
             .stdin(Stdio::null())
@@ -202,17 +214,17 @@ impl Stent {
 }
 
 /// A process that does not outlive its owner.
-struct Process {
+pub struct Process {
     child: Child,
 }
 
 impl Process {
-    fn start(mut command: Command) -> Process {
+    pub fn start(mut command: Command) -> Process {
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         Process { child }
     }
 
-    fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -250,7 +262,7 @@ impl Drop for Process {
 
 /// A command for a process that the kernel ends when the thread which started it does: the test's own. Where there is no
 /// `setpriv`, only a test process that is killed leaves it behind.
-fn dying_with_us(program: &Path) -> Command {
+pub fn dying_with_us(program: &Path) -> Command {
     let there = std::env::var_os("PATH").is_some_and(|path| {
         let mut folders = std::env::split_paths(&path);
         folders.any(|folder| folder.join("setpriv").exists())
@@ -281,7 +293,7 @@ pub fn scratch() -> tempfile::TempDir {
 }
 
 /// A port that was free a moment ago, and that no other test of this process has been given.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     loop {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

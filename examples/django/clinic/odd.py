@@ -1,4 +1,4 @@
-"""What else a proxy meets: large bodies, slow answers, streams, failures; and two mirrors for tests."""
+"""What else a proxy meets: large bodies, slow answers, streams, failures, a mistake; and two mirrors for tests."""
 
 import hashlib
 import time
@@ -6,7 +6,8 @@ import time
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import condition, require_POST, require_safe
+from rest_framework.authtoken.models import Token
 
 from .counting import counts
 
@@ -45,6 +46,24 @@ def stream(request):
             yield f"piece {number} of {count}\n"
 
     return StreamingHttpResponse(pieces(), content_type="text/plain")
+
+
+def _report_tag(request, patient):
+    return f'"report-{patient}-1"'
+
+
+# The decorators stand in the wrong order, as happens: whoever shows the right ETag gets a 304 before anybody has looked at who it is.
+@require_safe
+@condition(etag_func=_report_tag)
+def report(request, patient):
+    """For alice and bob, who show a token; the same for both."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    token = Token.objects.select_related("user").filter(key=key).first() if scheme == "Token" else None
+    if token is None:
+        return JsonResponse({"detail": "Who are you?"}, status=401)
+    if token.user.username not in ("alice", "bob"):
+        return JsonResponse({"detail": "Not for you."}, status=403)
+    return JsonResponse({"patient": patient, "report": "The findings are confidential."})
 
 
 def boom(request):

@@ -20,6 +20,7 @@ urlpatterns = [
     path("media/<str:file>", pages.media),
     path("api/me/", api.Me.as_view()),
     path("api/", include(router.urls)),
+    path("reports/<int:patient>/", odd.report),
     path("upload/", odd.upload),
     path("slow/", odd.slow),
     path("stream/", odd.stream),

@@ -7,6 +7,7 @@ use http::HeaderName;
 
 use super::headers;
 use super::jwt::jwt;
+use super::session_cookies::{self, Meaning};
 use super::tls::Certificates;
 use crate::config::nearest::nearest;
 use crate::config::node::{Key, Node};
@@ -38,10 +39,6 @@ impl Who {
         !identity.authorization && identity.cookies.is_empty() && identity.headers.is_empty()
     }
 }
-
-/// Cookies by which frameworks know who is signed in. Ignoring one makes everybody look alike.
-const SESSION_COOKIES: [&str; 8] =
-    ["sessionid", "session", "connect.sid", "JSESSIONID", "PHPSESSID", "laravel_session", "ASP.NET_SessionId", "sid"];
 
 pub(super) fn identity(
     reader: &mut Reader,
@@ -234,9 +231,9 @@ fn ignored(reader: &mut Reader, node: &Node, identity: &mut Identity) {
     if let Some(cookie) = identity.cookies.iter().find(|name| matches(name)) {
         let message = format!("`{text}` is ignored, but `cookie.{cookie}` is part of the principal");
         reader.error(Kind::Contradiction, node, message, "remove it from one of the two lists");
-    } else if let Some(cookie) = SESSION_COOKIES.into_iter().find(|name| matches(name)) {
-        let message = format!("`{text}` ignores `{cookie}`, by which many applications know who is signed in");
-        reader.warn(Kind::Unsafe, node, message, format!("if yours does: principal: [cookie.{cookie}]"));
+    } else if let Some(meaning) = session_cookies::meaning(&text) {
+        let (message, hint) = means_somebody(&text, &meaning);
+        reader.warn(Kind::Unsafe, node, message, hint);
     }
     identity.ignore_cookies.push(text);
 }
@@ -289,7 +286,7 @@ fn affinity(reader: &mut Reader, node: &Node, identity: &mut Identity) {
         let message =
             format!("`{text}` says where to go and not who asks, but `cookie.{cookie}` is part of the principal");
         reader.error(Kind::Contradiction, node, message, "remove it from one of the two lists");
-    } else if let Some(cookie) = SESSION_COOKIES.into_iter().find(|name| matches(name)) {
+    } else if let Some(Meaning::SignsIn(cookie)) = session_cookies::meaning(&text) {
         // Unlike one that is ignored it is sent, under `origin` even for what everybody shares.
         let message = format!(
             "`{text}` takes `{cookie}` for a load balancer's, by which many applications know who is signed in"
@@ -303,6 +300,28 @@ fn affinity(reader: &mut Reader, node: &Node, identity: &mut Identity) {
 
 /// What to name instead of all cookies.
 pub(super) const MEANINGLESS: &str = "name the cookies that mean nothing: [csrftoken, _ga*]";
+
+/// What is wrong with ignoring a cookie that tells people apart, and what to write.
+fn means_somebody(text: &str, meaning: &Meaning) -> (String, String) {
+    let exact = |name: &str| match is_cookie_name(name) {
+        true => name.to_owned(),
+        false => "NAME".to_owned(),
+    };
+    match meaning {
+        Meaning::SignsIn(cookie) => (
+            format!("`{text}` ignores `{cookie}`, by which many applications know who is signed in"),
+            format!("if yours does: principal: [cookie.{}]", exact(cookie)),
+        ),
+        Meaning::Sounds(word) => (
+            format!("`{text}` has `{word}` in its name, like cookies by which applications know who is signed in"),
+            format!("if yours is one: principal: [cookie.{}]; if it is not, nothing need be done", exact(text)),
+        ),
+        Meaning::Messages(cookie) => (
+            format!("`{text}` ignores `{cookie}`, in which Django and others keep what they have to tell one person"),
+            "take it off the list: a request that brings it is passed then, and whoever it is for is told".to_owned(),
+        ),
+    }
+}
 
 /// The name of a cookie, or with a `*` at its end the beginning of some; `everything` says what `*` alone would do, and
 /// `hint` what to write instead.

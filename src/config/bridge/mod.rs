@@ -23,6 +23,7 @@ mod policies;
 mod query;
 mod routes;
 mod server;
+mod session_cookies;
 mod share;
 mod tags;
 mod templates;

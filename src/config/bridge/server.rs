@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::templates;
 use super::tls::tls;
+use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
 use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
+use crate::path::refused::{LOOPBACK_PAGES, LOOPBACK_WORD, RefusedPaths};
 use crate::policy::targeted::Targeted;
+use crate::route::Segment;
 use crate::store::settings::{CacheMode, CacheSettings};
 
 /// Room for the head of any sane request.
@@ -30,11 +34,12 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) ->
         tls: None,
         workers: None,
         trusted_proxies: Vec::new(),
+        refuse: RefusedPaths::default(),
         limits: ServerLimits::default(),
         drain: Drain::default(),
         timing: Timing::default(),
     };
-    let known = ["listen", "tls", "workers", "trusted_proxies", "limits", "drain", "timing"];
+    let known = ["listen", "tls", "workers", "trusted_proxies", "refuse", "limits", "drain", "timing"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["pressure"])) else { return settings };
     settings.tls = table.get("tls").and_then(|node| tls(reader, node, folder));
     match table.get("listen") {
@@ -57,6 +62,9 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) ->
         ("trusts everybody: any client can then say where it comes from", "name only the networks of your own proxies");
     if let Some(items) = table.get("trusted_proxies").and_then(|node| reader.one_or_list(node)) {
         settings.trusted_proxies = items.iter().filter_map(|item| network(reader, item, everybody)).collect();
+    }
+    if let Some(items) = table.get("refuse").and_then(|node| reader.one_or_list(node)) {
+        settings.refuse = refused(reader, items);
     }
     if let Some(node) = table.get("limits") {
         limits(reader, node, &mut settings.limits);
@@ -142,6 +150,60 @@ pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&s
         reader.warn(Kind::Unsafe, node, format!("`{network}` {everybody}"), advice);
     }
     Some(network)
+}
+
+fn refused(reader: &mut Reader, items: &[Node]) -> RefusedPaths {
+    let mut refused = RefusedPaths::default();
+    let mut written: Vec<&str> = Vec::new();
+    for item in items {
+        let Some(text) = reader.text(item) else { continue };
+        if written.contains(&text) {
+            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+            continue;
+        }
+        written.push(text);
+        if text == LOOPBACK_WORD {
+            LOOPBACK_PAGES.iter().for_each(|page| refused.add(page));
+            continue;
+        }
+        match refused_path(text) {
+            Ok(path) => refused.add(&path),
+            Err((message, hint)) => reader.error(Kind::Value, item, message, hint),
+        }
+    }
+    refused
+}
+
+/// A path that is refused with all that is below it, in normal form.
+fn refused_path(text: &str) -> Result<String, templates::Refusal> {
+    if !text.starts_with('/') && nearest(text, [LOOPBACK_WORD]).is_some() {
+        return Err((format!("`{text}` is neither a path nor a known list"), format!("write {LOOPBACK_WORD}")));
+    }
+    let parts = || {
+        let message = format!("`{text}` has a part that may be anything, and what is refused is text");
+        (message, "write the path up to there: all that is below it is refused too".to_owned())
+    };
+    if text.strip_suffix("/**").unwrap_or(text).contains('*') {
+        return Err(parts());
+    }
+    let mut path = String::new();
+    for segment in templates::path(text)?.segments {
+        let Segment::Literal(literal) = segment else { return Err(parts()) };
+        // It would never be seen: parameters are left out of the comparison.
+        if literal.contains(';') {
+            let hint = "write the path without it: parameters make no difference here".to_owned();
+            return Err((format!("`{text}` has a parameter"), hint));
+        }
+        path.push('/');
+        path.push_str(&literal);
+    }
+    match path.is_empty() {
+        true => Err((
+            format!("`{text}` would refuse every request"),
+            format!("name the paths: [{LOOPBACK_WORD}, /server-status]"),
+        )),
+        false => Ok(path),
+    }
 }
 
 fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {

@@ -1,0 +1,1 @@
+<%@ page contentType="application/json" session="false" %><%! final long written = System.currentTimeMillis(); %><% response.setDateHeader("Last-Modified", written); %>{"summary": "The findings are confidential."}
