@@ -17,6 +17,7 @@ pub use self::incomplete::Incomplete;
 pub use self::variants::{Variant, Variants};
 use crate::key::Key;
 use crate::policy::date;
+use crate::policy::plan::Credentialed;
 use crate::store::purge::Birth;
 use crate::tag::{TagHash, TagSet, Tagged};
 
@@ -288,10 +289,23 @@ fn fields(mut lines: &[u8]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
 /// Whether an answer may be given to requests whose credentials are no part of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Openness {
-    /// `public`, `s-maxage` or `must-revalidate`, or a policy that lets no such request come this far.
+    /// `public` or `s-maxage`, or a policy that lets no such request come this far.
     Open,
+    /// `must-revalidate` (RFC 9111 §3.5): to those whose only credential is `Authorization`.
+    ToAuthorization,
     /// Not said.
     Closed,
+}
+
+impl Openness {
+    /// Whether an answer is open to a request with these credentials.
+    pub fn is_for(self, credentialed: Credentialed) -> bool {
+        match credentialed {
+            Credentialed::No => true,
+            Credentialed::Authorization => self != Openness::Closed,
+            Credentialed::Otherwise => self == Openness::Open,
+        }
+    }
 }
 
 /// How long an answer lives.

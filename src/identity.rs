@@ -58,6 +58,8 @@ pub struct Shown {
     pub authorization: bool,
     /// Any cookie is there that is neither ignored nor for affinity.
     pub cookie: bool,
+    /// A header of the principal is there.
+    pub header: bool,
     /// A field is there by which an origin may know somebody; `origin` counts it.
     pub field: bool,
 }

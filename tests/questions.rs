@@ -68,6 +68,7 @@ struct Certain {
     private: bool,
     /// Somewhere in it is a word that opens it to requests with credentials.
     opens: bool,
+    opens_authorization: bool,
     sets: Option<&'static str>,
     withholds_cookies: bool,
     withholds_secret: bool,
@@ -83,7 +84,11 @@ fn may_see(policy: Policy, maker: &Shown, asker: &Shown, said: &Certain) -> bool
     let cookies = said.sets.is_none() || letter || strips || withholds;
     let varies = said.varies_by_cookie && (policy == Policy::Public || maker.cookie != asker.cookie);
     let shared = match policy {
-        Policy::Origin | Policy::Stripping | Policy::Letter => said.opens || !has(maker) && !has(asker),
+        // `must-revalidate` opens what `Authorization` alone asked for, to those who show nothing else.
+        Policy::Origin | Policy::Stripping | Policy::Letter => {
+            let cookies = !letter && (maker.cookie.is_some() || asker.cookie.is_some());
+            said.opens || said.opens_authorization && !cookies || !has(maker) && !has(asker)
+        }
         Policy::Public => true,
         Policy::Anonymous => !has(maker) && !has(asker),
         Policy::Principal => has(maker) && maker == asker,
@@ -264,7 +269,8 @@ fn response(dice: &mut Dice, policy: Policy) -> Response {
     certain.private = has("private");
     certain.withholds_secret = has("private=\"x-secret\"") || has("private=\"x-secret, set-cookie\"");
     let says = |word: &[u8]| spoken.windows(word.len()).any(|part| part == word);
-    certain.opens = says(b"public") || says(b"s-maxage") || says(b"must-revalidate");
+    certain.opens = says(b"public") || says(b"s-maxage");
+    certain.opens_authorization = says(b"must-revalidate");
     certain.withholds_cookies = says(b"set-cookie");
     if dice.one_in(4) {
         let cookie = dice.of(&["lang=de", "sid=1", "lang", "=x"]);

@@ -1,7 +1,7 @@
 //! Lists of names with weights: `Accept-Encoding` (RFC 9110 §12.5.3) and `Accept-Language` (§12.5.4).
 //!
 //! Names are alike in any case, `q=1` is what stands for itself, zeros at a weight's end say nothing, and the order says
-//! nothing where weights do.
+//! nothing of members of different weight. Of those of one weight it may: recipients take it for priority.
 
 use smallvec::SmallVec;
 
@@ -28,12 +28,18 @@ pub(super) enum Readable {
     No,
 }
 
-/// Writes a list in canonical form: the heaviest first, those of one weight by their names.
+/// Writes a list in canonical form: the heaviest first, those of one weight in the client's order.
 pub(super) fn write(out: &mut KeyBuf, list: &[u8]) -> Readable {
     let list: KeyBuf = list.iter().map(u8::to_ascii_lowercase).collect();
     let Some(mut members) = members(&list) else { return Readable::No };
-    members.sort_by(|a, b| b.weight.cmp(&a.weight).then(a.name.cmp(b.name)));
-    members.dedup();
+    // Those of one weight stay in their order, which says something to many origins (RFC 9110 §12.5.4).
+    members.sort_by_key(|member| std::cmp::Reverse(member.weight));
+    let mut seen = Members::new();
+    members.retain(|member| {
+        let is_new = !seen.contains(member);
+        seen.push(*member);
+        is_new
+    });
     for (index, member) in members.iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");
@@ -103,15 +109,17 @@ mod tests {
         };
         check("", Some(""));
         check("gzip", Some("gzip"));
-        check("GZip , br", Some("br, gzip"));
+        check("GZip , br", Some("gzip, br"));
         check("br,gzip", Some("br, gzip"));
-        check("gzip;q=1, br;q=1.000, zstd;q=1.", Some("br, gzip, zstd"));
-        check("en;q=0.50, no ; Q=0.500,de;q=0.5", Some("de;q=0.5, en;q=0.5, no;q=0.5"));
+        check("gzip;q=1, br;q=1.000, zstd;q=1.", Some("gzip, br, zstd"));
+        check("en;q=0.50, no ; Q=0.500,de;q=0.5", Some("en;q=0.5, no;q=0.5, de;q=0.5"));
         check("en;q=0.8, no", Some("no, en;q=0.8"));
         check("*;q=0, identity;q=0.001", Some("identity;q=0.001, *;q=0"));
         check("a;q=0.000, b;q=0., c;q=0", Some("a;q=0, b;q=0, c;q=0"));
         check(",a,, b ,", Some("a, b"));
         check("a, A, a;q=0.1", Some("a, a;q=0.1"));
+        check("b, a, b", Some("b, a"));
+        check("fr, en", Some("fr, en"));
         check("a;q=0.05", Some("a;q=0.05"));
         for unclear in [
             "a;q",

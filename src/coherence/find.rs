@@ -90,8 +90,10 @@ impl Spot<'_> {
             // Behind the fingerprint and the kind of partition.
             key.drain(9..9 + digest.len());
         }
-        if self.lookup.credentialed == Credentialed::Yes {
-            key.push(b'C');
+        match self.lookup.credentialed {
+            Credentialed::No => {}
+            Credentialed::Authorization => key.push(b'A'),
+            Credentialed::Otherwise => key.push(b'C'),
         }
         if let Some(digest) = asking {
             key.push(b'P');

@@ -15,7 +15,7 @@ use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::{Entry, Head};
 use crate::key;
-use crate::policy::admit::{Admit, admit, is_open};
+use crate::policy::admit::{Admit, admit, openness};
 use crate::policy::plan::Credentialed;
 use crate::policy::validate;
 use crate::store::mutants::{Rule, is_off};
@@ -49,7 +49,7 @@ impl<S: Slots> Fetch<S> {
         if cache.log.check(base.birth(), base) == Standing::Dead && !is_off(Rule::Base) {
             return None;
         }
-        if errand.credentialed == Credentialed::Yes && !is_open(&fields, now.wall) {
+        if errand.credentialed != Credentialed::No && !openness(&fields, now.wall).is_for(errand.credentialed) {
             return None;
         }
         deliver::leave_hop(&mut fields);

@@ -119,9 +119,17 @@ pub fn is_alike_for_all(answered: &Answered<'_>, caching: &Caching) -> bool {
     })
 }
 
-/// Whether what is said to somebody's credentials, in an answer or in an update of one, may be said to others (RFC 9111 §3.5).
-pub fn is_open(headers: &HeaderMap, arrived: SystemTime) -> bool {
-    Said::by_precedence(headers, arrived).directives.opens
+/// To whom what is said to somebody's credentials, in an answer or in an update of one, may be said (RFC 9111 §3.5).
+pub fn openness(headers: &HeaderMap, arrived: SystemTime) -> Openness {
+    opened(&Said::by_precedence(headers, arrived))
+}
+
+fn opened(said: &Said) -> Openness {
+    match (said.directives.opens, said.directives.opens_authorization) {
+        (true, _) => Openness::Open,
+        (false, true) => Openness::ToAuthorization,
+        (false, false) => Openness::Closed,
+    }
 }
 
 /// Whether an answer says itself how long it lives.
@@ -253,8 +261,9 @@ fn http_terms(answered: &Answered<'_>, said: &Said) -> Result<Terms, NotStored> 
         return Err(NotStored::Private);
     }
     let vary = vary::names(answered.headers)?;
-    if answered.credentialed == Credentialed::Yes {
-        if !directives.opens {
+    let openness = opened(said);
+    if answered.credentialed != Credentialed::No {
+        if !openness.is_for(answered.credentialed) {
             return Err(NotStored::Credentials);
         }
         if vary.iter().any(is_credential) {
@@ -273,7 +282,6 @@ fn http_terms(answered: &Answered<'_>, said: &Said) -> Result<Terms, NotStored> 
         ceiling: Lifetime::NO_CEILING,
         staleness,
     };
-    let openness = if directives.opens { Openness::Open } else { Openness::Closed };
     let (downstream, withheld) = (Downstream::AsOrigin, Vec::new());
     Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
 }
@@ -442,14 +450,19 @@ pub(crate) mod tests {
     #[test]
     fn credentials_need_the_origins_word() {
         let http = Caching::as_origin(Credentials::AuthorizationAndCookies);
-        let check = |control: &'static str, vary: &'static str, want: Result<u64, NotStored>| {
+        let by = |credentialed, control: &'static str, vary: &'static str, want: Result<u64, NotStored>| {
             let lines = [("cache-control", control), ("vary", vary)];
-            assert_eq!(verdict(ask(200, &lines, Credentialed::Yes, &http)), want, "{control} {vary}");
+            assert_eq!(verdict(ask(200, &lines, credentialed, &http)), want, "{control} {vary}");
         };
+        let check = |control, vary, want| by(Credentialed::Authorization, control, vary, want);
         check("max-age=60", "accept", Err(NotStored::Credentials)); // §3.5
         check("max-age=60, public", "accept", Ok(60));
         check("s-maxage=60", "accept", Ok(60));
         check("max-age=60, must-revalidate", "accept", Ok(60));
+        // Of cookies and the like §3.5 does not speak.
+        by(Credentialed::Otherwise, "max-age=60, must-revalidate", "accept", Err(NotStored::Credentials));
+        by(Credentialed::Otherwise, "max-age=60, public", "accept", Ok(60));
+        by(Credentialed::Otherwise, "s-maxage=60", "accept", Ok(60));
         check("max-age=60, public", "cookie", Err(NotStored::VaryCredential));
     }
 

@@ -23,8 +23,10 @@ pub struct ResponseDirectives {
     pub public: bool,
     /// §5.2.2.2, and §5.2.2.8 since this is a shared cache.
     pub must_revalidate: bool,
-    /// §3.5: `public`, `s-maxage` or `must-revalidate`, understood.
+    /// `public` or `s-maxage`, understood: what was asked for with credentials is for others too.
     pub opens: bool,
+    /// §3.5: one of those or `must-revalidate`, understood. That opens what `Authorization` alone asked for, of which the RFC speaks.
+    pub opens_authorization: bool,
     /// §5.2.2.1; the smallest if it is repeated, zero if it is malformed.
     pub max_age: Option<Duration>,
     /// §5.2.2.10, likewise.
@@ -107,14 +109,16 @@ impl ResponseDirectives {
             self.private.add(argument);
         } else if is("public") {
             (self.public, self.opens) = (self.public | alone, self.opens | alone);
+            self.opens_authorization |= alone;
         } else if is("must-revalidate") {
-            (self.must_revalidate, self.opens) = (true, self.opens | alone);
+            (self.must_revalidate, self.opens_authorization) = (true, self.opens_authorization | alone);
         } else if is("proxy-revalidate") {
             self.must_revalidate = true;
         } else if is("max-age") {
             least(&mut self.max_age, argument.seconds());
         } else if is("s-maxage") {
             self.opens |= argument.seconds().is_some();
+            self.opens_authorization |= argument.seconds().is_some();
             least(&mut self.s_maxage, argument.seconds());
         } else if is("stale-while-revalidate") {
             least(&mut self.stale_while_revalidate, argument.seconds());
@@ -435,7 +439,7 @@ mod tests {
         assert!(of(&["max-age=5 no-store"]).no_store);
         assert_eq!(of(&["foo bar private"]).private, whole());
         for line in ["public=x", "public =", "x public", "must-revalidate=1", "s-maxage=x", "proxy-revalidate"] {
-            assert!(!of(&[line]).opens, "{line}");
+            assert!(!of(&[line]).opens_authorization, "{line}");
         }
         assert!(of(&["must-revalidate=1"]).must_revalidate && of(&["proxy-revalidate"]).must_revalidate);
         assert!(of(&["must-understand=1"]).no_store && !of(&["must-understand=1"]).must_understand);

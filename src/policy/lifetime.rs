@@ -38,7 +38,7 @@ pub fn by_expires(headers: &HeaderMap, arrived: SystemTime) -> Option<Duration> 
 pub fn guessed(answered: &Answered<'_>, said: &Said) -> Option<Duration> {
     // What is said aside may outweigh a `no-store` for others: then nothing is guessed that it does not open itself.
     let may_be = said.directives.public || (status::is_heuristically_cacheable(answered.status) && !said.aside);
-    if !may_be || answered.credentialed == Credentialed::Yes {
+    if !may_be || answered.credentialed != Credentialed::No {
         return None;
     }
     let modified = date::of(answered.headers, &header::LAST_MODIFIED, answered.arrived)?;
@@ -165,6 +165,6 @@ mod tests {
             let got = guess(status, lines, Credentialed::No).map(|time| time.as_secs());
             assert_eq!(got, want, "{status} {lines:?}");
         }
-        assert_eq!(guess(200, &[HOUR_AGO, ("cache-control", "public")], Credentialed::Yes), None);
+        assert_eq!(guess(200, &[HOUR_AGO, ("cache-control", "public")], Credentialed::Authorization), None);
     }
 }

@@ -128,8 +128,10 @@ pub enum Permission {
 pub enum Credentialed {
     /// It shows none that count.
     No,
-    /// It shows some.
-    Yes,
+    /// `Authorization`, and nothing else: of this RFC 9111 §3.5 speaks.
+    Authorization,
+    /// A cookie, a field of the principal's or of a trusted proxy's, a certificate.
+    Otherwise,
 }
 
 /// The secret that principals' digests are keyed with, so that a key never holds a token. One per process.
@@ -267,7 +269,8 @@ impl Seen {
             (seen.shown.principal, seen.shown.other) = (seen.shown.principal | listed, seen.shown.other | !listed);
         }
         let shows = |name| headers.get_all(name).iter().any(|value| !is_empty_value(value.as_bytes()));
-        seen.shown.principal |= identity.headers.iter().any(shows);
+        seen.shown.header = identity.headers.iter().any(shows);
+        seen.shown.principal |= seen.shown.header;
         // RFC 9111 §5.4: `Pragma` speaks only where `Cache-Control` is silent.
         seen.directives.no_cache |= pragma && !cache_control;
         match seen.directives.no_store {
@@ -322,13 +325,15 @@ fn says_no_cache(pragma: &HeaderValue) -> bool {
 
 /// `vouched`: a trusted proxy or a certificate says who asks, or what of them.
 fn credentialed(credentials: Credentials, shown: &Shown, vouched: bool) -> Credentialed {
-    let counts = match credentials {
-        Credentials::AuthorizationAndCookies => {
-            shown.authorization || shown.cookie || shown.principal || shown.field || vouched
-        }
-        Credentials::AuthorizationOnly => shown.authorization,
+    let otherwise = match credentials {
+        Credentials::AuthorizationAndCookies => shown.cookie || shown.header || shown.field || vouched,
+        Credentials::AuthorizationOnly => false,
     };
-    if counts { Credentialed::Yes } else { Credentialed::No }
+    match (otherwise, shown.authorization) {
+        (true, _) => Credentialed::Otherwise,
+        (false, true) => Credentialed::Authorization,
+        (false, false) => Credentialed::No,
+    }
 }
 
 fn write_query(asked: &Asked<'_>, route: &Route, query: &mut String) -> Result<(), PassReason> {
@@ -492,9 +497,13 @@ mod tests {
         };
         use Credentials::{AuthorizationAndCookies as Origin, AuthorizationOnly as Letter};
         assert_eq!(credentialed(Origin, &[("cookie", "csrftoken=x")]), Credentialed::No);
-        assert_eq!(credentialed(Origin, &[("cookie", "any=x")]), Credentialed::Yes);
+        assert_eq!(credentialed(Origin, &[("cookie", "any=x")]), Credentialed::Otherwise);
+        assert_eq!(credentialed(Origin, &[("authorization", "x")]), Credentialed::Authorization);
+        let both = [("cookie", "any=x"), ("authorization", "x")];
+        assert_eq!(credentialed(Origin, &both), Credentialed::Otherwise);
+        assert_eq!(credentialed(Letter, &both), Credentialed::Authorization);
         assert_eq!(credentialed(Letter, &[("cookie", "any=x")]), Credentialed::No);
-        assert_eq!(credentialed(Letter, &[("authorization", "x")]), Credentialed::Yes);
+        assert_eq!(credentialed(Letter, &[("authorization", "x")]), Credentialed::Authorization);
     }
 
     #[test]
@@ -527,7 +536,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         for proven in [&of("a"), &unproven] {
-            assert_eq!(credentialed(Credentials::AuthorizationAndCookies, proven), Credentialed::Yes);
+            assert_eq!(credentialed(Credentials::AuthorizationAndCookies, proven), Credentialed::Otherwise);
             assert_eq!(credentialed(Credentials::AuthorizationOnly, proven), Credentialed::No);
             assert_eq!(passes(plan(proven, named(Share::Public), &[])), None);
             assert_eq!(passes(plan(proven, named(Share::Anonymous), &[])), Some(PassReason::SignedIn));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::directives::{MAX_DELTA, RequestDirectives};
 use super::plan::Credentialed;
-use crate::entry::{Openness, Staleness, Vital};
+use crate::entry::{Staleness, Vital};
 use crate::store::purge::Standing;
 
 /// The answer to the second question.
@@ -90,7 +90,7 @@ pub fn reuse(
     if standing == Standing::Dead {
         return Reuse::Unusable(UnusableReason::Purged);
     }
-    if credentialed == Credentialed::Yes && vital.openness == Openness::Closed {
+    if !vital.openness.is_for(credentialed) {
         return Reuse::Unusable(UnusableReason::Credentials);
     }
     let age = vital.age(now);
@@ -150,6 +150,7 @@ impl Freshness {
 pub(crate) mod tests {
     use super::*;
     use crate::entry::Lifetime;
+    use crate::entry::Openness;
 
     /// Of an answer of this lifetime that arrived now.
     pub(crate) fn vital(lifetime: Lifetime, now: Instant) -> Vital {
@@ -233,10 +234,25 @@ pub(crate) mod tests {
     #[test]
     fn what_is_closed_is_closed_to_credentials() {
         let now = Instant::now();
-        let closed = Vital { openness: Openness::Closed, ..vital(LIFE, now) };
         let any = RequestDirectives::default();
-        let judge = |credentialed| reuse(&closed, Standing::Good, &any, credentialed, now);
-        assert_eq!(judge(Credentialed::Yes), Reuse::Unusable(UnusableReason::Credentials));
-        assert!(matches!(judge(Credentialed::No), Reuse::Fresh(_)));
+        let usable = |openness, credentialed| {
+            let vital = Vital { openness, ..vital(LIFE, now) };
+            match reuse(&vital, Standing::Good, &any, credentialed, now) {
+                Reuse::Fresh(_) => true,
+                other => {
+                    assert_eq!(other, Reuse::Unusable(UnusableReason::Credentials));
+                    false
+                }
+            }
+        };
+        for (openness, no, authorization, otherwise) in [
+            (Openness::Open, true, true, true),
+            (Openness::ToAuthorization, true, true, false),
+            (Openness::Closed, true, false, false),
+        ] {
+            assert_eq!(usable(openness, Credentialed::No), no);
+            assert_eq!(usable(openness, Credentialed::Authorization), authorization, "{openness:?}");
+            assert_eq!(usable(openness, Credentialed::Otherwise), otherwise, "{openness:?}");
+        }
     }
 }

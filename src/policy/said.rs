@@ -49,6 +49,7 @@ impl Said {
         own.public &= others.public;
         own.must_revalidate |= others.must_revalidate;
         own.opens &= others.opens;
+        own.opens_authorization &= others.opens_authorization;
         own.max_age = shorter(own.max_age, others.max_age);
         own.s_maxage = shorter(own.s_maxage, others.s_maxage);
         own.stale_while_revalidate = shorter(own.stale_while_revalidate, others.stale_while_revalidate);

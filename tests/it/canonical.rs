@@ -27,7 +27,7 @@ async fn requests_that_mean_the_same_share_an_answer() {
             &[&["en;q=0.5, no"][..], &["NO,en;q=0.50"], &["no;q=1", "en ;q=0.5"], &["no,,en; Q=0.500"]][..],
             "en, no",
         ),
-        ("accept-encoding", &[&["gzip, br"], &["br,gzip"], &["GZIP;q=1.0", "br"]], "gzip"),
+        ("accept-encoding", &[&["gzip, br"], &["Gzip,br"], &["GZIP;q=1.0", "br"]], "br, gzip"),
         (
             "accept",
             &[&["text/html, a/b;q=0.1"], &["Text/HTML,A/B; q=0.1"], &["text/html", "a/b;q=0.1"]],

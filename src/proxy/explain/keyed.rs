@@ -23,7 +23,7 @@ impl Proxy {
             (Caching::Pass | Caching::Http(_), Credentialed::No) => {
                 ("everybody".to_owned(), "no proof is asked for; this request shows no credentials".to_owned())
             }
-            (Caching::Pass | Caching::Http(_), Credentialed::Yes) => (
+            (Caching::Pass | Caching::Http(_), Credentialed::Authorization | Credentialed::Otherwise) => (
                 "everybody".to_owned(),
                 "by the origin's own word: only what it opened to all (RFC 9111 §3.5)".to_owned(),
             ),
