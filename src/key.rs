@@ -59,8 +59,8 @@ pub struct Primary<'a> {
     pub forwarded_host: Option<&'a str>,
     /// In normal form.
     pub path: &'a str,
-    /// Canonical, without `?`.
-    pub query: &'a str,
+    /// As it is sent, without `?`; one that is empty is another than none.
+    pub query: Option<&'a str>,
 }
 
 /// The scheme of the client's request.
@@ -101,10 +101,15 @@ impl Primary<'_> {
             Partition::Permitted => key.push(b'?'),
         }
         key.push(if self.scheme == Scheme::Https { b's' } else { b'h' });
-        for field in [self.authority, self.forwarded_host.unwrap_or(""), self.path, self.query] {
+        for field in [self.authority, self.forwarded_host.unwrap_or(""), self.path] {
             key.extend_from_slice(field.as_bytes());
             key.push(0);
         }
+        if let Some(query) = self.query {
+            key.push(b'?');
+            key.extend_from_slice(query.as_bytes());
+        }
+        key.push(0);
     }
 }
 
@@ -160,8 +165,9 @@ mod tests {
             Primary { fingerprint: 1, partition, scheme, authority: "h", forwarded_host, path, query }.write(&mut key);
             key
         };
-        assert_ne!(key("/ab", ""), key("/a", "b"));
-        assert_eq!(key("/a", "b"), key("/a", "b"));
+        assert_ne!(key("/ab", None), key("/a", Some("b")));
+        assert_ne!(key("/a", None), key("/a", Some("")));
+        assert_eq!(key("/a", Some("b")), key("/a", Some("b")));
     }
 
     #[test]

@@ -382,8 +382,8 @@ const AMBIGUOUS: Problem = Problem {
 /// The origin-form target for a path in normal form and a query; `None` for what cannot be one.
 fn target(path: &str, query: Option<&str>) -> Option<Uri> {
     let text = match query {
-        Some(query) if !query.is_empty() => format!("{path}?{query}"),
-        _ => path.to_owned(),
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     };
     Uri::try_from(text).ok()
 }

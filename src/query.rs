@@ -1,14 +1,29 @@
 //! Which query parameters belong to a key, and in which form: listed ones by their rule, the others as the route says.
 //!
-//! What is keyed is what is sent: the canonical query is sorted by name and is the one that a cached fetch carries.
+//! What is keyed is what is sent. Without rules that is what the client sent, byte for byte: order may mean something to an origin
+//! (`/img?resize=100&blur=5`), and signed links do not survive a rewriting.
 
-/// The `query:` of a route. Without it every parameter is keyed, sorted.
+use std::borrow::Cow;
+
+/// The `query:` of a route. Without it the query is keyed as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueryRules {
     /// Rules by name, in the order of the file; a name may end in `*`.
     pub rules: Vec<(String, QueryRule)>,
     /// What happens to a parameter that no rule names.
     pub other: OtherQuery,
+    /// In which order parameters are keyed and sent.
+    pub order: QueryOrder,
+}
+
+/// In which order parameters are keyed and sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueryOrder {
+    /// As they came.
+    #[default]
+    AsSent,
+    /// By their names, those of one name as they came: the operator says that their order means nothing.
+    Sorted,
 }
 
 /// What to do with one listed parameter.
@@ -58,29 +73,39 @@ pub enum QueryPass {
 pub const MAX_PARAMETERS: usize = 128;
 
 impl QueryRules {
-    /// Writes the canonical query, without `?`, to `out`: what is keyed and what a cached fetch sends.
-    /// Nothing is written when nothing of the query remains.
-    pub fn canonical(&self, raw: Option<&str>, out: &mut String) -> Result<(), QueryPass> {
-        let raw = raw.unwrap_or("");
-        if self.rules.is_empty() && self.other == OtherQuery::Any && !raw.contains(['&', '%']) {
-            out.push_str(raw);
-            return Ok(());
+    /// Whether a query is keyed and sent byte for byte.
+    fn is_as_sent(&self) -> bool {
+        self.rules.is_empty() && self.other == OtherQuery::Any && self.order == QueryOrder::AsSent
+    }
+
+    /// Whether all parameters are keyed as they are, in whatever order: a URL that is named by a client is then the one that is keyed.
+    pub fn keeps_parameters(&self) -> bool {
+        self.rules.is_empty() && self.other == OtherQuery::Any
+    }
+
+    /// The query, without `?`, that is keyed and that a cached fetch sends; `None`: there is none, which is not the same as an
+    /// empty one. What the rules name is put into their form; the rest stays as it came, in its order.
+    pub fn canonical(&self, raw: Option<&str>) -> Result<Option<String>, QueryPass> {
+        if self.is_as_sent() {
+            return Ok(raw.map(str::to_owned));
         }
-        let mut kept: Vec<String> = Vec::new();
+        let mut kept: Vec<Cow<'_, str>> = Vec::new();
         let mut seen: Vec<&str> = Vec::new();
-        for (index, token) in raw.split('&').filter(|token| !token.is_empty()).enumerate() {
+        for (index, token) in raw.iter().flat_map(|raw| raw.split('&')).enumerate() {
             if index >= MAX_PARAMETERS {
                 return Err(QueryPass::TooMany);
             }
-            let token = normal(token);
-            let (name, value) = token.split_once('=').unwrap_or((&token, ""));
+            let normal = normal(token);
+            let (name, value) = normal.split_once('=').unwrap_or((&normal, ""));
+            let as_it_came = || Cow::Borrowed(token);
             match self.rule(name) {
+                _ if token.is_empty() => kept.push(as_it_came()),
                 None => match self.other {
-                    OtherQuery::Any => kept.push(token),
+                    OtherQuery::Any => kept.push(as_it_came()),
                     OtherQuery::Drop => {}
                     OtherQuery::Pass => return Err(QueryPass::Parameter),
                 },
-                Some((_, QueryRule::Any)) => kept.push(token),
+                Some((_, QueryRule::Any)) => kept.push(as_it_came()),
                 Some((_, QueryRule::Drop)) => {}
                 Some((_, QueryRule::Pass)) => return Err(QueryPass::Parameter),
                 Some((rule, QueryRule::Number { min, max, .. })) => {
@@ -90,7 +115,7 @@ impl QueryRules {
                     seen.push(rule);
                     let number: i64 = value.parse().map_err(|_| QueryPass::NotANumber)?;
                     let number = number.max(min.unwrap_or(i64::MIN)).min(max.unwrap_or(i64::MAX));
-                    kept.push(format!("{name}={number}"));
+                    kept.push(Cow::Owned(format!("{name}={number}")));
                 }
             }
         }
@@ -98,17 +123,15 @@ impl QueryRules {
             if let QueryRule::Number { default: Some(default), .. } = rule
                 && !seen.contains(&name.as_str())
             {
-                kept.push(format!("{name}={default}"));
+                kept.retain(|token| !token.is_empty());
+                kept.push(Cow::Owned(format!("{name}={default}")));
             }
         }
-        kept.sort_by(|a, b| name_of(a).cmp(name_of(b)));
-        for (index, token) in kept.iter().enumerate() {
-            if index > 0 {
-                out.push('&');
-            }
-            out.push_str(token);
-        }
-        Ok(())
+        let kept = (!kept.is_empty()).then(|| kept.join("&"));
+        Ok(match self.order {
+            QueryOrder::AsSent => kept,
+            QueryOrder::Sorted => kept.map(|query| sorted(&query)),
+        })
     }
 
     /// What happens to a parameter of this name, listed or not.
@@ -124,6 +147,14 @@ impl QueryRules {
     fn rule(&self, name: &str) -> Option<(&str, &QueryRule)> {
         self.rules.iter().find(|(pattern, _)| crate::identity::glob(pattern, name)).map(|(p, r)| (p.as_str(), r))
     }
+}
+
+/// A query with its parameters in normal form and sorted by name, those of one name as they came. By this a purge knows it: whoever
+/// purges a URL means it however its parameters are ordered.
+pub fn sorted(query: &str) -> String {
+    let mut tokens: Vec<String> = query.split('&').filter(|token| !token.is_empty()).map(normal).collect();
+    tokens.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    tokens.join("&")
 }
 
 /// All values of a parameter, decoded, for tags: origins differ in which of several they take.
@@ -176,30 +207,37 @@ mod tests {
                 ("debug".into(), QueryRule::Pass),
             ],
             other: OtherQuery::Pass,
+            order: QueryOrder::AsSent,
         }
     }
 
     fn check(rules: &QueryRules, raw: &str, want: Result<&str, QueryPass>) {
-        let mut out = String::new();
-        let got = rules.canonical(Some(raw), &mut out).map(|()| out.as_str());
-        assert_eq!(got, want, "{raw}");
+        let got = rules.canonical(Some(raw));
+        assert_eq!(got.as_ref().map(|query| query.as_deref().unwrap_or("(none)")), want.as_ref().copied(), "{raw}");
     }
 
     #[test]
-    fn without_rules_every_parameter_is_keyed_and_sorted() {
+    fn without_rules_a_query_stays_as_it_is() {
         let all = QueryRules::default();
-        check(&all, "", Ok(""));
-        check(&all, "a=1", Ok("a=1"));
-        check(&all, "b=2&a=1&b=1", Ok("a=1&b=2&b=1"));
-        check(&all, "%61=%2f%7E", Ok("a=%2F~"));
-        check(&all, "a=%zz&a", Ok("a=%zz&a"));
-        check(&all, &"a&".repeat(MAX_PARAMETERS + 1), Err(QueryPass::TooMany));
+        for raw in ["", "a=1", "b=2&a=1&b=1", "%61=%2f%7E", "a=%zz&a", "a[][x]=1&a[][y]=2&a[][x]=3", "&&", "?"] {
+            check(&all, raw, Ok(raw));
+        }
+        assert_eq!(all.canonical(None), Ok(None), "none is not an empty one");
+    }
+
+    #[test]
+    fn what_is_said_to_be_sorted_is() {
+        let sorted = QueryRules { order: QueryOrder::Sorted, ..QueryRules::default() };
+        check(&sorted, "b=2&a=1&b=1", Ok("a=1&b=2&b=1"));
+        check(&sorted, "%61=%2f%7E", Ok("a=%2F~"));
+        check(&sorted, "a=%zz&&a", Ok("a=%zz&a"));
+        check(&sorted, &"a&".repeat(MAX_PARAMETERS + 1), Err(QueryPass::TooMany));
     }
 
     #[test]
     fn listed_parameters_follow_their_rules() {
         check(&listed(), "", Ok("size=20"));
-        check(&listed(), "size=9999&page=2", Ok("page=2&size=100"));
+        check(&listed(), "size=9999&page=2", Ok("size=100&page=2"));
         check(&listed(), "size=-5", Ok("size=1"));
         check(&listed(), "size=007", Ok("size=7"));
         check(&listed(), "utm_source=x", Ok("size=20"));
@@ -207,6 +245,11 @@ mod tests {
         check(&listed(), "size=1&size=2", Err(QueryPass::NotANumber));
         check(&listed(), "debug=1", Err(QueryPass::Parameter));
         check(&listed(), "other=1", Err(QueryPass::Parameter));
-        check(&listed(), "p%61ge=1", Ok("page=1&size=20"));
+        check(&listed(), "p%61ge=%31", Ok("p%61ge=%31&size=20"));
+        let drops = QueryRules { other: OtherQuery::Drop, ..QueryRules::default() };
+        check(&drops, "a=1", Ok("(none)"));
+        check(&drops, "", Ok(""));
+        let any = QueryRules { rules: vec![("utm_*".into(), QueryRule::Drop)], ..QueryRules::default() };
+        check(&any, "b=%7e&utm_x=1&a=1&&b", Ok("b=%7e&a=1&&b"));
     }
 }

@@ -17,7 +17,7 @@ fn key() -> KeyBuf {
         authority: "clinic.example",
         forwarded_host: None,
         path: "/patients/4711/notes",
-        query: "page=2&size=20",
+        query: Some("page=2&size=20"),
     };
     let mut key = KeyBuf::new();
     black_box(primary).write(&mut key);

@@ -102,7 +102,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         bypass: None,
     };
     let (outcome, keyed) = match plan(&asked, route, &loaded.settings.identity, &PrincipalKey([0; 32])) {
-        Plan::Lookup(lookup) => (Outcome::Lookup, lookup.query),
+        Plan::Lookup(lookup) => (Outcome::Lookup, lookup.query.unwrap_or_default()),
         Plan::Pass(_) | Plan::Ask(_) => (Outcome::Pass, query.unwrap_or("").to_owned()),
         Plan::Refuse(_) => (Outcome::Refuse, String::new()),
     };

@@ -22,7 +22,7 @@ pub struct Place {
     pub forwarded_host: Option<String>,
     /// The path in normal form.
     pub path: String,
-    /// The query that is keyed, canonical.
+    /// The query that is keyed, or nothing.
     pub query: String,
     /// A digest of each part of the principal that was shown.
     pub principal: Vec<[u8; 32]>,
@@ -43,9 +43,10 @@ impl Place {
         let mut tags = TagSet::default();
         tags.route(&route.name);
         let hosts = [Some(self.authority.as_str()), self.forwarded_host.as_deref(), Some("")];
+        let query = query::sorted(&self.query);
         for host in hosts.into_iter().flatten() {
             if self.principal.is_empty() || !is_off(Rule::AllPartitions) {
-                tags.url(host, &self.path, &self.query);
+                tags.url(host, &self.path, &query);
             }
             tags.carry_path(host, &self.path);
         }

@@ -11,7 +11,7 @@ use crate::facet::{Facet, FacetSource};
 use crate::identity::{Identity, TokenSource};
 use crate::policy::targeted::Targeted;
 use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, Expired, NamedPolicy, TypePattern};
-use crate::query::{OtherQuery, QueryRule};
+use crate::query::{OtherQuery, QueryOrder, QueryRule};
 use crate::route::{HostTemplate, PartKind, Route, Segment};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
 
@@ -159,6 +159,7 @@ fn query(text: &mut Canonical, route: &Route) {
         OtherQuery::Pass => "pass",
     };
     text.put("other", other);
+    text.put("order", if route.query.order == QueryOrder::Sorted { "sorted" } else { "as sent" });
 }
 
 fn tag(text: &mut Canonical, field: &str, tag: &TagTemplate) {

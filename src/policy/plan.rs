@@ -85,8 +85,8 @@ pub struct Lookup {
     pub key: KeyBuf,
     /// Who may share the answer.
     pub partition: Partition,
-    /// The canonical query, without `?`: what a fetch sends.
-    pub query: String,
+    /// The query that is keyed, without `?`: what a fetch sends. One that is empty is another than none.
+    pub query: Option<String>,
     /// The client's own directives.
     pub directives: RequestDirectives,
     /// The request shows credentials that are no part of the key: only answers that the origin opened explicitly
@@ -182,14 +182,13 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
             }
             gate = who.gate(policy)?;
             if let Gate::Ask(question) = gate {
-                write_query(asked, route, &mut String::new())?;
+                query(asked, route)?;
                 return Ok(Plan::Ask(question));
             }
             (who.partition(&policy.share)?, Credentialed::No)
         }
     };
-    let mut query = String::new();
-    write_query(asked, route, &mut query)?;
+    let query = query(asked, route)?;
     let mut key = KeyBuf::new();
     Primary {
         fingerprint: route.fingerprint,
@@ -198,7 +197,7 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
         authority: asked.authority,
         forwarded_host: asked.forwarded_host,
         path: asked.path,
-        query: &query,
+        query: query.as_deref(),
     }
     .write(&mut key);
     write_fields(&mut key, asked.headers, route);
@@ -336,14 +335,8 @@ fn credentialed(credentials: Credentials, shown: &Shown, vouched: bool) -> Crede
     }
 }
 
-fn write_query(asked: &Asked<'_>, route: &Route, query: &mut String) -> Result<(), PassReason> {
-    let as_sent = matches!(route.caching, Caching::Http(_)) && route.query.rules.is_empty();
-    if as_sent {
-        // A built-in policy keys the target as it is: order may mean something.
-        query.push_str(asked.query.unwrap_or(""));
-        return Ok(());
-    }
-    route.query.canonical(asked.query, query).map_err(|pass| match pass {
+fn query(asked: &Asked<'_>, route: &Route) -> Result<Option<String>, PassReason> {
+    route.query.canonical(asked.query).map_err(|pass| match pass {
         QueryPass::Parameter => PassReason::QueryParameter,
         QueryPass::NotANumber => PassReason::QueryNumber,
         QueryPass::TooMany => PassReason::QueryLength,

@@ -60,7 +60,8 @@ impl Who<'_> {
         let mut about = KeyBuf::new();
         let (fingerprint, partition) = (self.route.fingerprint, Partition::Permitted);
         let Asked { scheme, authority, forwarded_host, .. } = *self.asked;
-        Primary { fingerprint, partition, scheme, authority, forwarded_host, path: &path, query: "" }.write(&mut about);
+        Primary { fingerprint, partition, scheme, authority, forwarded_host, path: &path, query: None }
+            .write(&mut about);
         Ok(Gate::Ask(Question { digest: self.digest(&about), path, keep, yes: yes.clone() }))
     }
 

@@ -220,7 +220,8 @@ impl Proxy {
             request: format!(
                 "{} {}",
                 if exchange.asks() == Asks::Head { "HEAD" } else { "GET" },
-                target(&exchange.path.text, Some(&lookup.query)).map_or("/".to_owned(), |target| target.to_string())
+                target(&exchange.path.text, lookup.query.as_deref())
+                    .map_or("/".to_owned(), |target| target.to_string())
             ),
             when,
             headers: [
@@ -243,7 +244,7 @@ impl Proxy {
                 (Store::Absent, Ok(())) | (Store::Asked, _) => fetch(asked),
             }),
             lifetimes: lifetimes(taken, &exchange.path.text, lookup.credentialed),
-            tags: self.tags_told(exchange, &lookup.query),
+            tags: self.tags_told(exchange, lookup.query.as_deref().unwrap_or("")),
             stored,
             decision,
             ..nothing(request)

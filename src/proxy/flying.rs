@@ -134,7 +134,7 @@ impl Proxy {
         spot: Spot<'_>,
         wanted: Wanted<'_>,
     ) -> Waited {
-        let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else {
+        let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
             return Waited::Pass(PassReason::AmbiguousPath);
         };
         let boarded_at = self.cache.clock.instant();
@@ -349,7 +349,7 @@ impl Proxy {
     ) {
         let key = spot.flight_key(Asks::Whole, None);
         let Some(permit) = self.cache.may_refresh(&key, exchange.route.upstream, now) else { return };
-        let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return };
+        let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else { return };
         let (asks, demand) = (Asks::Whole, Demand::ANY);
         let passenger = Passenger { spot, asks, asking: None, demand, failed: None, now };
         let joined = self.cache.board(&passenger, || self.deadline(exchange));
@@ -399,7 +399,7 @@ impl Proxy {
             headers: self.fetch_headers(exchange, spot.vary()),
             credentialed: lookup.credentialed,
             max_object: self.max_object,
-            place: Place { principal, facets, ..exchange.place(&lookup.query) },
+            place: Place { principal, facets, ..exchange.place(lookup.query.as_deref().unwrap_or("")) },
             base: None,
             standing_in: StandingIn::Allowed,
             conditions: Conditions::Sent,

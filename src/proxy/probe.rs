@@ -59,7 +59,9 @@ impl Proxy {
                 return known;
             }
             let validators = base.said_validators();
-            let Some(target) = target(&exchange.path.text, Some(&lookup.query)) else { return Conditions::Withheld };
+            let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
+                return Conditions::Withheld;
+            };
             let mut headers = self.fetch_headers(exchange, spot.vary());
             self.take_credentials_off(exchange, &mut headers);
             validate::add_conditions(&mut headers, &validators);

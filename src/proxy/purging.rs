@@ -11,7 +11,7 @@ use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Hearsay, Trust};
 use crate::outcome::Outcome;
-use crate::query::QueryRules;
+use crate::query::sorted;
 use crate::route::{PURGE, Route};
 use crate::store::purge::Strength;
 use crate::tag::TagSet;
@@ -20,15 +20,11 @@ impl Proxy {
     /// Adds a URL to a record: all its variants, for everybody; of every host where none is given.
     pub fn name_url(&self, host: &str, path: &str, query: Option<&str>, record: &mut TagSet) {
         // Routes that rewrite queries key this one as something else; which route, the host and headers of each request say.
-        let rewrites = |route: &Route| route.query != QueryRules::default() && route.path.takes(path);
+        let rewrites = |route: &Route| !route.query.keeps_parameters() && route.path.takes(path);
         if self.router.routes().iter().any(|route| rewrites(route)) {
             return record.path(host, path);
         }
-        let mut canonical = String::new();
-        if QueryRules::default().canonical(query, &mut canonical).is_ok() {
-            record.url(host, path, &canonical);
-        }
-        record.url(host, path, query.unwrap_or(""));
+        record.url(host, path, &sorted(query.unwrap_or("")));
     }
 
     /// Whether a request is a purge that we carry out ourselves.

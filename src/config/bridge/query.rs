@@ -3,16 +3,23 @@
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
-use crate::query::{OtherQuery, QueryRule, QueryRules};
+use crate::query::{OtherQuery, QueryOrder, QueryRule, QueryRules};
 
 pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
-    let mut rules = QueryRules { rules: Vec::new(), other: OtherQuery::Pass };
+    let mut rules = QueryRules { rules: Vec::new(), other: OtherQuery::Pass, order: QueryOrder::AsSent };
+    let (mut other, mut unlisted) = (None, OtherQuery::Pass);
     for (key, value) in reader.map(node)? {
+        // A parameter may be called so, but no rule is called `true`.
+        if key.text == "sort"
+            && matches!(&value.kind, NodeKind::Scalar(scalar) if ["true", "false"].contains(&scalar.text.as_str()))
+        {
+            rules.order = if reader.boolean(value)? { QueryOrder::Sorted } else { QueryOrder::AsSent };
+            unlisted = OtherQuery::Any;
+            continue;
+        }
         if key.text == "other" {
             let words = [("any", OtherQuery::Any), ("drop", OtherQuery::Drop), ("pass", OtherQuery::Pass)];
-            if let Some(other) = reader.choice(value, &words) {
-                rules.other = other;
-            }
+            other = other.or(reader.choice(value, &words));
             continue;
         }
         let stem = key.text.strip_suffix('*').unwrap_or(&key.text);
@@ -25,6 +32,9 @@ pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
         let Some(rule) = rule(reader, value) else { continue };
         rules.rules.push((key.text.clone(), rule));
     }
+    // Whoever says of parameters only how they are ordered means all of them.
+    let unlisted = if rules.rules.is_empty() { unlisted } else { OtherQuery::Pass };
+    rules.other = other.unwrap_or(unlisted);
     Some(rules)
 }
 

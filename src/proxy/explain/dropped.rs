@@ -27,7 +27,7 @@ impl Proxy {
                 dropped.push(left_out("cookie", cookie_name(cookie.name), why));
             }
         }
-        dropped.extend(query_changes(exchange.uri.query().unwrap_or(""), &lookup.query));
+        dropped.extend(query_changes(exchange.uri.query().unwrap_or(""), lookup.query.as_deref().unwrap_or("")));
         dropped
     }
 

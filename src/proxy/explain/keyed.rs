@@ -54,7 +54,7 @@ impl Proxy {
         let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
         parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
         parts.push(part("path", asked.path));
-        parts.push(part("query", &lookup.query));
+        parts.push(part("query", lookup.query.as_deref().unwrap_or("")));
         let field = |name: &HeaderName| keyed_field(name, self.sent(exchange, name));
         match &exchange.route.caching {
             Caching::Named(policy) => {

@@ -48,7 +48,7 @@ impl Proxy {
         };
         let life = &vital.lifetime;
         let Freshness { age, ttl } = Freshness::of(vital.age(now), life.fresh_for);
-        let place = self.place_told(exchange, &lookup.query, Worth::Claimed);
+        let place = self.place_told(exchange, lookup.query.as_deref().unwrap_or(""), Worth::Claimed);
         let own = place.known_tags(exchange.route).into_iter();
         let carried = own.filter(|tag| {
             let mut set = TagSet::default();
