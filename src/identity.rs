@@ -7,6 +7,7 @@ use crate::facet::{Facet, FacetSource};
 use crate::fields::credential::is_empty_value;
 
 pub mod affinity;
+pub mod form;
 
 /// The `identity:` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,8 @@ pub struct Identity {
     pub secret_fields: Vec<String>,
     /// Further cookies that only say which server has a session; a name may end in `*`. See [`affinity`].
     pub affinity_cookies: Vec<String>,
+    /// Further cookies that protect forms; a name may end in `*`. See [`form`].
+    pub form_cookies: Vec<String>,
     /// Which of the principal's parts is a token that is verified.
     pub token: Option<TokenSource>,
     /// What can be known about whoever asks, by name.
@@ -58,6 +61,8 @@ pub struct Shown {
     pub authorization: bool,
     /// Any cookie is there that is neither ignored nor for affinity.
     pub cookie: bool,
+    /// A cookie that protects forms is there.
+    pub form: bool,
     /// A header of the principal is there.
     pub header: bool,
     /// A field is there by which an origin may know somebody; `origin` counts it.
@@ -73,6 +78,9 @@ pub enum CookieRole {
     /// own `Vary: Cookie` makes all that are sent one. It reaches the origin wherever the caller's own credentials do, since
     /// these mean nothing to another server.
     Affinity,
+    /// Protects forms: drawn for one browser, it says nothing of who asks. Where answers are one principal's or those of people who
+    /// are not signed in it is keyed and sent; where they are shared otherwise it is neither.
+    Form,
     /// Means nothing to the answer.
     Ignored,
     /// Anything else; a credential.
@@ -134,18 +142,29 @@ impl Identity {
         self.ignore_headers.iter().any(|pattern| glob(pattern, name.as_str()))
     }
 
-    /// What a cookie of this name is.
     /// What a cookie of this name is. Many who have a load balancer have told Stent to ignore its cookie.
     pub fn cookie(&self, name: &str) -> CookieRole {
         if self.cookies.iter().any(|cookie| cookie == name) {
             CookieRole::Principal
+        } else if form::is_known(name) || self.form_cookies.iter().any(|pattern| glob(pattern, name)) {
+            CookieRole::Form
         } else if affinity::is_known(name) || self.affinity_cookies.iter().any(|pattern| glob(pattern, name)) {
             CookieRole::Affinity
-        } else if self.ignore_cookies.iter().any(|pattern| glob(pattern, name)) {
+        } else if self.is_ignored(name) {
             CookieRole::Ignored
         } else {
             CookieRole::Other
         }
+    }
+
+    fn is_ignored(&self, name: &str) -> bool {
+        self.ignore_cookies.iter().any(|pattern| glob(pattern, name))
+    }
+
+    /// The pairs of the cookies that protect forms, as they were sent.
+    pub fn form_pairs<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
+        let all = headers.get_all(header::COOKIE).into_iter().flat_map(cookies);
+        all.filter(|cookie| self.cookie(cookie.name) == CookieRole::Form).map(|cookie| cookie.pair)
     }
 
     /// Adds what a `Cookie` field shows.
@@ -155,6 +174,10 @@ impl Identity {
                 // What a sign-out left behind, or a script wrote where there was nothing, is nobody.
                 CookieRole::Principal if is_empty_value(cookie.value().unwrap_or_default()) => {}
                 CookieRole::Principal => (shown.principal, shown.cookie) = (true, true),
+                // Where the origin alone decides it counts, unless it is said to mean nothing.
+                CookieRole::Form => {
+                    (shown.form, shown.cookie) = (true, shown.cookie || !self.is_ignored(cookie.name));
+                }
                 CookieRole::Affinity | CookieRole::Ignored => {}
                 CookieRole::Other => (shown.other, shown.other_cookie, shown.cookie) = (true, true, true),
             }

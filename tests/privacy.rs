@@ -409,7 +409,7 @@ fn keep(
     let now = WORLD.now;
     let (status, said) = WORLD.said(ask);
     let (arrived, delay, credentialed) = (now.wall, Duration::ZERO, Credentialed::No);
-    let answered = Answered { status, headers: &said, path, credentialed, arrived, delay };
+    let answered = Answered { form_cookies: &[], status, headers: &said, path, credentialed, arrived, delay };
     let Admit::Store(terms) = admit(&answered, &route.caching) else { return };
     let Terms { lifetime, initial_age, openness, vary, .. } = terms;
     let vital = Vital { lifetime, received: now.instant, initial_age, openness };

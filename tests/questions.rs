@@ -368,6 +368,7 @@ fn pair(dice: &mut Dice, seen: &mut Seen) {
         }
         let Response { status, headers, certain } = response(dice, policy);
         let answered = Answered {
+            form_cookies: &[],
             status,
             headers: &headers,
             path: &path,

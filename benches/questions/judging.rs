@@ -44,6 +44,7 @@ fn admit_by(bencher: Bencher, policy: &str) {
     };
     let head = head::response(&Bytes::from_static(ANSWER.as_bytes()), 100).expect("an answer");
     let answered = Answered {
+        form_cookies: &[],
         status: StatusCode::OK,
         headers: &head.headers,
         path: "/doctors/4711",

@@ -51,6 +51,8 @@ pub struct Errand {
     pub standing_in: StandingIn,
     /// Whether the origin is asked on the condition that it is not what is stored.
     pub conditions: Conditions,
+    /// The cookies that protect forms, as pairs, where they are sent and keyed.
+    pub form_cookies: Vec<Vec<u8>>,
     /// What binds the tags of the answer to its principal, where it is one principal's.
     pub binding: Option<Binding>,
 }
@@ -135,7 +137,8 @@ impl Errand {
         now: Now,
     ) -> Answered<'a> {
         let (path, credentialed) = (&self.place.path, self.credentialed);
-        Answered { status, headers, path, credentialed, arrived: now.wall, delay }
+        let form_cookies = &self.form_cookies;
+        Answered { status, headers, path, credentialed, form_cookies, arrived: now.wall, delay }
     }
 
     pub(super) fn is_everybodys(&self, arrived: &Arrived, now: Now) -> bool {

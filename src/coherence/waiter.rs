@@ -46,12 +46,20 @@ impl Waiter {
     }
 }
 
-/// The fields of a request by which an answer to it may differ, as its `Vary` says.
+/// The fields of a request by which an answer to it may differ, as its `Vary` says; less those of which a fetch that leaves them out
+/// brings what the client can have all the same: no coding, and what is made for those who show nothing of what is ignored.
 pub fn varies_by(asked: &HeaderMap, answer: &HeaderMap) -> Vec<HeaderName> {
     let mut names = vary::names(answer).unwrap_or_else(|_| asked.keys().cloned().collect());
-    // Absent, it is sent all the same: anything.
-    names.retain(|name| *name != header::ACCEPT);
+    // Absent, `Accept` is sent all the same: anything.
+    let settled = [header::ACCEPT, header::ACCEPT_ENCODING, header::COOKIE, header::AUTHORIZATION];
+    names.retain(|name| !settled.contains(name) && !is_of_the_hop(name));
     names
+}
+
+/// With `Vary: *` any field may matter, but not these, which a fetch has of its own.
+fn is_of_the_hop(name: &HeaderName) -> bool {
+    [header::HOST, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::CACHE_CONTROL, header::PRAGMA]
+        .contains(name)
 }
 
 /// Whether a fetch left out any of these fields of a request. Then an answer that may differ by them is not the one to that

@@ -195,6 +195,7 @@ fn who(text: &mut Canonical, identity: &Identity) {
     identity.ignore_cookies.iter().for_each(|name| text.put("ignored", name));
     identity.ignore_headers.iter().for_each(|name| text.put("ignored header", name));
     identity.url_credentials.iter().for_each(|name| text.put("url credential", name));
+    identity.form_cookies.iter().for_each(|name| text.put("form cookie", name));
     identity.affinity_cookies.iter().for_each(|name| text.put("affinity", name));
     match &identity.token {
         None => text.put("token", "none"),

@@ -182,7 +182,7 @@ pub const NOT_KEPT: [Meaning; 24] = [
     is(
         "set-cookie",
         "it sets a cookie",
-        "let the origin set cookies on routes of their own, or name those that mean nothing in `strip_cookies`",
+        "let the origin set cookies on routes of their own, or name those that mean nothing in `strip_cookies`; one that protects forms belongs into `identity.form_cookies`",
     ),
     is(
         "secret-field",

@@ -28,6 +28,8 @@ pub struct Answered<'a> {
     pub path: &'a str,
     /// Whether the request showed credentials that are no part of the key (built-in policies).
     pub credentialed: Credentialed,
+    /// The cookies that protect forms, as pairs, where they were sent and are a part of the key.
+    pub form_cookies: &'a [Vec<u8>],
     /// When it arrived.
     pub arrived: SystemTime,
     /// From sending the request to receiving the head.
@@ -162,7 +164,7 @@ fn said(answered: &Answered<'_>, caching: &Caching) -> Said {
 
 fn of_its_own(answered: &Answered<'_>, said: &Said, caching: &Caching) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = said.withheld().cloned().collect();
-    if strips_cookies(answered.headers, caching.strip_cookies()) {
+    if strips_cookies(answered, caching.strip_cookies()) {
         names.push(header::SET_COOKIE);
     }
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -170,12 +172,15 @@ fn of_its_own(answered: &Answered<'_>, said: &Said, caching: &Caching) -> Vec<He
     names
 }
 
-/// Whether an answer sets cookies, and none but these.
-fn strips_cookies(headers: &HeaderMap, patterns: &[String]) -> bool {
+/// Whether an answer sets cookies, and none but these and those that it repeats: a form's cookie that its browser has shown.
+fn strips_cookies(answered: &Answered<'_>, patterns: &[String]) -> bool {
     let is_listed = |line: &HeaderValue| {
-        let name = identity::cookies(line).next().map_or("", |cookie| cookie.name);
-        patterns.iter().any(|pattern| glob(pattern, name))
+        identity::cookies(line).next().is_some_and(|cookie| {
+            answered.form_cookies.iter().any(|shown| shown.as_slice() == cookie.pair)
+                || patterns.iter().any(|pattern| glob(pattern, cookie.name))
+        })
     };
+    let headers = answered.headers;
     headers.contains_key(header::SET_COOKIE) && headers.get_all(header::SET_COOKIE).iter().all(is_listed)
 }
 
@@ -211,7 +216,7 @@ fn refuse_always(
         return Err(NotStored::NoStore);
     }
     let sets_cookies = headers.contains_key(header::SET_COOKIE) && !is_off(Rule::SetCookie);
-    if sets_cookies && !may_set_cookies(headers, withheld, caching) {
+    if sets_cookies && !may_set_cookies(answered, withheld, caching) {
         return Err(NotStored::SetCookie);
     }
     if hands_out_secrets(headers, withheld, caching) {
@@ -235,11 +240,13 @@ fn refuse_always(
 }
 
 /// Whether an answer that sets cookies may be kept. That the origin withholds the field itself is enough where it decides alone.
-fn may_set_cookies(headers: &HeaderMap, withheld: &[HeaderName], caching: &Caching) -> bool {
+fn may_set_cookies(answered: &Answered<'_>, withheld: &[HeaderName], caching: &Caching) -> bool {
     match caching {
         Caching::Http(AsOrigin { credentials: Credentials::AuthorizationOnly, .. }) => true,
         Caching::Http(_) => withheld.contains(&header::SET_COOKIE),
-        Caching::Pass | Caching::Named(_) => strips_cookies(headers, caching.strip_cookies()),
+        Caching::Pass | Caching::Named(_) => {
+            withheld.contains(&header::SET_COOKIE) && strips_cookies(answered, caching.strip_cookies())
+        }
     }
 }
 
@@ -414,6 +421,7 @@ pub(crate) mod tests {
             headers: &headers,
             path: "/static/app.3f2a9c1b.js",
             credentialed,
+            form_cookies: &[],
             arrived: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
             delay: Duration::ZERO,
         };

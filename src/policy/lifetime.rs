@@ -65,6 +65,7 @@ mod tests {
         let lines = lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap()));
         let headers: HeaderMap = lines.collect();
         ask(&Answered {
+            form_cookies: &[],
             status: StatusCode::from_u16(status).unwrap(),
             headers: &headers,
             path: "/",
@@ -145,7 +146,7 @@ mod tests {
         const HOUR_AGO: (&str, &str) = ("last-modified", "Sun, 09 Sep 2001 00:46:40 GMT");
         let guess = |status, lines: &[(&'static str, &str)], credentialed| {
             with(status, lines, 0, |answered| {
-                let answered = Answered { credentialed, ..*answered };
+                let answered = Answered { form_cookies: &[], credentialed, ..*answered };
                 guessed(&answered, &Said::by_precedence(answered.headers, answered.arrived))
             })
         };

@@ -10,7 +10,7 @@ pub use super::who::principal;
 
 use super::directives::RequestDirectives;
 use super::who::{Gate, Who};
-use super::{AsOrigin, Caching, Credentials, NamedPolicy, Yes};
+use super::{AsOrigin, Caching, Credentials, NamedPolicy, Share, Yes};
 use crate::canonical;
 use crate::facet::Proven;
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
@@ -201,11 +201,25 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     }
     .write(&mut key);
     write_fields(&mut key, asked.headers, route);
+    if seen.shown.form && keys_form_cookies(&route.caching) {
+        identity.form_pairs(asked.headers).for_each(|pair| {
+            key.push(b';');
+            key.extend_from_slice(pair);
+            key.push(0);
+        });
+        key.push(0);
+    }
     let permission = match gate {
         Gate::OwnAnswer { keep } => Permission::ByOwnAnswer { digest: who.digest(&key), keep },
         Gate::Open | Gate::Ask(_) => Permission::Given,
     };
     Ok(Plan::Lookup(Lookup { key, partition, query, directives: seen.directives, credentialed, permission }))
+}
+
+/// Whether cookies that protect forms are keyed and sent: where an answer is for one browser's owner or for people who are not known.
+/// What several people share does not depend on them.
+pub fn keys_form_cookies(caching: &Caching) -> bool {
+    matches!(caching, Caching::Named(policy) if matches!(policy.share, Share::Principal | Share::Anonymous))
 }
 
 /// Adds the fields that are keyed whatever the origin says, as they are sent.
@@ -346,7 +360,7 @@ fn query(asked: &Asked<'_>, route: &Route) -> Result<Option<String>, PassReason>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Facet, Share};
+    use crate::policy::Facet;
     use crate::route::tests::route;
     use http::{HeaderName, HeaderValue};
 
@@ -354,7 +368,7 @@ mod tests {
         authorization: true,
         cookies: vec!["sessionid".into()],
         headers: Vec::new(),
-        ignore_cookies: vec!["csrftoken".into()],
+        ignore_cookies: vec!["csrftoken".into(), "_ga".into()],
         ..Identity::default()
     };
 
@@ -462,7 +476,10 @@ mod tests {
         for (i, one) in keys.iter().enumerate() {
             keys[i + 1..].iter().for_each(|other| assert_ne!(one, other));
         }
-        let ignored = [("cookie", "csrftoken=1; sessionid=a; csrftoken=2"), ("user-agent", "x")];
+        let ignored = [("cookie", "_ga=1; sessionid=a; _ga=2"), ("user-agent", "x")];
+        let form = |cookies| key(principal(), None, &[("cookie", cookies)]);
+        assert_ne!(form("sessionid=a; csrftoken=1"), form("sessionid=a; csrftoken=2"));
+        assert_ne!(form("sessionid=a"), form("sessionid=a; csrftoken=2"));
         assert_eq!(key(principal(), None, &[a]), key(principal(), None, &ignored));
         assert!(!keys[0].windows(9).any(|part| part == b"sessionid"), "no credential is kept in a key");
     }

@@ -71,6 +71,7 @@ mod tests {
         let ttl = |media: &'static str| {
             let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(media))].into_iter().collect();
             let answered = Answered {
+                form_cookies: &[],
                 status: StatusCode::OK,
                 headers: &headers,
                 path: "/static/app.3f2a9c1b.js",

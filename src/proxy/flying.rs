@@ -20,7 +20,7 @@ use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
 use crate::coherence::head::arriving;
 use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_parts};
-use crate::coherence::waiter::{self, Instead, leaves_out, varies_by};
+use crate::coherence::waiter::{self, Instead};
 use crate::edge::deliver;
 use crate::edge::ranges::cut;
 use crate::entry::{Entry, Vital};
@@ -32,11 +32,10 @@ use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::Caching;
 use crate::policy::admit::NotStored;
 use crate::policy::bound::Binding;
-use crate::policy::plan::{Lookup, PassReason};
+use crate::policy::plan::{Lookup, PassReason, keys_form_cookies};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
 use crate::store::purge::Standing;
-use crate::upstream::exchange::Exchanged;
 
 /// What a flight is wanted for.
 pub(super) struct Wanted<'a> {
@@ -307,21 +306,19 @@ impl Proxy {
             _ => PassReason::Uncacheable,
         };
         let Some(mut leader) = leader else { return Waited::Pass(passed) };
-        let is_asked_for = |exchanged: &Exchanged, sent: &HeaderMap| {
-            let varies_by = varies_by(&exchange.headers, &exchanged.head.headers);
-            !leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves)
-        };
         match (leader.withholds, leader.own.try_recv()) {
             (_, Ok(Own::Answer(brought, _))) if leader.is_brought_other(&brought.head, exchange) => {
                 Waited::Pass(PassReason::Range)
             }
-            (Withholds::No, Ok(Own::Answer(exchanged, sent))) if is_asked_for(&exchanged, &sent) => {
+            (withholds, Ok(Own::Answer(exchanged, sent)))
+                if !self.is_for_another(exchange, &exchanged.head, &sent, withholds) =>
+            {
                 let status = exchanged.head.status.as_u16();
                 let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
                 let whole = self.hand_on(exchange.route, *exchanged);
                 Waited::Answer((deliver::own(whole, &exchange.headers), outcome))
             }
-            // What is nobody's to share is the client's own: it is asked for with all that the client sent.
+            // It was made for somebody without what the client had shown: the client's own is asked for, with all that it sent.
             _ => Waited::Pass(passed),
         }
     }
@@ -386,6 +383,10 @@ impl Proxy {
             Partition::Public | Partition::Anonymous | Partition::Facets(_) | Partition::Permitted => Vec::new(),
         };
         let facets = self.tag_facets(exchange, Worth::Claimed);
+        let form_cookies = match keys_form_cookies(&route.caching) {
+            true => self.identity.form_pairs(&exchange.headers).map(<[u8]>::to_vec).collect(),
+            false => Vec::new(),
+        };
         let binding = match &lookup.partition {
             Partition::Principal(digest) => Some(Binding::of(digest)),
             _ => None,
@@ -403,6 +404,7 @@ impl Proxy {
             base: None,
             standing_in: StandingIn::Allowed,
             conditions: Conditions::Sent,
+            form_cookies,
             binding,
         }
     }

@@ -78,6 +78,7 @@ impl Proxy {
                     headers: &exchanged.head.headers,
                     path: &exchange.path.text,
                     credentialed: lookup.credentialed,
+                    form_cookies: &[],
                     arrived: now.wall,
                     delay: exchanged.delay,
                 };

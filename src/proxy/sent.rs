@@ -6,12 +6,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::flying::Withholds;
 use super::{Exchange, Proxy};
 use crate::canonical;
-use crate::coherence::waiter::leaves_out;
+use crate::coherence::waiter::{leaves_out, varies_by};
 use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
+use crate::policy::directives::ResponseDirectives;
 use crate::policy::plan::{Lookup, X_REQUESTED_WITH};
-use crate::policy::{Caching, NamedPolicy};
+use crate::policy::vary;
+use crate::policy::{Caching, NamedPolicy, Share};
 
 impl Proxy {
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
@@ -33,6 +35,8 @@ impl Proxy {
                 policy.vary.iter().chain(vary).chain([&X_REQUESTED_WITH]).for_each(|name| send(&mut headers, name));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
+                } else if policy.share == Share::Anonymous {
+                    set_cookies(&mut headers, &self.cookies_of(asked, |role| role == CookieRole::Form));
                 }
             }
             _ => {
@@ -67,17 +71,21 @@ impl Proxy {
 
     /// The caller's own credentials, with what leads to the server that knows them, and the headers by which answers are shared.
     pub(super) fn copy_caller(&self, asked: &HeaderMap, policy: &NamedPolicy, headers: &mut HeaderMap) {
-        self.copy_principal(asked, headers);
+        self.copy_principal(asked, policy, headers);
         let facets = policy.share.facets().iter().filter_map(|facet| facet.source.header());
         facets.for_each(|name| copy(asked, name, headers));
     }
 
-    fn copy_principal(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
+    fn copy_principal(&self, asked: &HeaderMap, policy: &NamedPolicy, headers: &mut HeaderMap) {
         if self.identity.authorization {
             copy(asked, &header::AUTHORIZATION, headers);
         }
         self.identity.headers.iter().for_each(|name| copy(asked, name, headers));
-        let is_own = |role| matches!(role, CookieRole::Principal | CookieRole::Affinity);
+        let is_own = |role| match role {
+            CookieRole::Principal | CookieRole::Affinity => true,
+            CookieRole::Form => policy.share == Share::Principal,
+            CookieRole::Ignored | CookieRole::Other => false,
+        };
         set_cookies(headers, &self.cookies_of(asked, is_own));
     }
 
@@ -100,10 +108,47 @@ impl Proxy {
         kept
     }
 
+    /// Whether an answer that nobody shares was made for somebody who had not shown what the client did, so that it is not the
+    /// client's: it sets a cookie anew that the client has and the fetch left out; or it says that it differs by something that the
+    /// fetch left out.
+    pub(super) fn is_for_another(
+        &self,
+        exchange: &Exchange<'_>,
+        answer: &http::response::Parts,
+        sent: &HeaderMap,
+        withholds: Withholds,
+    ) -> bool {
+        let shown = |name: &str, headers: &HeaderMap| {
+            headers.get_all(header::COOKIE).iter().flat_map(cookies).any(|cookie| cookie.name == name)
+        };
+        let mut set = answer.headers.get_all(header::SET_COOKIE).iter().filter_map(|line| cookies(line).next());
+        let resets = set.any(|cookie| shown(cookie.name, &exchange.headers) && !shown(cookie.name, sent));
+        let varies_by = varies_by(&exchange.headers, &answer.headers);
+        resets
+            || leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves)
+            || withholds == Withholds::Yes && self.differs_by_credentials(answer)
+    }
+
+    fn differs_by_credentials(&self, answer: &http::response::Parts) -> bool {
+        let names = vary::names(&answer.headers);
+        let own = [header::COOKIE, header::AUTHORIZATION];
+        let varies = names
+            .map_or(true, |names| names.iter().any(|name| own.contains(name) || self.identity.headers.contains(name)));
+        varies || ResponseDirectives::of(&answer.headers).private.whole
+    }
+
     /// Whether the fetch that is made for a request leaves out credentials that the client had sent.
     pub(super) fn withholds(&self, exchange: &Exchange<'_>, sent: &HeaderMap) -> Withholds {
-        let credentials = [header::COOKIE, header::AUTHORIZATION];
-        match leaves_out(&exchange.headers, sent, &credentials, &exchange.route.serves) {
+        let asked = &exchange.headers;
+        let pairs = |headers: &HeaderMap| -> Vec<Vec<u8>> {
+            let all = headers.get_all(header::COOKIE).iter().flat_map(cookies);
+            let own = all.filter(|cookie| {
+                matches!(self.identity.cookie(cookie.name), CookieRole::Principal | CookieRole::Other)
+            });
+            own.map(|cookie| cookie.pair.to_vec()).collect()
+        };
+        let mut headers = self.identity.headers.iter().chain([&header::AUTHORIZATION]);
+        match headers.any(|name| asked.get(name) != sent.get(name)) || pairs(asked) != pairs(sent) {
             true => Withholds::Yes,
             false => Withholds::No,
         }

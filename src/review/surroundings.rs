@@ -57,6 +57,7 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
         url_credentials: _,
         secret_fields: _,
         affinity_cookies: _,
+        form_cookies: _,
         token: _,
         facets: _,
     } = old;
@@ -82,6 +83,9 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
     for pattern in old.ignore_cookies.iter().filter(|pattern| !new.ignore_cookies.contains(pattern)) {
         changes.push(Change::plain(format!("`ignore_cookies` no longer has {pattern}")));
     }
+    let (before, after) = (&old.form_cookies, &new.form_cookies);
+    let added = "requests that show it were passed, or kept without it, and may be kept now";
+    changes.extend(patterns("form_cookies", before, after, Some(added), None));
     let (before, after) = (&old.ignore_headers, &new.ignore_headers);
     let why = "requests that differ in it were passed, and may share answers now";
     changes.extend(patterns("ignore_headers", before, after, Some(why), None));
@@ -97,7 +101,7 @@ fn identity(old: &Identity, new: &Identity) -> Vec<Change> {
             CookieRole::Ignored => {
                 Change::widens(change, "answers that are shared under `origin` may depend on it now")
             }
-            CookieRole::Principal | CookieRole::Other => {
+            CookieRole::Principal | CookieRole::Form | CookieRole::Other => {
                 Change::widens(change, "requests that differ in it share answers now, or were passed")
             }
         });

@@ -1,6 +1,6 @@
 //! Who shares with whom: principals, nobody, cookies, bearers, queries, and what is not sent.
 
-use crate::scenario::{Asking, Client, Counter, Origin, Stent, answer};
+use crate::scenario::{Asking, Client, Counter, Origin, Seen, Stent, answer};
 
 const POLICIES: &str = "
 identity: {principal: [authorization, cookie.sessionid], ignore_cookies: [csrftoken, _ga*]}
@@ -54,7 +54,7 @@ const ASKERS: [(&str, &str); 7] = [
 fn by(client: &Client, path: &str, (cookie, bearer): (&str, &str)) -> Asking {
     let mut asking = client.get(path);
     if !cookie.is_empty() {
-        asking = asking.cookie(&format!("csrftoken=x; {cookie}"));
+        asking = asking.cookie(&format!("_ga=x; {cookie}"));
     }
     if !bearer.is_empty() {
         asking = asking.bearer(bearer);
@@ -96,7 +96,7 @@ async fn anonymous_pages_are_for_those_who_show_nothing() {
     let stent = Stent::start(origin.address, POLICIES);
     let client = stent.client();
     assert_eq!(client.get("/page/1").send().await.text(), "- - #1 /page/1");
-    let ignored = client.get("/page/1").cookie("csrftoken=x; _ga_Z=1").send().await;
+    let ignored = client.get("/page/1").cookie("_gat=x; _ga_Z=1").send().await;
     assert!(ignored.is_hit(), "{}", ignored.cache());
     let signed_in = client.get("/page/1").cookie("sessionid=a").send().await;
     assert_eq!(
@@ -116,7 +116,7 @@ async fn what_is_not_in_the_key_is_not_sent() {
     let reply = stent
         .client()
         .get("/page/2")
-        .cookie("csrftoken=x")
+        .cookie("_ga=x")
         .header("user-agent", "curl")
         .header("referer", "http://elsewhere/")
         .header("origin", "http://elsewhere")
@@ -309,6 +309,65 @@ routes:
             stent.client().get(&target).header(header, "alice").send().await;
             let others = stent.client().get(&target).send().await;
             assert!(others.text().starts_with("nobody"), "{target}: {} {}", others.text(), others.cache());
+        }
+    }
+}
+
+/// A page with a form is of use to one browser: its cookie is keyed and sent, and that the origin says it again hinders nothing.
+#[tokio::test]
+async fn a_page_with_a_form_is_kept_for_the_browser_that_it_was_made_for() {
+    let origin = Origin::start(|seen: Seen| async move {
+        let shown = seen.header("cookie").unwrap_or("").to_owned();
+        let token = shown.split("; ").find_map(|pair| pair.strip_prefix("csrftoken=")).unwrap_or("new").to_owned();
+        let set = format!("csrftoken={token}; Path=/; SameSite=Lax");
+        answer(200, &[("vary", "Cookie"), ("set-cookie", &set)], format!("form of {token} for {shown}"))
+    })
+    .await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let ask = async |path: &str, cookies: &str| stent.client().get(path).cookie(cookies).send().await;
+    for (path, mine, yours) in [
+        ("/page/1", "csrftoken=a", "csrftoken=b"),
+        ("/own/1", "csrftoken=a; sessionid=s", "csrftoken=b; sessionid=s"),
+        ("/own/2", "csrftoken=a; sessionid=s", "csrftoken=a; sessionid=t"),
+    ] {
+        let first = ask(path, mine).await;
+        assert_eq!(first.text(), format!("form of {} for {mine}", &mine[10..11]), "{path}");
+        assert_eq!(first.header("set-cookie"), format!("csrftoken={}; Path=/; SameSite=Lax", &mine[10..11]));
+        let again = ask(path, mine).await;
+        assert!(again.is_hit() && again.text() == first.text(), "{path}: {}", again.cache());
+        assert!(!again.headers.contains_key("set-cookie"));
+        assert_eq!(ask(path, yours).await.text(), format!("form of {} for {yours}", &yours[10..11]), "{path}");
+        assert_eq!(origin.count(path), 2, "{path}: each is asked for once");
+    }
+    // Who has none is given one, and nothing of it is kept.
+    for _ in 0..2 {
+        let nobody = stent.client().get("/page/3").send().await;
+        assert_eq!((nobody.text().as_str(), nobody.is_hit()), ("form of new for ", false));
+    }
+    assert_eq!(origin.count("/page/3"), 2);
+    // What everybody shares is asked for without it. An answer that would take this browser's cookie away is not given to it: the
+    // forms that are open in its other tabs would be void.
+    assert_eq!(ask("/public", "csrftoken=a").await.text(), "form of a for csrftoken=a");
+}
+
+/// One request in, one request out, whatever of it the fetch left out and the answer speaks of.
+#[tokio::test]
+async fn what_cannot_be_kept_is_asked_for_once() {
+    for (field, value) in
+        [("vary", "Accept-Encoding"), ("vary", "Cookie"), ("vary", "Cookie, Accept-Encoding"), ("x-y", "z")]
+    {
+        for extra in [("cache-control", "no-store"), ("set-cookie", "seen=1"), ("retry-after", "1")] {
+            let origin = Origin::start(move |_| async move { answer(200, &[(field, value), extra], "x") }).await;
+            let stent = Stent::start(origin.address, POLICIES);
+            for (path, cookies) in [
+                ("/page/1", "_ga=1"),
+                ("/page/2", "csrftoken=1"),
+                ("/own/1", "_ga=1; sessionid=a"),
+                ("/public", "_ga=1"),
+            ] {
+                let asked = stent.client().get(path).cookie(cookies).header("accept-encoding", "gzip, br").send().await;
+                assert_eq!((asked.status, origin.count(path)), (200, 1), "{field}: {value}, {extra:?}, {path}");
+            }
         }
     }
 }

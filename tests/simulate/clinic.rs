@@ -159,6 +159,7 @@ impl Clinic {
             base: None,
             standing_in: StandingIn::Allowed,
             conditions: Conditions::Sent,
+            form_cookies: Vec::new(),
             binding: None,
         }
     }

@@ -263,6 +263,7 @@ impl History<'_> {
                 headers: &answer.arrived.headers,
                 path: &resource.path(),
                 credentialed: lookup.credentialed,
+                form_cookies: &[],
                 arrived: self.now.wall,
                 delay: answer.arrived.delay,
             };

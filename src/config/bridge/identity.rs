@@ -52,6 +52,7 @@ pub(super) fn identity(
         "principal",
         "ignore_cookies",
         "affinity_cookies",
+        "form_cookies",
         "ignore_headers",
         "url_credentials",
         "secret_fields",
@@ -72,6 +73,9 @@ pub(super) fn identity(
     who.identity.url_credentials = names(reader, table.get("url_credentials"), everything, "[visit_key]");
     let everything = "would keep no answer at all";
     who.identity.secret_fields = names(reader, table.get("secret_fields"), everything, "[x-visit-key]");
+    for item in table.get("form_cookies").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
+        form(reader, item, &mut who.identity);
+    }
     for item in table.get("affinity_cookies").and_then(|node| reader.one_or_list(node)).unwrap_or_default() {
         affinity(reader, item, &mut who.identity);
     }
@@ -275,6 +279,20 @@ fn name_pattern(reader: &mut Reader, node: &Node, everything: &str, example: &st
         return None;
     }
     Some(text)
+}
+
+/// A cookie that protects forms, though it is not known here.
+fn form(reader: &mut Reader, node: &Node, identity: &mut Identity) {
+    let everything = "would take every cookie for a form's, and keep a copy for each browser";
+    let hint = "name the cookie that protects forms: [clinic-csrf]";
+    let Some(text) = cookie_pattern(reader, node, everything, hint) else { return };
+    if let Some(cookie) = identity.cookies.iter().find(|name| glob(&text, name)) {
+        let message = format!(
+            "`{text}` protects forms and says nothing of who asks, but `cookie.{cookie}` is part of the principal"
+        );
+        reader.error(Kind::Contradiction, node, message, "remove it from one of the two lists");
+    }
+    identity.form_cookies.push(text);
 }
 
 fn affinity(reader: &mut Reader, node: &Node, identity: &mut Identity) {

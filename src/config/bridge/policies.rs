@@ -13,7 +13,7 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
-use crate::identity::{Identity, glob};
+use crate::identity::{Identity, form, glob};
 use crate::policy::{Access, Expired, NamedPolicy, Share, TypePattern};
 
 /// The names that mean something without being defined.
@@ -185,6 +185,16 @@ pub(super) fn strip_cookies(reader: &mut Reader, node: &Node, who: &Identity) ->
         let Some(pattern) = cookie_pattern(reader, item, everything, MEANINGLESS) else {
             continue;
         };
+        if form::is_known(&pattern) || who.form_cookies.contains(&pattern) {
+            let message =
+                format!("`{pattern}` protects forms: a page that is kept without it breaks the form that is on it");
+            reader.error(
+                Kind::Unsafe,
+                item,
+                message,
+                "remove it: a form's cookie is keyed and sent, and hinders nothing",
+            );
+        }
         if let Some(cookie) = who.cookies.iter().find(|name| glob(&pattern, name)) {
             let message = format!("an answer that sets `{cookie}` is one person's: it is part of the principal");
             reader.error(Kind::Unsafe, item, message, "remove it: such answers are not kept");

@@ -20,6 +20,7 @@ impl Proxy {
         for cookie in exchange.headers.get_all(header::COOKIE).iter().flat_map(cookies) {
             let why = match self.identity.cookie(cookie.name) {
                 CookieRole::Ignored => "ignored, by `identity.ignore_cookies`",
+                CookieRole::Form => "for forms: neither keyed nor sent for what others share",
                 CookieRole::Affinity => "for affinity: neither keyed nor sent for what others share",
                 CookieRole::Principal | CookieRole::Other => "a credential, neither keyed nor sent",
             };

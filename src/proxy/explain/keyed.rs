@@ -9,7 +9,7 @@ use crate::explanation::{KeyPart, PartitionTold};
 use crate::identity::{CookieRole, cookies};
 use crate::key::KeyBuf;
 use crate::policy::Caching;
-use crate::policy::plan::{BodyPresence, Credentialed, Lookup};
+use crate::policy::plan::{BodyPresence, Credentialed, Lookup, X_REQUESTED_WITH, keys_form_cookies};
 use crate::policy::sharing::{self, Sharing};
 use crate::route::Route;
 
@@ -60,6 +60,14 @@ impl Proxy {
             Caching::Named(policy) => {
                 parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
                 parts.extend(policy.vary.iter().map(field));
+                if asked.headers.contains_key(&X_REQUESTED_WITH) {
+                    parts.push(field(&X_REQUESTED_WITH));
+                }
+                if keys_form_cookies(&exchange.route.caching) {
+                    let all = asked.headers.get_all(header::COOKIE).iter().flat_map(cookies);
+                    let own = all.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Form);
+                    parts.extend(own.map(|cookie| KeyPart { name: format!("cookie.{}", cookie.name), value: None }));
+                }
             }
             Caching::Http(_) => parts.extend(exchange.route.serves.fields().map(|name| field(&name))),
             Caching::Pass => {}

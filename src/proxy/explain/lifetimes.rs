@@ -33,6 +33,7 @@ fn lifetime(route: &Route, path: &str, credentialed: Credentialed, media_type: O
         .filter_map(|media| HeaderValue::from_str(media).ok().map(|value| (header::CONTENT_TYPE, value)))
         .collect();
     let answered = Answered {
+        form_cookies: &[],
         status: StatusCode::OK,
         headers: &headers,
         path,
