@@ -299,6 +299,13 @@ impl Seen {
     }
 }
 
+/// The fields for which an operator's policy has no place, and which may say who asks or narrow what they are to see.
+pub fn unplaced<'h>(headers: &'h HeaderMap, route: &Route, identity: &Identity) -> Vec<&'h HeaderName> {
+    let Caching::Named(policy) = &route.caching else { return Vec::new() };
+    let unknown = headers.keys().filter(|name| !is_harmless(name) && !identity.ignores(name));
+    unknown.filter(|name| !is_named(name, policy, route, identity)).collect()
+}
+
 /// `rfc9111` knows no credentials but `Authorization`, and keys a URL whatever stands in it.
 fn is_by_the_letter(route: &Route) -> bool {
     matches!(&route.caching, Caching::Http(http) if http.credentials == Credentials::AuthorizationOnly)

@@ -6,10 +6,11 @@ use super::super::{Exchange, Proxy};
 use super::{cookie_name, unique};
 use crate::canonical;
 use crate::explanation::{KeyPart, PartitionTold};
+use crate::fields::url::{path_told, query_told};
 use crate::identity::{CookieRole, cookies};
 use crate::key::KeyBuf;
 use crate::policy::Caching;
-use crate::policy::plan::{BodyPresence, Credentialed, Lookup};
+use crate::policy::plan::{BodyPresence, Credentialed, Lookup, X_REQUESTED_WITH};
 use crate::policy::sharing::{self, Sharing};
 use crate::route::Route;
 
@@ -53,13 +54,17 @@ impl Proxy {
         let asked = exchange.asked(BodyPresence::Absent);
         let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
         parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
-        parts.push(part("path", asked.path));
-        parts.push(part("query", &lookup.query));
+        let names = &self.identity.url_credentials;
+        parts.push(part("path", &path_told(asked.path, names)));
+        parts.push(part("query", &query_told(&lookup.query, names)));
         let field = |name: &HeaderName| keyed_field(name, self.sent(exchange, name));
         match &exchange.route.caching {
             Caching::Named(policy) => {
                 parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
-                parts.extend(policy.vary.iter().map(field));
+                let named = [X_REQUESTED_WITH];
+                let own = named.iter().filter(|name| asked.headers.contains_key(*name));
+                let own = own.filter(|name| !policy.vary.contains(name) && !vary.contains(name));
+                parts.extend(policy.vary.iter().chain(own).map(field));
             }
             Caching::Http(_) => parts.extend(exchange.route.serves.fields().map(|name| field(&name))),
             Caching::Pass => {}
