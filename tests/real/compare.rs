@@ -301,7 +301,8 @@ fn blank(text: &str, before: &str, after: &str) -> String {
     out
 }
 
-fn decompressed(body: &[u8]) -> Vec<u8> {
+/// What gzip made small.
+pub fn decompressed(body: &[u8]) -> Vec<u8> {
     let mut gzip = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gzip");
     let mut stdin = gzip.stdin.take().expect("piped");
     // Both ends at once: a pipe holds only so much.
