@@ -158,7 +158,8 @@ impl Proxy {
             origin: Some(AskedOf {
                 upstream: self.upstreams[exchange.route.upstream].settings.name.clone(),
                 request: format!("GET {}", self.told(&question.path, None)),
-                when: "first; what is not a yes is the client's answer".to_owned(),
+                when: "first; a refusal is the client's answer, and without a yes the request itself is passed"
+                    .to_owned(),
                 headers: sent(&headers, why),
             }),
             ..nothing(request)
