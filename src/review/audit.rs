@@ -231,7 +231,7 @@ fn besides(route: &Route) -> Vec<String> {
     let touch = named.and_then(|policy| policy.touch).map(|time| {
         let time = show_duration(time);
         format!(
-            "touch {time}: one request of each principal in that time goes to the origin, so its session stays alive"
+            "touch {time}: a request goes to the origin if that has not heard of its principal for so long, so its session stays alive"
         )
     });
     let settle = route.settle.map(|time| {
