@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What a request would get.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Method and URL as they are understood.
+    /// Method and URL as they are understood; of a credential in the URL the name alone.
     pub request: String,
     /// The moment that it is told for, in UTC; `None` for the present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,8 +29,11 @@ pub struct Explanation {
     pub lifetimes: Vec<LifetimeTold>,
     /// The route's own tags; those that need the answer, as templates.
     pub tags: Vec<String>,
-    /// What it purges if it succeeds, beside its own path.
+    /// What it purges if it succeeds: a write besides its own path, a request that only reads nothing else.
     pub purges: Vec<String>,
+    /// It purges those although it only reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purged_by_reading: bool,
     /// What a running process has for it now; `None` when none was asked.
     pub stored: Option<StoredTold>,
 }
@@ -61,7 +64,7 @@ pub struct Decision {
     pub reason: Option<String>,
     /// What the reason means, as README says it.
     pub because: Option<String>,
-    /// The cookies or query parameters that are the reason.
+    /// The cookies, headers or parameters that are the reason.
     pub names: Vec<String>,
     /// How `Cache-Status` will begin, as far as it is known.
     pub cache_status: Option<String>,

@@ -161,10 +161,9 @@ impl Identity {
         self.ignore_cookies.iter().any(|pattern| glob(pattern, name))
     }
 
-    /// The pairs of the cookies that protect forms, as they were sent.
-    pub fn form_pairs<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
-        let all = headers.get_all(header::COOKIE).into_iter().flat_map(cookies);
-        all.filter(|cookie| self.cookie(cookie.name) == CookieRole::Form).map(|cookie| cookie.pair)
+    /// Whether the operator says that a cookie means nothing, and does not say that it protects forms.
+    pub fn ignores_cookie(&self, name: &str) -> bool {
+        self.is_ignored(name) && !self.form_cookies.iter().any(|pattern| glob(pattern, name))
     }
 
     /// Adds what a `Cookie` field shows.

@@ -343,7 +343,7 @@ fn who_may_share_what() {
 
 #[test]
 fn a_policy_that_needs_a_part_warns_where_there_is_none() {
-    let policy = "{p: {share: permitted, access: {ask: /authz/<id>, for: 60s}}}";
+    let policy = "{p: {share: permitted, access: {ask: /authz/<id>, yes: 204, for: 60s}}}";
     for (path, warnings) in [("/api/patients/<id>", 0), ("/api/patients/<int:id>/notes", 0), ("/api/patients", 1)] {
         let loaded = accepted(&with(policy, &format!("[{{name: r, path: {path}, policy: p}}]")));
         assert_eq!(loaded.warnings.len(), warnings, "{path}: {:?}", loaded.warnings);

@@ -90,6 +90,9 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("share: [tenant, role], access: token", "share: [tenant, role]", Widens, Not),
     ("for: 60s", "for: 61s", Widens, Not),
     ("ask: /authz/<id>", "ask: /may/<id>", Widens, Widens),
+    ("for: 60s", "for: 60s, yes: 204", Widens, Widens),
+    ("for: 60s", "for: 60s, yes: {json: allowed}", Widens, Widens),
+    ("shop: {share: public,", "shop: {share: public, override: true,", Widens, Not),
     ("ask: /authz/<id>", "ask: self", Widens, Widens),
     ("tenant: jwt.tenant", "tenant: jwt.group", Widens, Widens),
     ("issuer: us", "issuer: [us, them]", Widens, Not),
@@ -121,6 +124,9 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("utm_*: drop}", "utm_source: any, utm_*: drop}", Not, Widens),
     ("utm_*: drop}", "utm_*: drop, other: any}", Widens, Not),
     // Who is asking, and who is believed.
+    ("_ga*]", "_ga*], ignore_headers: [x-build]", Widens, Not),
+    ("_ga*]", "_ga*], url_credentials: [visit_key]", Not, Widens),
+    ("_ga*]", "_ga*], secret_fields: [x-visit-*]", Not, Widens),
     ("cookie.sessionid, ", "", Widens, Widens),
     (", header.x-api-key]", "]", Widens, Widens),
     ("[csrftoken, _ga*]", "[csrftoken, _ga*, theme]", Widens, Not),
@@ -145,7 +151,9 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("127.0.0.1:8000", "127.0.0.1:8002", Not, Not),
     ("path: /documents/**, upstream: app", "path: /documents/**, upstream: other", Not, Not),
     ("path: /documents/**, upstream: app", "path: /documents/**, upstream: app, body: 1MiB", Not, Not),
-    // What ends what is kept.
+    // What ends what is kept, and what keeps a session alive.
+    ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, settle: 5s}", Not, Widens),
+    ("record: {share: principal,", "record: {share: principal, touch: 5m,", Not, Not),
     ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, purges: [principal]}", Not, Widens),
     ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, read_only: true}", Widens, Not),
     // The same words, and something else is meant by them.

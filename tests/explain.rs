@@ -150,6 +150,92 @@ fn a_page_for_tokens_names_them_and_shows_none() {
     }
 }
 
+const COUPLED: &str = "\
+identity: {principal: [authorization, cookie.sessionid], ignore_headers: [x-build, x-theme-*], url_credentials: [visit_*], secret_fields: [x-visit-key]}
+upstreams: {app: {servers: [http://127.0.0.1:8000]}}
+policies:
+  own: {share: principal, ttl: 1m, ceiling: 5m, touch: 5m}
+  chart: {share: permitted, access: {ask: /authz/<id>, yes: {json: result.allowed}, for: 60s}, ttl: 1m, ceiling: 1m}
+  news: {share: public, ttl: 1m, override: true}
+routes:
+  - {name: leave, path: /leave, tags: [leaving], purges: [principal, 'wards:<query.ward>']}
+  - {name: orders, path: /orders/**, settle: 5s}
+  - {name: chart, path: /charts/<id>, policy: chart, tags: ['chart:<id>'], settle: 10s}
+  - {name: patient, path: /patients/<id>, policy: own, tags: ['patient:<id>']}
+  - {name: news, path: /news/**, policy: news}
+  - {name: feed, path: /feed/**, policy: rfc9111}
+  - {name: rest, path: /**}
+";
+
+#[test]
+fn what_couples_people_is_named_and_no_credential_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proxy.yaml");
+    std::fs::write(&file, COUPLED).expect("writable");
+    let file = file.to_str().expect("text");
+    let session = ["-H", "Cookie: sessionid=hunter2"];
+    let asked: &[(&[&str], &[&str])] = &[
+        (
+            &[
+                "GET",
+                "/patients/7",
+                "-H",
+                "X-Active-Role: hunter2",
+                "-H",
+                "X-User: a",
+                "-H",
+                "X-Build: 7",
+                "-H",
+                "X-Theme-A: b",
+            ],
+            &["passed (unknown-header)", "keyed nor ignored: x-active-role, x-user\n"],
+        ),
+        (
+            &["GET", "/patients/7;jsessionid=hunter2?access_token=hunter2;sid=hunter2&page=2"],
+            &[
+                "passed (url-credential)",
+                ": jsessionid, access_token, sid\n",
+                "GET http://localhost/patients/7;jsessionid=*?access_token=*;sid=*&page=2\n",
+            ],
+        ),
+        (&["PUT", "/patients/7;jsessionid=hunter2"], &["purges      patient:7;jsessionid=*, and its path\n"]),
+        (&["GET", "/(S(hunter2))/orders.aspx"], &["http://localhost/(*)/orders.aspx\n"]),
+        (&["GET", "/news/1?visit_id=hunter2"], &["passed (url-credential)", ": visit_id\n"]),
+        (&["GET", "/feed/1?token=hunter2"], &["query           token=*\n", "GET /feed/1?token=*  of app"]),
+        (&["GET", "/patients/%ZZ?token=hunter2"], &["refused (broken-percent-encoding)", "/patients/%ZZ?token=*\n"]),
+        (
+            &["GET", "/patients/7", "-H", "X-Requested-With: XMLHttpRequest"],
+            &["              x-requested-with (its value)\n", "with accept, x-requested-with (keyed)\n"],
+        ),
+        (
+            &["GET", "/leave?ward=3"],
+            &[
+                "purges      wards:3, principal, although it only reads: its route has no policy, so its `purges` hold for every method\n",
+            ],
+        ),
+        (&["POST", "/leave?ward=3"], &["purges      leaving, wards:3, principal, and its path\n"]),
+        (&["GET", "/orders/1"], &["passed (no-policy)"]),
+    ];
+    for (request, wanted) in asked {
+        let arguments = [&["explain"][..], request, &session, &["-c", file]].concat();
+        let page = printed(&arguments);
+        let json = printed(&[&arguments[..], &["--json"]].concat());
+        assert!(!page.contains("hunter2") && !json.contains("hunter2"), "{page}\n{json}");
+        wanted.iter().for_each(|wanted| assert!(page.contains(wanted), "{wanted}\n{page}"));
+    }
+    let page = printed(&["explain", "GET", "/orders/1", "-c", file]);
+    assert!(!page.contains("purges"), "{page}");
+}
+
+#[test]
+fn what_couples_people_is_audited() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("proxy.yaml"), COUPLED).expect("writable");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+    let output = command.current_dir(folder.path()).env("NO_COLOR", "1").arg("audit").output().expect("it runs");
+    snapshots().bind(|| insta::assert_snapshot!("audit-coupled", String::from_utf8_lossy(&output.stdout)));
+}
+
 #[test]
 fn what_widens_is_said_and_ends_with_2() {
     let output = stent(&["diff", "clinic.yaml", "wider.yaml"], "");

@@ -4,6 +4,8 @@
 //! Nothing is scripted here and no clock is ours: what these tests show is that a backend which nobody can rewrite gives its
 //! users the same answers as before, keeps them apart, and is asked less. `tests/setup` prepares the Python and the Java they need.
 
+#[path = "real/browser.rs"]
+mod browser;
 #[path = "real/catalina.rs"]
 mod catalina;
 #[path = "real/client.rs"]

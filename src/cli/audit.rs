@@ -37,8 +37,15 @@ fn page(title: &str, told: &Audit, paint: Paint) -> Page {
     page.line("mode", &told.mode);
     page.line("principal", or_none(&told.principal, " and "));
     page.line("ignored", format!("cookies {}", or_none(&told.ignored_cookies, ", ")));
-    let further: String = told.affinity_cookies.iter().map(|pattern| format!(", {pattern}")).collect();
-    page.line("affinity", format!("cookies of well-known load balancers{further}: no credentials"));
+    let further = |patterns: &[String]| patterns.iter().map(|pattern| format!(", {pattern}")).collect::<String>();
+    page.line("", format!("headers that are known to be harmless{}", further(&told.ignored_headers)));
+    let affinity = further(&told.affinity_cookies);
+    page.line("affinity", format!("cookies of well-known load balancers{affinity}: no credentials"));
+    page.line("in URLs", format!("well-known credentials{}: such requests are passed", further(&told.url_credentials)));
+    page.line(
+        "in answers",
+        format!("well-known credentials{}: such answers are not kept", further(&told.secret_fields)),
+    );
     page.line("believed", format!("{} (trusted_proxies)", or_none(&told.trusted_proxies, ", ")));
     page.line("refused", format!("{} (refuse)", or_none(&told.refused, ", ")));
     page.line("serves on", told.listen.join(", "));
@@ -77,6 +84,7 @@ fn route(page: &mut Page, told: &KeptRoute) {
         format!("{}; {asked} for a client that asks for stale ones", said(told.oldest_seconds, "as the origin allows")),
     );
     page.line("downstream", format!("Cache-Control: {}", told.downstream));
+    page.lines("besides", told.besides.clone());
     page.line("written", format!("{}:{}, policy {}", told.file, told.line, told.policy));
 }
 

@@ -107,6 +107,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         Plan::Refuse(_) => (Outcome::Refuse, String::new()),
     };
     let only_reads = route.only_reads(&ask.method);
+    let purges_by_reading = only_reads && route.purges_by_reading();
     let part = |name: &str| route.part(name, host, &path.text);
     let known = Known { headers: &headers, proven: &proven, part: &part };
     let place = Place {
@@ -116,9 +117,13 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         path: path.text.clone().into_owned(),
         query: keyed.clone(),
         principal: Vec::new(),
-        facets: facets(route, &known, if only_reads { Worth::Claimed } else { Worth::Proven }),
+        facets: facets(route, &known, if only_reads && !purges_by_reading { Worth::Claimed } else { Worth::Proven }),
     };
-    let purges = if only_reads { Vec::new() } else { place.purges_told(route) };
+    let purges = match (only_reads, purges_by_reading) {
+        (false, _) => place.purges_told(route),
+        (true, true) => place.purges_by_reading_told(route),
+        (true, false) => Vec::new(),
+    };
     let named = match &route.caching {
         Caching::Named(policy) => Some(policy),
         _ => None,

@@ -140,7 +140,7 @@ fn page(told: &Explanation, paint: Paint) -> Page {
     }
     page.lines(
         "key",
-        told.key.iter().map(|part| format!("{:<16}{}", part.name, part.value.as_deref().unwrap_or("(its value)"))),
+        told.key.iter().map(|part| format!("{:<15} {}", part.name, part.value.as_deref().unwrap_or("(its value)"))),
     );
     page.lines("left out", told.dropped.iter().map(|one| format!("{} {}: {}", one.kind, one.name, one.why)));
     if let Some(origin) = &told.origin {
@@ -161,11 +161,19 @@ fn page(told: &Explanation, paint: Paint) -> Page {
     }
     page.lines("kept", lifetimes(&told.lifetimes));
     page.lines("tags", (!told.tags.is_empty()).then(|| told.tags.join(", ")));
-    page.lines("purges", (!told.purges.is_empty()).then(|| format!("{}, and its path", told.purges.join(", "))));
+    page.lines("purges", (!told.purges.is_empty()).then(|| purges(told)));
     if let Some(stored) = &told.stored {
         page.lines("stored", self::stored(stored, paint));
     }
     page
+}
+
+fn purges(told: &Explanation) -> String {
+    let besides = match told.purged_by_reading {
+        true => "although it only reads: its route has no policy, so its `purges` hold for every method",
+        false => "and its path",
+    };
+    format!("{}, {besides}", told.purges.join(", "))
 }
 
 fn decision(told: &Explanation, paint: Paint) -> Vec<String> {

@@ -93,9 +93,17 @@ impl Place {
 
     /// The same before anything is sent, as people name it: `principal` is whoever asks.
     pub fn purges_told(&self, route: &Route) -> Vec<String> {
-        let own = route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned());
-        self.purged(route, None, None).into_iter().chain(own).collect()
+        self.purged(route, None, None).into_iter().chain(principal_told(route)).collect()
     }
+
+    /// What a request that only reads purges on a route that passes, as people name it.
+    pub fn purges_by_reading_told(&self, route: &Route) -> Vec<String> {
+        self.purged_besides(route, None, None).into_iter().chain(principal_told(route)).collect()
+    }
+}
+
+fn principal_told(route: &Route) -> Option<String> {
+    route.purges.contains(&PurgeTemplate::Principal).then(|| "principal".to_owned())
 }
 
 /// The templates among a route's `purges`.

@@ -35,7 +35,7 @@ pub mod selftest;
 mod source;
 mod syntax;
 mod tree;
-mod units;
+pub(crate) mod units;
 mod vars;
 
 pub use problem::{Problem, Report};

@@ -33,7 +33,31 @@ pub fn query_told<'q>(query: &'q str, names: &[String]) -> Cow<'q, str> {
     if !query_holds(query, names) {
         return Cow::Borrowed(query);
     }
-    Cow::Owned(query.split('&').map(|piece| parameter_told(piece, names)).collect::<Vec<_>>().join("&"))
+    let pieces = query.split_inclusive(['&', ';']).map(|piece| {
+        let (piece, between) = piece.split_at(piece.trim_end_matches(['&', ';']).len());
+        parameter_told(piece, names) + between
+    });
+    Cow::Owned(pieces.collect())
+}
+
+/// The names of the credentials that a path and a query hold, as they stand there.
+pub fn credentials_in(path: &str, query: Option<&str>, names: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for segment in path.split('/') {
+        if is_cookieless(segment) {
+            found.push("(S(…))".to_owned());
+        } else {
+            let parameters = split_parameters(segment).skip(1).map(name_of);
+            found.extend(parameters.filter(|name| is_credential(name, names)).map(str::to_owned));
+        }
+    }
+    let query = query.unwrap_or("");
+    let parameters = query.split(['&', ';']).map(|piece| crate::tag::decode(name_of(piece)).into_owned());
+    found.extend(parameters.filter(|name| is_credential(name, names)));
+    if is_code_of_a_sign_in(query) {
+        found.push("code".to_owned());
+    }
+    found
 }
 
 /// A path without the credentials in it: what such a request is about, as others name it.
@@ -243,6 +267,12 @@ mod tests {
         assert_eq!(path_told("/a/b;v=1", &[]), "/a/b;v=1");
         assert_eq!(query_told("a=1&access_token=x", &[]), "a=1&access_token=*");
         assert_eq!(query_told("a=1", &[]), "a=1");
+        assert_eq!(query_told("a=1;sid=2&b=3", &[]), "a=1;sid=*&b=3");
+        assert_eq!(query_told("code=x&state=y&a=", &[]), "code=*&state=*&a=");
+        let names = credentials_in("/(S(A1))/a;jsessionid=B2", Some("a=1&access%5Ftoken=C3;sid=2"), &[]);
+        assert_eq!(names, ["(S(…))", "jsessionid", "access_token", "sid"]);
+        assert_eq!(credentials_in("/a", Some("code=x&state=y"), &[]), ["code"]);
+        assert!(credentials_in("/a;v=1", Some("a=1"), &[]).is_empty());
         assert_eq!(path_without("/p/7;jsessionid=A1", &[]).as_deref(), Some("/p/7"));
         assert_eq!(path_without("/(S(A1))/p/7;v=1", &[]).as_deref(), Some("/p/7;v=1"));
         assert_eq!(path_without("/p/7", &[]), None);

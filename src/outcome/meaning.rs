@@ -75,15 +75,23 @@ pub const PASSED: [Meaning; 33] = [
     is(
         "unknown-header",
         "a header that may say who asks, or narrow what they are to see, and is neither keyed nor ignored",
-        "list the header in the policy's `vary: {headers: […]}` if answers depend on it, in `identity.ignore_headers` if none does",
+        "`stent explain` names the header: list it in the policy's `vary: {headers: […]}` if answers depend on it, in `identity.ignore_headers` if none does",
     ),
     is(
         "url-credential",
         "a credential in the path or the query: a session, a ticket, a signature",
-        "let the application use cookies or `Authorization`; such URLs are keyed and logged nowhere",
+        "let the application sign in by a cookie or `Authorization`; a request with a credential in its URL is always passed, and the credential is logged nowhere",
     ),
-    is("signed-request", "its client has signed it (Digest, AWS, HTTP signatures): it is forwarded byte for byte", ""),
-    is("touch", "the origin has not heard of this principal for the policy's `touch`: its session is kept alive", ""),
+    is(
+        "signed-request",
+        "its client has signed it (Digest, AWS, HTTP signatures): it is forwarded byte for byte",
+        "let the client show a token or a cookie instead, if its answers are to be kept",
+    ),
+    is(
+        "touch",
+        "the origin has not heard of this principal for the policy's `touch`: its session is kept alive",
+        "a longer `touch` lets fewer requests through; it must be shorter than the session's idle time",
+    ),
     is(
         "unkeyed-authorization",
         "`Authorization` that is no part of the principal",
@@ -147,7 +155,7 @@ pub const PASSED: [Meaning; 33] = [
         "under `origin` and `rfc9111`: it waited for another's fetch, and the origin wants to be asked each time",
         "let the origin give a lifetime, or use a policy of your own",
     ),
-    is("not-shared", "it waited for an answer that was its asker's alone, such as a refusal", ""),
+    is("not-shared", "it waited for another's fetch, and the answer was that other's alone, such as a refusal", ""),
     is("head-not-stored", "HEAD, and nothing is stored that answers it", ""),
     is(
         "asked-again-too-often",
@@ -187,28 +195,32 @@ pub const NOT_KEPT: [Meaning; 24] = [
     is(
         "secret-field",
         "it hands out a credential in another field, such as `X-Auth-Token`",
-        "let the origin hand out credentials on routes of their own",
+        "let the origin hand out credentials on routes of their own, without a policy",
     ),
-    is("retry-later", "`Retry-After` or `Refresh`: it is to be replaced soon", ""),
+    is(
+        "retry-later",
+        "the origin sends `Retry-After` or `Refresh`: the answer is to be replaced soon",
+        "let the origin send neither with answers that may be kept",
+    ),
     is(
         "says-expired",
-        "others would share it, and the origin says that it is over: `Pragma: no-cache`, `Expires` that is past, `max-age=0`",
-        "let the origin say otherwise, or write `override: true` on the policy if it says so by habit",
+        "others would share it, and the origin says that it is out of date on arrival: `Pragma: no-cache`, `Expires` that is past, `max-age=0`, `s-maxage=0`",
+        "let the origin leave it out, or write `override: true` in the policy if the origin says so of everything by habit",
     ),
     is(
         "redirect-with-query",
-        "a redirect for ever whose target has a query, and no lifetime from the origin",
-        "let the origin give a lifetime",
+        "a permanent redirect (301, 308) whose target has a query, and no lifetime from the origin: the query may be one person's",
+        "let the origin give a lifetime, if the redirect is the same for everybody",
     ),
     is(
         "self-posting",
-        "a page that posts itself, and no lifetime from the origin",
-        "pages that sign in belong on a route without a policy",
+        "an HTML page whose script posts its form (SAML, OpenID Connect), and no lifetime from the origin",
+        "give pages that sign in a route of their own, without a policy",
     ),
     is(
         "unlike-stored",
         "unlike what is stored for several people: another media type, or no validator where there was one",
-        "look whether the origin answers 200 where it should refuse: a page to sign in at",
+        "look whether the origin answers 200 with a page to sign in at, where it should refuse",
     ),
     is("vary-all", "`Vary: *`, or more than eight headers", "let the origin name the headers that matter"),
     is(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 pub use super::pass::PassReason;
 pub use super::who::principal;
@@ -16,7 +16,7 @@ use crate::facet::Proven;
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
 use crate::fields::harmless::is_harmless;
 use crate::fields::url::holds_credential;
-use crate::identity::{Identity, Shown};
+use crate::identity::{Cookie, CookieRole, Identity, Shown, cookies};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
 use crate::path::Ambiguity;
 use crate::query::QueryPass;
@@ -201,13 +201,12 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     }
     .write(&mut key);
     write_fields(&mut key, asked.headers, route);
-    if seen.shown.form && keys_form_cookies(&route.caching) {
-        identity.form_pairs(asked.headers).for_each(|pair| {
+    if seen.shown.form {
+        form_cookies(&route.caching, identity, asked.headers).for_each(|cookie| {
             key.push(b';');
-            key.extend_from_slice(pair);
+            key.extend_from_slice(cookie.pair);
             key.push(0);
         });
-        key.push(0);
     }
     let permission = match gate {
         Gate::OwnAnswer { keep } => Permission::ByOwnAnswer { digest: who.digest(&key), keep },
@@ -216,10 +215,24 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
     Ok(Plan::Lookup(Lookup { key, partition, query, directives: seen.directives, credentialed, permission }))
 }
 
-/// Whether cookies that protect forms are keyed and sent: where an answer is for one browser's owner or for people who are not known.
-/// What several people share does not depend on them.
-pub fn keys_form_cookies(caching: &Caching) -> bool {
-    matches!(caching, Caching::Named(policy) if matches!(policy.share, Share::Principal | Share::Anonymous))
+/// The cookies of a request that protect forms and are keyed and sent, as pairs. They are where an answer is one principal's, to whom
+/// it costs nothing; and where it is for people who are not known, unless the operator ignores them: then these share what has no
+/// form. What is shared otherwise does not depend on them.
+pub fn form_cookies<'h>(
+    caching: &Caching,
+    identity: &Identity,
+    headers: &'h HeaderMap,
+) -> impl Iterator<Item = Cookie<'h>> {
+    let keys = move |name: &str| {
+        let Caching::Named(policy) = caching else { return false };
+        identity.cookie(name) == CookieRole::Form
+            && match policy.share {
+                Share::Principal => true,
+                Share::Anonymous => !identity.ignores_cookie(name),
+                Share::Public | Share::Facets(_) | Share::Permitted => false,
+            }
+    };
+    headers.get_all(header::COOKIE).into_iter().flat_map(cookies).filter(move |cookie| keys(cookie.name))
 }
 
 /// Adds the fields that are keyed whatever the origin says, as they are sent.
@@ -313,6 +326,13 @@ impl Seen {
             Caching::Pass => Ok(()),
         }
     }
+}
+
+/// The fields for which an operator's policy has no place, and which may say who asks or narrow what they are to see.
+pub fn unplaced<'h>(headers: &'h HeaderMap, route: &Route, identity: &Identity) -> Vec<&'h HeaderName> {
+    let Caching::Named(policy) = &route.caching else { return Vec::new() };
+    let unknown = headers.keys().filter(|name| !is_harmless(name) && !identity.ignores(name));
+    unknown.filter(|name| !is_named(name, policy, route, identity)).collect()
 }
 
 /// `rfc9111` knows no credentials but `Authorization`, and keys a URL whatever stands in it.

@@ -68,17 +68,20 @@ pub fn access(policy: &NamedPolicy) -> Option<String> {
                 Ask::Same => "to a conditional request for the same".to_owned(),
             };
             let kept = if keep.is_zero() { String::new() } else { format!(", kept for {}s", keep.as_secs_f64()) };
-            format!("with the origin's yes {what}, asked with the caller's own credentials{}{kept}", said(yes))
+            let yes = said(about, yes);
+            format!("with the origin's yes{yes} {what}, asked with the caller's own credentials{kept}")
         }
     })
 }
 
 /// What a yes is; as a part of a sentence.
-fn said(yes: &Yes) -> String {
-    match yes {
-        Yes::Usual => String::new(),
-        Yes::Status(status) => format!(", which is a {status}"),
-        Yes::Field(name) => format!(", which is `{name}` in its JSON"),
+fn said(about: &Ask, yes: &Yes) -> String {
+    match (about, yes) {
+        // That a 304 is one goes without saying.
+        (Ask::Same, Yes::Usual) => String::new(),
+        (Ask::Path(_), Yes::Usual) => " (any success that is not HTML)".to_owned(),
+        (_, Yes::Status(status)) => format!(" (a {status})"),
+        (_, Yes::Field(name)) => format!(" (`{name}: true` in its JSON)"),
     }
 }
 

@@ -31,11 +31,12 @@ use crate::edge::incoming::Arrival;
 use crate::entry::Slot;
 use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::facet::{Proven, Worth};
+use crate::fields::url::{credentials_in, path_told, query_told};
 use crate::identity::{CookieRole, cookies};
 use crate::outcome::meaning::{About, meaning};
 use crate::outcome::{Forward, Outcome};
 use crate::path::RequestPath;
-use crate::policy::plan::{self, BodyPresence, Credentialed, Lookup, PassReason, Plan};
+use crate::policy::plan::{self, BodyPresence, Credentialed, Lookup, PassReason, Plan, X_REQUESTED_WITH, unplaced};
 use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
@@ -61,14 +62,14 @@ impl Proxy {
             Ok(arrival) => arrival,
             Err(refusal) => {
                 let problem = Problem::from(refusal);
-                return Ok(refused(format!("{} {}", head.method, head.uri), None, problem.code, problem.detail));
+                let request = format!("{} {}", head.method, self.told(head.uri.path(), head.uri.query()));
+                return Ok(refused(request, None, problem.code, problem.detail));
             }
         };
         drop_untrusted(&mut head.headers, self.identity.trusted_headers(), trust);
         let path = RequestPath::new(head.uri.path());
-        let query = head.uri.query().map_or(String::new(), |query| format!("?{query}"));
-        let request =
-            format!("{} {}://{}{}{query}", head.method, arrival.scheme.as_str(), arrival.authority, path.text);
+        let told = self.told(&path.text, head.uri.query());
+        let request = format!("{} {}://{}{told}", head.method, arrival.scheme.as_str(), arrival.authority);
         if self.refused.takes(&path) {
             return Ok(refused(request, None, REFUSED_PATH.code, REFUSED_PATH.detail));
         }
@@ -120,14 +121,17 @@ impl Proxy {
     fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
         let place = self.place_told(exchange, exchange.uri.query().unwrap_or(""), Worth::Proven);
         let purges = match exchange.route.only_reads(&exchange.method) {
+            true if exchange.route.purges_by_reading() => place.purges_by_reading_told(exchange.route),
             true => Vec::new(),
             false => place.purges_told(exchange.route),
         };
+        let purges = purges.iter().map(|tag| self.told(tag, None)).collect();
         Explanation {
             route: Some(route(exchange.route)),
             decision: self.pass_decision(exchange, reason),
             origin: Some(self.pass_asks(exchange, body, "always: it is passed".to_owned())),
             purges,
+            purged_by_reading: exchange.route.only_reads(&exchange.method) && exchange.route.purges_by_reading(),
             ..nothing(request)
         }
     }
@@ -153,8 +157,9 @@ impl Proxy {
             partition,
             origin: Some(AskedOf {
                 upstream: self.upstreams[exchange.route.upstream].settings.name.clone(),
-                request: format!("GET {}", question.path),
-                when: "first; anything but a success is the client's answer".to_owned(),
+                request: format!("GET {}", self.told(&question.path, None)),
+                when: "first; a refusal is the client's answer, and without a yes the request itself is passed"
+                    .to_owned(),
                 headers: sent(&headers, why),
             }),
             ..nothing(request)
@@ -166,7 +171,8 @@ impl Proxy {
         let mut headers = exchange.headers.clone();
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         exchange.tell_next_hop(&mut headers, body);
-        let target = exchange.pass_target().map_or("/".to_owned(), |target| target.to_string());
+        let target = exchange.pass_target();
+        let target = target.map_or("/".to_owned(), |target| self.told(target.path(), target.query()));
         let why = |name: &HeaderName| match exchange.headers.get(name) == headers.get(name) {
             true => "as it came",
             false => OURS,
@@ -221,7 +227,7 @@ impl Proxy {
                 "{} {}",
                 if exchange.asks() == Asks::Head { "HEAD" } else { "GET" },
                 target(&exchange.path.text, lookup.query.as_deref())
-                    .map_or("/".to_owned(), |target| target.to_string())
+                    .map_or("/".to_owned(), |target| self.told(target.path(), target.query()))
             ),
             when,
             headers: [
@@ -322,6 +328,14 @@ impl Proxy {
             }
             PassReason::QueryParameter => listed(|rule| matches!(rule, QueryRule::Pass)),
             PassReason::QueryNumber => listed(|rule| matches!(rule, QueryRule::Number { .. })),
+            PassReason::Header => {
+                let names = unplaced(&exchange.headers, exchange.route, &self.identity).into_iter();
+                names.map(ToString::to_string).collect()
+            }
+            PassReason::UrlCredential => {
+                let names = &self.identity.url_credentials;
+                unique(credentials_in(&exchange.path.text, exchange.uri.query(), names).into_iter())
+            }
             _ => Vec::new(),
         }
     }
@@ -334,7 +348,16 @@ impl Proxy {
     fn tags_told(&self, exchange: &Exchange<'_>, query: &str) -> Vec<String> {
         let later = exchange.route.tags.iter().filter(|template| template.needs_answer()).map(ToString::to_string);
         let place = self.place_told(exchange, query, Worth::Claimed);
-        place.known_tags(exchange.route).into_iter().chain(later).collect()
+        place.known_tags(exchange.route).iter().map(|tag| self.told(tag, None)).chain(later).collect()
+    }
+
+    /// A path and a query without the credentials in them.
+    pub(super) fn told(&self, path: &str, query: Option<&str>) -> String {
+        let names = &self.identity.url_credentials;
+        match query {
+            Some(query) => format!("{}?{}", path_told(path, names), query_told(query, names)),
+            None => path_told(path, names).into_owned(),
+        }
     }
 
     /// The cookies that lead to a server, which stand in a field with what is keyed.
@@ -366,7 +389,7 @@ impl Proxy {
             () if exchange.route.serves.reduces(name) => "keyed, reduced to what `vary` lists",
             () if policy.vary.contains(name) => "keyed, by the policy's `vary`",
             () if vary.contains(name) => "keyed, by the origin's `Vary`",
-            () if *name == header::ACCEPT => "keyed",
+            () if *name == header::ACCEPT || *name == X_REQUESTED_WITH => "keyed",
             () if policy.share.facets().iter().any(|facet| facet.source.header() == Some(name)) => "keyed, as a facet",
             () if *name == header::COOKIE && !self.shows_cookie(&exchange.headers, CookieRole::Principal) => AFFINITY,
             () if policy.share.is_between_people() && exchange.headers.contains_key(name) => {
@@ -398,6 +421,7 @@ fn nothing(request: String) -> Explanation {
         lifetimes: Vec::new(),
         tags: Vec::new(),
         purges: Vec::new(),
+        purged_by_reading: false,
         stored: None,
     }
 }

@@ -32,7 +32,7 @@ use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::Caching;
 use crate::policy::admit::NotStored;
 use crate::policy::bound::Binding;
-use crate::policy::plan::{Lookup, PassReason, keys_form_cookies};
+use crate::policy::plan::{Lookup, PassReason, form_cookies};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
 use crate::store::purge::Standing;
@@ -383,10 +383,8 @@ impl Proxy {
             Partition::Public | Partition::Anonymous | Partition::Facets(_) | Partition::Permitted => Vec::new(),
         };
         let facets = self.tag_facets(exchange, Worth::Claimed);
-        let form_cookies = match keys_form_cookies(&route.caching) {
-            true => self.identity.form_pairs(&exchange.headers).map(<[u8]>::to_vec).collect(),
-            false => Vec::new(),
-        };
+        let form_cookies = form_cookies(&route.caching, &self.identity, &exchange.headers);
+        let form_cookies = form_cookies.map(|cookie| cookie.pair.to_vec()).collect();
         let binding = match &lookup.partition {
             Partition::Principal(digest) => Some(Binding::of(digest)),
             _ => None,

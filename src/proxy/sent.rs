@@ -11,7 +11,7 @@ use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
 use crate::policy::directives::ResponseDirectives;
-use crate::policy::plan::{Lookup, X_REQUESTED_WITH};
+use crate::policy::plan::{Lookup, X_REQUESTED_WITH, form_cookies};
 use crate::policy::vary;
 use crate::policy::{Caching, NamedPolicy, Share};
 
@@ -36,7 +36,8 @@ impl Proxy {
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
                 } else if policy.share == Share::Anonymous {
-                    set_cookies(&mut headers, &self.cookies_of(asked, |role| role == CookieRole::Form));
+                    let own = form_cookies(&exchange.route.caching, &self.identity, asked);
+                    set_cookies(&mut headers, &own.map(|cookie| cookie.pair).collect::<Vec<_>>().join(&b"; "[..]));
                 }
             }
             _ => {

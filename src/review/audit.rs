@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use super::lifetimes;
 use crate::admin::settings::{AdminSettings, Scope};
+use crate::config::units::show_duration;
 use crate::config::{Problem, Settings};
 use crate::edge::settings::ServerSettings;
 use crate::identity::Identity;
 use crate::path::refused::{LOOPBACK_WORD, summed_up};
 use crate::policy::sharing::{self, Sharing, parts};
-use crate::policy::{Caching, Credentials};
+use crate::policy::{Caching, Credentials, Expired};
 use crate::route::{AccessLog, Route};
 use crate::store::settings::CacheMode;
 use crate::telemetry::settings::Access;
@@ -23,6 +24,12 @@ pub struct Audit {
     pub principal: Vec<String>,
     /// Cookies that mean nothing.
     pub ignored_cookies: Vec<String>,
+    /// Headers of requests that say nothing of who asks, beside known ones.
+    pub ignored_headers: Vec<String>,
+    /// Parameters of URLs that are credentials, beside known ones.
+    pub url_credentials: Vec<String>,
+    /// Fields of answers that hand out credentials, beside known ones.
+    pub secret_fields: Vec<String>,
     /// Those that say which server has a session, beside well-known ones.
     pub affinity_cookies: Vec<String>,
     /// Whose word on clients, hosts and schemes is believed.
@@ -72,6 +79,8 @@ pub struct KeptRoute {
     pub oldest_if_asked_seconds: Option<u64>,
     /// What clients and caches behind are told.
     pub downstream: String,
+    /// What else its policy and its route say, where they say it: `touch`, `settle`, `override`.
+    pub besides: Vec<String>,
 }
 
 /// The admin listener.
@@ -104,6 +113,9 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         },
         principal: parts(&settings.identity),
         ignored_cookies: settings.identity.ignore_cookies.clone(),
+        ignored_headers: settings.identity.ignore_headers.clone(),
+        url_credentials: settings.identity.url_credentials.clone(),
+        secret_fields: settings.identity.secret_fields.clone(),
         affinity_cookies: settings.identity.affinity_cookies.clone(),
         trusted_proxies: settings.server.trusted_proxies.iter().map(ToString::to_string).collect(),
         refused: summed_up(settings.server.refuse.texts()).into_iter().map(str::to_owned).collect(),
@@ -111,7 +123,7 @@ pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
         certificates: certificates(&settings.server),
         stored_in: "the memory of this process, which ends with it".to_owned(),
         kept: kept.into_iter().map(|route| describe(route, &settings.identity)).collect(),
-        passed: passed.into_iter().map(|route| format!("{} ({})", route.name, route.path.text)).collect(),
+        passed: passed.into_iter().map(passed_route).collect(),
         purge_method: settings.routes.iter().filter(|route| !route.purge_from.is_empty()).map(purgers).collect(),
         admin: admin(settings.admin.as_ref()),
         logs: logs(settings),
@@ -202,7 +214,36 @@ fn describe(route: &Route, identity: &Identity) -> KeptRoute {
         oldest_seconds: oldest.map(|time| time.as_secs()),
         oldest_if_asked_seconds: ceiling.map(|time| time.as_secs()),
         downstream,
+        besides: besides(route),
     }
+}
+
+fn passed_route(route: &Route) -> String {
+    let settle = route.settle.map(|time| format!(", settle {}", show_duration(time)));
+    format!("{} ({}{})", route.name, route.path.text, settle.unwrap_or_default())
+}
+
+fn besides(route: &Route) -> Vec<String> {
+    let named = match &route.caching {
+        Caching::Named(policy) => Some(policy),
+        Caching::Http(_) | Caching::Pass => None,
+    };
+    let touch = named.and_then(|policy| policy.touch).map(|time| {
+        let time = show_duration(time);
+        format!(
+            "touch {time}: a request goes to the origin if that has not heard of its principal for so long, so its session stays alive"
+        )
+    });
+    let settle = route.settle.map(|time| {
+        let time = show_duration(time);
+        format!("settle {time}: what a write touched is purged once more after that time")
+    });
+    let overridden = named.is_some_and(|policy| policy.expired == Expired::Overridden);
+    let expired = overridden.then(|| {
+        "override: answers are shared although the origin says that they are over (Pragma, Expires, max-age=0)"
+            .to_owned()
+    });
+    touch.into_iter().chain(settle).chain(expired).collect()
 }
 
 fn purgers(route: &Route) -> String {

@@ -48,7 +48,7 @@ fn started(origin: &Origin, kind: &str) -> (Stent, tempfile::TempDir) {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     check(&file);
     let text = std::fs::read_to_string(&file).expect("it was written");
-    assert!(text.lines().count() < 25, "{text}");
+    assert!(text.lines().count() < 45, "{text}");
     assert!(text.contains(&origin.address.to_string()), "{text}");
     let moved = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9090", "127.0.0.1:0");
     std::fs::write(&file, moved).expect("it can be written");

@@ -1,6 +1,6 @@
 //! The Django clinic through Stent is the Django clinic.
 
-use crate::client::{Request, Sent};
+use crate::client::{Answer, Request, Sent};
 use crate::compare::{Kept, Pair, Side, Who, row, same, same_not_modified};
 use crate::process::{Example, Origin, Stent};
 
@@ -162,8 +162,10 @@ fn a_copy_that_still_stands_is_not_sent_again() {
         let ask = || who.iter().fold(Request::get(target), |request, (name, value)| request.with(name, value));
         let [direct, stent] = pair.both().map(|side| side.send(&ask()));
         same(&direct, &stent, kept, target);
-        let again = ask().with(condition, stent.header(validator));
-        let [direct, confirmed] = pair.both().map(|side| side.send(&again));
+        // Each with the validator that it gave: through Stent a tag may be bound to its principal.
+        let again = |whole: &Answer| ask().with(condition, whole.header(validator));
+        let [bare, through] = pair.both();
+        let (direct, confirmed) = (bare.send(&again(&direct)), through.send(&again(&stent)));
         same_not_modified(&direct, &confirmed, &stent, target);
         assert!(confirmed.is_hit(), "{target}: {}", confirmed.header("cache-status"));
         let other = ask().with("If-None-Match", "\"another\"");

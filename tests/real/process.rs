@@ -152,21 +152,26 @@ impl Stent {
     }
 
     pub fn with(config: &Path, origin: &Origin) -> Stent {
-        Stent::leading_to(config, origin.address)
+        Stent::leading_to(Path::new(env!("CARGO_BIN_EXE_stent")), config, origin.address)
     }
 
     /// With a configuration that is written here, for an origin at this address.
     pub fn by(configuration: &str, origin: SocketAddr) -> Stent {
+        Stent::of(Path::new(env!("CARGO_BIN_EXE_stent")), configuration, origin)
+    }
+
+    /// The same with any build of it.
+    pub fn of(binary: &Path, configuration: &str, origin: SocketAddr) -> Stent {
         let folder = scratch();
         let file = folder.path().join("proxy.yaml");
         std::fs::write(&file, configuration).expect("a scratch folder can be written");
-        Stent::leading_to(&file, origin)
+        Stent::leading_to(binary, &file, origin)
     }
 
-    fn leading_to(config: &Path, origin: SocketAddr) -> Stent {
+    fn leading_to(binary: &Path, config: &Path, origin: SocketAddr) -> Stent {
         let folder = scratch();
         let log = folder.path().join("log");
-        let mut command = dying_with_us(Path::new(env!("CARGO_BIN_EXE_stent")));
+        let mut command = dying_with_us(binary);
         command
             .args(["run", "--config"])
             .arg(config)

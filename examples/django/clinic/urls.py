@@ -1,4 +1,6 @@
+from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.staticfiles.views import serve
 from django.urls import include, path, re_path
 from rest_framework.routers import DefaultRouter
 
@@ -11,6 +13,9 @@ router.register("patients", api.PatientViewSet)
 router.register("encounters", api.EncounterViewSet)
 
 urlpatterns = [
+    path("admin/", admin.site.urls),
+    # Files of the admin and of Django REST; a real installation lets a web server give them.
+    re_path(r"^static/(?P<path>.*)$", serve, {"insecure": True}),
     path("", pages.home),
     path("login/", LoginView.as_view(template_name="clinic/login.html")),
     path("logout/", LogoutView.as_view()),

@@ -8,7 +8,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::policies::{self, BUILT_IN, Policy};
-use super::share::{Surroundings, check_parts, parts_of};
+use super::share::{SIGNED_IN_BY, Surroundings, check_parts, parts_of};
 use super::tags::{purges, tags};
 use super::upstreams::Upstreams;
 use super::{covers, patient, query, server, templates, vary};
@@ -25,6 +25,7 @@ use crate::policy::targeted::Targeted;
 use crate::policy::{AsOrigin, Caching, Credentials};
 use crate::query::QueryRules;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
+use crate::tag::PurgeTemplate;
 
 const KNOWN: [&str; 17] = [
     "name",
@@ -244,10 +245,14 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         let message = "a route that is `read_only` changes nothing, so it purges nothing";
         reader.error(Kind::Contradiction, node, message, "remove `purges` or `read_only`");
     }
+    if let Some(node) = table.get("purges").filter(|_| purges_nobody(route, &scope.around)) {
+        let message = "`purges: [principal]` purges nothing: `identity.principal` is empty, so nobody is a principal";
+        reader.warn(Kind::Contradiction, node, message, SIGNED_IN_BY);
+    }
     route.settle = table.get("settle").and_then(|node| settle(reader, node, route.read_only));
     if let Some((node, rules)) = table.get("query").and_then(|node| Some((node, query::query(reader, node)?))) {
         let credentials = &scope.around.who.identity.url_credentials;
-        if let Some((name, _)) = rules.rules.iter().find(|(name, _)| is_credential(name, credentials)) {
+        for (name, _) in rules.rules.iter().filter(|(name, _)| is_credential(name, credentials)) {
             let message =
                 format!("`{name}` is a credential in the URL: a request that has it is passed, whatever is said here");
             reader.warn(Kind::Contradiction, node, message, format!("remove `{name}`"));
@@ -276,6 +281,10 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     }
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
     route.fingerprint = fingerprint::of(route, upstream, &scope.around.who.identity);
+}
+
+fn purges_nobody(route: &Route, around: &Surroundings<'_>) -> bool {
+    route.purges.contains(&PurgeTemplate::Principal) && around.identity_is_sound && around.who.nobody()
 }
 
 /// `true`, or a table of limits, none of which is there yet.

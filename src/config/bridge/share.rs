@@ -57,7 +57,7 @@ pub(super) fn share<'n>(
     Some(Written { value, node })
 }
 
-const SIGNED_IN_BY: &str =
+pub(super) const SIGNED_IN_BY: &str =
     "write identity: {principal: [authorization, cookie.sessionid]}, with what your application signs in by";
 
 fn is_facet(name: &str, who: &Who, parts: &HashSet<String>) -> bool {
@@ -128,9 +128,9 @@ fn facets(
     Some(Share::Facets(found.into_iter().map(|(_, facet)| facet).collect()))
 }
 
-/// `token`, or `{ask: /authz/<id>, for: 60s}`.
+/// `token`, or `{ask: /authz/<id>, yes: 204, for: 60s}`.
 pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, Access>> {
-    let forms = "write token, or {ask: /authz/<id>, for: 60s}";
+    let forms = "write token, or {ask: /authz/<id>, yes: 204, for: 60s}";
     if let NodeKind::Scalar(scalar) = &node.kind
         && !node.is_empty()
     {
@@ -158,6 +158,10 @@ pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<
         Some(node) => yes(reader, node)?,
         None => Yes::Usual,
     };
+    if let (Ask::Path(_), Yes::Usual) = (&about, &yes) {
+        let message = "`access` does not say what a yes is: any success that is not HTML counts as one";
+        reader.warn(Kind::Unsafe, ask, message, "write yes: 204, or yes: {json: allowed}");
+    }
     if let (Ask::Same, Yes::Field(_), Some(node)) = (&about, &yes, table.get("yes")) {
         let message = "`ask: self` asks for the answer itself, whose JSON says nothing of who may have it";
         reader.error(Kind::Contradiction, node, message, "write ask: /authz/<id>, or remove `yes`");
@@ -216,7 +220,7 @@ pub(super) fn check(
                 Kind::Missing,
                 share.node,
                 message,
-                "write access: {ask: /authz/<id>, for: 60s}, or access: token",
+                "write access: {ask: /authz/<id>, yes: 204, for: 60s}, or access: token",
             );
         }
         Some(access) if !share.value.is_sensitive() => {
@@ -244,7 +248,7 @@ pub(super) fn check(
     let said = share.value.facets().iter().find(|facet| matches!(facet.source, FacetSource::Access(_)));
     if let Some(facet) = said.filter(|_| !asks) {
         let message = format!("`{}` is what the origin says when it is asked, but it is asked for nothing", facet.name);
-        reader.error(Kind::Missing, share.node, message, "write access: {ask: /authz/<id>, for: 60s}");
+        reader.error(Kind::Missing, share.node, message, "write access: {ask: /authz/<id>, yes: 204, for: 60s}");
     }
 }
 

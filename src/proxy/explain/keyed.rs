@@ -6,10 +6,11 @@ use super::super::{Exchange, Proxy};
 use super::{cookie_name, unique};
 use crate::canonical;
 use crate::explanation::{KeyPart, PartitionTold};
+use crate::fields::url::{path_told, query_told};
 use crate::identity::{CookieRole, cookies};
 use crate::key::KeyBuf;
 use crate::policy::Caching;
-use crate::policy::plan::{BodyPresence, Credentialed, Lookup, X_REQUESTED_WITH, keys_form_cookies};
+use crate::policy::plan::{BodyPresence, Credentialed, Lookup, X_REQUESTED_WITH, form_cookies};
 use crate::policy::sharing::{self, Sharing};
 use crate::route::Route;
 
@@ -53,21 +54,19 @@ impl Proxy {
         let asked = exchange.asked(BodyPresence::Absent);
         let mut parts = vec![part("scheme", asked.scheme.as_str()), part("host", asked.authority)];
         parts.extend(asked.forwarded_host.map(|host| part("forwarded host", host)));
-        parts.push(part("path", asked.path));
-        parts.push(part("query", lookup.query.as_deref().unwrap_or("")));
+        let names = &self.identity.url_credentials;
+        parts.push(part("path", &path_told(asked.path, names)));
+        parts.push(part("query", &query_told(lookup.query.as_deref().unwrap_or(""), names)));
         let field = |name: &HeaderName| keyed_field(name, self.sent(exchange, name));
         match &exchange.route.caching {
             Caching::Named(policy) => {
                 parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
-                parts.extend(policy.vary.iter().map(field));
-                if asked.headers.contains_key(&X_REQUESTED_WITH) {
-                    parts.push(field(&X_REQUESTED_WITH));
-                }
-                if keys_form_cookies(&exchange.route.caching) {
-                    let all = asked.headers.get_all(header::COOKIE).iter().flat_map(cookies);
-                    let own = all.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Form);
-                    parts.extend(own.map(|cookie| KeyPart { name: format!("cookie.{}", cookie.name), value: None }));
-                }
+                let named = [X_REQUESTED_WITH];
+                let own = named.iter().filter(|name| asked.headers.contains_key(*name));
+                let own = own.filter(|name| !policy.vary.contains(name) && !vary.contains(name));
+                parts.extend(policy.vary.iter().chain(own).map(field));
+                let own = form_cookies(&exchange.route.caching, &self.identity, asked.headers);
+                parts.extend(own.map(|cookie| part("form cookie", &format!("{} (its value)", cookie.name))));
             }
             Caching::Http(_) => parts.extend(exchange.route.serves.fields().map(|name| field(&name))),
             Caching::Pass => {}

@@ -25,6 +25,7 @@ class Command(BaseCommand):
             user, new = User.objects.get_or_create(username=name)
             if new:
                 user.set_password(f"{name}-pass")
+                user.is_staff = user.is_superuser = name == "alice"  # who may use /admin/
                 user.save()
             Token.objects.get_or_create(user=user, defaults={"key": f"token-{name}"})
         for number in range(1, 21):
