@@ -65,7 +65,7 @@ use crate::path::RequestPath;
 use crate::path::refused::RefusedPaths;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, Lookup, PassReason, Plan, PrincipalKey, Question, plan};
-use crate::route::{Route, Router, Target};
+use crate::route::{Route, Router, Target, Upgrades};
 use crate::store::memory::Memory;
 use crate::store::permission::Permissions;
 use crate::store::purge::Stamp;
@@ -274,7 +274,9 @@ impl Proxy {
         if self.bypassed[exchange.index].load(Ordering::Relaxed) {
             return Some(PassReason::OperatorBypass);
         }
-        (exchange.arrival.upgrade != Upgrade::No).then_some(PassReason::Upgrade)
+        // RFC 9110 §7.8: a wish that is not granted is ignored.
+        let granted = exchange.arrival.upgrade == Upgrade::WebSocket && exchange.route.upgrades == Upgrades::WebSocket;
+        granted.then_some(PassReason::Upgrade)
     }
 
     /// Refuses before there is a route.

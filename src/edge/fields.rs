@@ -111,6 +111,14 @@ pub fn is_override(name: &str) -> bool {
         && OVERRIDES.into_iter().any(|want| same_field(name, want))
 }
 
+/// Fields by which a client that knows only POST names the method that it means, as they are spelled and no other way.
+pub fn is_method_override(name: &str) -> bool {
+    METHOD_OVERRIDES.contains(&name)
+}
+
+/// See [`is_method_override`].
+pub const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
 /// `Content_Length` and `Transfer_Encoding`.
 pub(super) fn is_framing(name: &str) -> bool {
     name.contains('_') && ["content-length", "transfer-encoding"].into_iter().any(|want| same_field(name, want))

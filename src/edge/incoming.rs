@@ -9,11 +9,14 @@ use http::{Method, Uri, Version, request};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::fields::{is_certificate, is_forwarding, is_framing, is_override, same_field, tells_of_client};
+use super::fields::{
+    is_certificate, is_forwarding, is_framing, is_method_override, is_override, same_field, tells_of_client,
+};
 use crate::authority::{normal, without_port};
 use crate::facet::certificate::Certificate;
 use crate::http1::head::HeadFault;
 use crate::key::Scheme;
+use crate::policy::invalidate::is_safe;
 use crate::upload::Expects;
 
 /// The client's end of a connection.
@@ -83,6 +86,10 @@ pub struct Forwarded {
     pub standard: Option<HeaderValue>,
     /// `X-Forwarded-Host`.
     pub host: Option<HeaderValue>,
+    /// `X-Forwarded-Proto`.
+    scheme: Option<Scheme>,
+    /// What the nearest proxy says in `Forwarded`.
+    standard_scheme: Option<Scheme>,
 }
 
 /// Whether a peer that is not believed says whom it speaks for.
@@ -247,6 +254,8 @@ impl Arrival {
                 text if trust == Trust::Stranger && is_certificate(text) => dropped.push(name.clone()),
                 // To WSGI these are the real ones.
                 text if is_framing(text) => dropped.push(name.clone()),
+                // Clients that know only POST name the method that they mean; it changes something either way.
+                text if is_method_override(text) && !is_safe(&head.method) => {}
                 // Proxies hand on what their clients say: nobody's word makes a GET a DELETE.
                 text if is_override(text) => dropped.push(name.clone()),
                 _ => {}
@@ -260,6 +269,7 @@ impl Arrival {
             return Err(Refusal::Loop);
         }
         dropped.iter().filter(|name| !never_dropped(name)).for_each(|name| drop(head.headers.remove(name)));
+        arrival.settle_scheme();
         // By the client's scheme, which a trusted proxy may have told just now.
         let host = host.to_str().ok().and_then(|host| normal(host, arrival.scheme));
         arrival.authority = host.ok_or(Refusal::Host)?;
@@ -284,11 +294,19 @@ impl Arrival {
         without_port(&self.authority)
     }
 
+    /// `X-Forwarded-Proto` goes first: a proxy that sets one of the two and hands on the other mostly sets that one.
+    fn settle_scheme(&mut self) {
+        let Forwarded { scheme, standard_scheme, .. } = &self.forwarded;
+        self.scheme = scheme.or(*standard_scheme).unwrap_or(self.scheme);
+    }
+
     fn believe(&mut self, name: &str, value: &HeaderValue) {
         match name {
             "x-forwarded-for" => self.forwarded.chain = Some(joined(self.forwarded.chain.take(), value)),
             "forwarded" => {
-                // Whom it was for is believed. A host or scheme in it is no part of the key, so the origin is told ours only.
+                // Whom it was for is handed on, and the scheme is believed. The host is not: proxies that know nothing of this field
+                // hand on what their clients write into it, and origins make links of it.
+                self.forwarded.standard_scheme = nearest_scheme(value);
                 let Some(value) = only_for(value) else { return };
                 self.forwarded.standard = Some(joined(self.forwarded.standard.take(), &value));
             }
@@ -296,7 +314,7 @@ impl Arrival {
             "x-forwarded-proto" => {
                 // The proxy nearest to us speaks last.
                 let last = value.as_bytes().rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
-                self.scheme = if last.eq_ignore_ascii_case(b"https") { Scheme::Https } else { Scheme::Http };
+                self.forwarded.scheme = Some(scheme(last));
             }
             _ => {}
         }
@@ -313,6 +331,27 @@ fn only_for(value: &HeaderValue) -> Option<HeaderValue> {
     let pairs = value.to_str().ok()?.split([',', ';']).map(str::trim);
     let own = pairs.filter(|pair| pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for=")));
     HeaderValue::from_str(&own.collect::<Vec<_>>().join(", ")).ok().filter(|value| !value.is_empty())
+}
+
+fn scheme(name: &[u8]) -> Scheme {
+    if name.eq_ignore_ascii_case(b"https") { Scheme::Https } else { Scheme::Http }
+}
+
+/// The scheme that the last element of a `Forwarded` field names (RFC 7239 §5.4).
+fn nearest_scheme(value: &HeaderValue) -> Option<Scheme> {
+    let mut quoted = false;
+    let outside = |separator: u8| {
+        move |b: &u8| {
+            quoted ^= *b == b'"';
+            *b == separator && !quoted
+        }
+    };
+    let last = value.as_bytes().split(outside(b',')).next_back().unwrap_or_default();
+    let pairs = last.split(outside(b';')).map(<[u8]>::trim_ascii);
+    let named = pairs.filter_map(|pair| Some(pair.split_at(pair.iter().position(|&b| b == b'=')?)));
+    let value = named.filter(|(name, _)| name.eq_ignore_ascii_case(b"proto")).map(|(_, value)| &value[1..]).last()?;
+    let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+    Some(scheme(bare))
 }
 
 fn joined(before: Option<HeaderValue>, value: &HeaderValue) -> HeaderValue {
@@ -383,6 +422,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::upstream::settings::Told;
 
     fn read(trust: Trust, lines: &[(&'static str, &'static str)]) -> Result<(Arrival, HeaderMap), Refusal> {
         read_at("/", trust, lines)
@@ -401,7 +441,7 @@ mod tests {
         let peer = Peer::new("192.0.2.7".parse().unwrap(), Scheme::Http);
         let arrival = Arrival::read(&mut head, &peer, trust, || HeaderValue::from_static("new"))?;
         let mut told = head.headers.clone();
-        arrival.tell_origin(&mut told, &peer);
+        arrival.tell_origin(&mut told, &peer, Told::Both);
         Ok((arrival, told))
     }
 
@@ -451,7 +491,7 @@ mod tests {
             let id = || HeaderValue::from_static("new");
             let arrival = Arrival::read(&mut request.into_parts().0, &peer, Trust::Stranger, id).unwrap();
             let mut told = HeaderMap::new();
-            arrival.tell_origin(&mut told, &peer);
+            arrival.tell_origin(&mut told, &peer, Told::Both);
             assert_eq!(told["via"], via);
         }
     }
@@ -472,7 +512,7 @@ mod tests {
         assert_eq!((arrival.authority.as_str(), arrival.scheme), ("h.example", Scheme::Http));
         assert_eq!(told["x-forwarded-for"], "192.0.2.7");
         assert_eq!(told["x-forwarded-host"], "h.example");
-        assert_eq!(told["forwarded"], "for=192.0.2.7;host=\"h.example\";proto=http");
+        assert_eq!(told["forwarded"], "for=192.0.2.7;host=h.example;proto=http");
         assert_eq!(told["x-request-id"], "new");
         assert!(!told.contains_key("x-original-url") && !told.contains_key("x-http-method-override"));
         assert!(!told.contains_key("x_forwarded_host"));
@@ -485,7 +525,7 @@ mod tests {
             ("x-forwarded-for", "1.1.1.1"),
             ("x-forwarded-host", "www.example"),
             ("x-forwarded-proto", "http, https"),
-            ("forwarded", "host=evil.example;for=1.1.1.1;proto=https"),
+            ("forwarded", "host=inner.example;for=1.1.1.1;proto=http"),
             ("x-http-method-override", "DELETE"),
             ("x-request-id", "theirs-1"),
         ];
@@ -493,9 +533,27 @@ mod tests {
         assert_eq!((arrival.scheme, arrival.other_host()), (Scheme::Https, Some("www.example")));
         assert_eq!(told["x-forwarded-for"], "1.1.1.1, 192.0.2.7");
         assert_eq!(told["x-forwarded-host"], "www.example");
-        assert_eq!(told["forwarded"], "for=1.1.1.1, for=192.0.2.7;host=\"h\";proto=https");
+        assert_eq!(told["forwarded"], "for=1.1.1.1, for=192.0.2.7;host=h;proto=https");
         assert_eq!(told["x-request-id"], "theirs-1");
         assert!(!told.contains_key("x-http-method-override"));
+    }
+
+    #[test]
+    fn the_standard_field_of_a_trusted_proxy_tells_the_scheme_and_no_host() {
+        for (field, scheme) in [
+            ("for=9.9.9.9;proto=https;host=www.example", Scheme::Https),
+            ("proto=https", Scheme::Https),
+            ("for=\"[2001:db8::1]:4711\";Proto=\"HTTPS\";host=\"www.example:8443\"", Scheme::Https),
+            ("for=a;proto=https, for=b;proto=http", Scheme::Http),
+            ("for=\"a,b;proto=https\"", Scheme::Http),
+        ] {
+            let arrival =
+                |trust, more: &[_]| read(trust, &[&[("host", "h"), ("forwarded", field)], more].concat()).unwrap().0;
+            let told = arrival(Trust::Proxy, &[]);
+            assert_eq!((told.other_host(), told.scheme), (None, scheme), "{field}");
+            assert_eq!(arrival(Trust::Stranger, &[]).scheme, Scheme::Http, "{field}");
+            assert_eq!(arrival(Trust::Proxy, &[("x-forwarded-proto", "http")]).scheme, Scheme::Http, "{field}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@ use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::incoming::{Arrival, Peer, X_REQUEST_ID};
+use crate::upstream::settings::Told;
 
 impl Arrival {
     /// Adds it to a head, in place of what that says of it.
-    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer) {
-        self.each_told(peer, |name, pieces| {
+    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer, by: Told) {
+        self.each_told(peer, by, |name, pieces| {
             // What came in fields, and words of ours, make a value.
             let Ok(value) = HeaderValue::from_bytes(&pieces.concat()) else { return };
             if name != header::VIA {
@@ -19,9 +20,9 @@ impl Arrival {
     }
 
     /// The same as lines, for a head that says nothing of it yet: most are only passed on, and a map is not needed for that.
-    pub fn told(&self, peer: &Peer) -> Vec<u8> {
+    pub fn told(&self, peer: &Peer, by: Told) -> Vec<u8> {
         let mut lines = Vec::with_capacity(256);
-        self.each_told(peer, |name, pieces| {
+        self.each_told(peer, by, |name, pieces| {
             let line =
                 [name.as_str().as_bytes(), b": "].into_iter().chain(pieces.iter().copied()).chain([&b"\r\n"[..]]);
             line.for_each(|piece| lines.extend_from_slice(piece));
@@ -30,27 +31,39 @@ impl Arrival {
     }
 
     /// Each field with its value in pieces.
-    fn each_told(&self, peer: &Peer, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
+    fn each_told(&self, peer: &Peer, by: Told, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
         const BETWEEN: &[u8] = b", ";
         let scheme = self.scheme.as_str().as_bytes();
-        match &self.forwarded.chain {
-            Some(chain) => tell(X_FORWARDED_FOR, &[chain.as_bytes(), BETWEEN, peer.text.as_bytes()]),
-            None => tell(X_FORWARDED_FOR, &[peer.text.as_bytes()]),
+        if matches!(by, Told::Both | Told::XForwarded) {
+            match &self.forwarded.chain {
+                Some(chain) => tell(X_FORWARDED_FOR, &[chain.as_bytes(), BETWEEN, peer.text.as_bytes()]),
+                None => tell(X_FORWARDED_FOR, &[peer.text.as_bytes()]),
+            }
+            tell(X_FORWARDED_PROTO, &[scheme]);
+            // As it is keyed: in lower case, or another that is part of the key.
+            tell(X_FORWARDED_HOST, &[self.other_host().unwrap_or(&self.authority).as_bytes()]);
         }
-        tell(X_FORWARDED_PROTO, &[scheme]);
-        // As it is keyed: in lower case, or another that is part of the key.
-        tell(X_FORWARDED_HOST, &[self.other_host().unwrap_or(&self.authority).as_bytes()]);
-        // RFC 7239.
-        let before = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
-        let (before, between) = before.map_or((&b""[..], &b""[..]), |before| (before, BETWEEN));
-        let (open, close): (&[u8], &[u8]) = if peer.ip.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
-        let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
-        let pieces = [before, between, b"for=", open, client, close, b";host=\"", host, b"\";proto=", scheme];
-        tell(header::FORWARDED, &pieces);
+        if matches!(by, Told::Both | Told::Standard) {
+            self.tell_standard(peer, &mut tell);
+        }
         // RFC 9110 §7.6.3: by which protocol it came to us.
         let version: &[u8] = if self.version == Version::HTTP_10 { b"1.0" } else { b"1.1" };
         tell(header::VIA, &[version, b" stent"]);
         tell(X_REQUEST_ID, &[self.request_id.as_bytes()]);
+    }
+
+    /// RFC 7239. Quotes stand where its grammar wants them and nowhere else: some origins take them for a part of the name.
+    fn tell_standard(&self, peer: &Peer, tell: &mut impl FnMut(HeaderName, &[&[u8]])) {
+        const BETWEEN: &[u8] = b", ";
+        let scheme = self.scheme.as_str().as_bytes();
+        let before = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
+        let (before, between) = before.map_or((&b""[..], &b""[..]), |before| (before, BETWEEN));
+        let (open, close): (&[u8], &[u8]) = if peer.ip.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
+        let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
+        let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        let quote: &[u8] = if host.iter().all(is_token) { b"" } else { b"\"" };
+        let pieces = [before, between, b"for=", open, client, close, b";host=", quote, host, quote, b";proto=", scheme];
+        tell(header::FORWARDED, &pieces);
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use super::not_stored::NotStored;
 
-use super::lifetime::{guessed, initial_age};
+use super::lifetime::{guessed, initial_age, received_age};
 use super::plan::Credentialed;
 use super::said::Said;
 use super::status::{is_storable, lives_by_policy};
@@ -227,7 +227,8 @@ fn refuse_always(
     {
         return Err(NotStored::RetryLater);
     }
-    if answered.status == StatusCode::PARTIAL_CONTENT || headers.contains_key(header::CONTENT_RANGE) {
+    // RFC 9110 §14.4: elsewhere `Content-Range` means nothing.
+    if answered.status == StatusCode::PARTIAL_CONTENT {
         return Err(NotStored::Partial);
     }
     if !is_storable(answered.status) {
@@ -334,7 +335,11 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
         return Err(NotStored::VaryCredential);
     }
     let (openness, withheld) = (Openness::Open, Vec::new());
-    Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
+    // A time of the operator's counts from the arrival, whatever the origin's clock says and however long it took; what caches
+    // nearer to the origin kept it for counts.
+    let by_operator = ttl.is_some() && lives_by_policy(answered.status);
+    let initial_age = if by_operator { received_age(answered) } else { initial_age(answered) };
+    Ok(Terms { lifetime, initial_age, openness, vary, withheld, downstream })
 }
 
 /// The origin says that the answer is over when it arrives: the old ways to say that nobody is to keep it, which RFC 9111 reads
@@ -364,7 +369,11 @@ fn origin_lifetime(
         Some(lifetime) => lifetime,
         None => return Err(NotStored::NoLifetime),
     };
-    if fresh_for.is_zero() && !can_revalidate {
+    let directives = &said.directives;
+    let windows = [directives.stale_while_revalidate, directives.stale_if_error];
+    // What may be served stale is of use though it is never fresh (RFC 5861).
+    let may_be_stale = !said.forbids_staleness() && windows.iter().flatten().any(|window| !window.is_zero());
+    if fresh_for.is_zero() && !can_revalidate && !may_be_stale {
         return Err(NotStored::NoLifetime);
     }
     Ok((fresh_for, if said.forbids_staleness() { Staleness::Forbidden } else { Staleness::Allowed }))
@@ -541,6 +550,6 @@ pub(crate) mod tests {
         assert_eq!(terms(&[("cache-control", "s-maxage=9")]).lifetime.staleness, Staleness::Allowed);
         assert_eq!(terms(&[("age", "30")]).initial_age.as_secs(), 30);
         assert_eq!(terms(&[("age", "x")]).initial_age.as_secs(), 0);
-        assert_eq!(terms(&[("date", "Sun, 09 Sep 2001 01:46:30 GMT")]).initial_age.as_secs(), 10);
+        assert_eq!(terms(&[("date", "Sun, 09 Sep 2001 01:46:30 GMT")]).initial_age.as_secs(), 0, "the operator's time");
     }
 }

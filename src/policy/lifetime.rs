@@ -16,10 +16,13 @@ pub fn initial_age(answered: &Answered<'_>) -> Duration {
         dated(answered.headers, answered.arrived).and_then(|date| answered.arrived.duration_since(date).ok());
     // Dates have whole seconds: less than one of apparent age is none.
     let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
-    // §5.1: of several, the first counts.
+    apparent.max(received_age(answered) + answered.delay).min(MAX_DELTA)
+}
+
+/// The age that other caches say it had (§5.1); of several, the first counts.
+pub fn received_age(answered: &Answered<'_>) -> Duration {
     let age = answered.headers.get(header::AGE).and_then(|value| value.as_bytes().split(|&b| b == b',').next());
-    let age = age.and_then(|text| seconds(text.trim_ascii())).unwrap_or_default();
-    apparent.max(age + answered.delay).min(MAX_DELTA)
+    age.and_then(|text| seconds(text.trim_ascii())).unwrap_or_default().min(MAX_DELTA)
 }
 
 /// RFC 9111 §5.3: what `Expires` gives. Unreadable or repeated it is in the past.

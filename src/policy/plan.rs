@@ -51,8 +51,9 @@ pub struct Asked<'a> {
     pub bypass: Option<PassReason>,
 }
 
-/// By which scripts of a page tell that they ask. Keyed under operators' policies, and sent.
-pub const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+/// Fields that are keyed under operators' policies, and sent, where a request has them: by the one scripts of a page tell that they
+/// ask, by the other browsers tell for whose page (Fetch §3.2). Origins answer by them, and many do not say so by `Vary`.
+pub static KEYED_WHERE_SENT: [HeaderName; 2] = [HeaderName::from_static("x-requested-with"), header::ORIGIN];
 
 /// Whether a request brings a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,10 +246,7 @@ fn write_fields(key: &mut KeyBuf, headers: &HeaderMap, route: &Route) {
         Caching::Named(NamedPolicy { vary, .. }) => {
             vary.iter().for_each(|name| write(key, name));
             canonical::write_accept(key, headers);
-            // Frameworks answer scripts otherwise than people, and rarely say so by `Vary`.
-            if headers.contains_key(&X_REQUESTED_WITH) {
-                write(key, &X_REQUESTED_WITH);
-            }
+            KEYED_WHERE_SENT.iter().filter(|name| headers.contains_key(*name)).for_each(|name| write(key, name));
             // No primary key is the beginning of another: what is put behind one makes the keys of its variants and flights.
             key.push(0);
         }

@@ -208,7 +208,7 @@ impl Proxy {
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         self.copy_caller(&exchange.headers, policy, &mut headers);
         set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
-        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer, self.told_by(exchange));
         headers
     }
 

@@ -36,7 +36,7 @@ use crate::identity::{CookieRole, cookies};
 use crate::outcome::meaning::{About, meaning};
 use crate::outcome::{Forward, Outcome};
 use crate::path::RequestPath;
-use crate::policy::plan::{self, BodyPresence, Credentialed, Lookup, PassReason, Plan, X_REQUESTED_WITH, unplaced};
+use crate::policy::plan::{self, BodyPresence, Credentialed, KEYED_WHERE_SENT, Lookup, PassReason, Plan, unplaced};
 use crate::policy::{Caching, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{Route, Target};
@@ -169,7 +169,7 @@ impl Proxy {
     /// What a pass asks of the origin.
     fn pass_asks(&self, exchange: &Exchange<'_>, body: BodyPresence, when: String) -> AskedOf {
         let mut headers = exchange.headers.clone();
-        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer, self.told_by(exchange));
         exchange.tell_next_hop(&mut headers, body);
         let target = exchange.pass_target();
         let target = target.map_or("/".to_owned(), |target| self.told(target.path(), target.query()));
@@ -389,7 +389,7 @@ impl Proxy {
             () if exchange.route.serves.reduces(name) => "keyed, reduced to what `vary` lists",
             () if policy.vary.contains(name) => "keyed, by the policy's `vary`",
             () if vary.contains(name) => "keyed, by the origin's `Vary`",
-            () if *name == header::ACCEPT || *name == X_REQUESTED_WITH => "keyed",
+            () if *name == header::ACCEPT || KEYED_WHERE_SENT.contains(name) => "keyed",
             () if policy.share.facets().iter().any(|facet| facet.source.header() == Some(name)) => "keyed, as a facet",
             () if *name == header::COOKIE && !self.shows_cookie(&exchange.headers, CookieRole::Principal) => AFFINITY,
             () if policy.share.is_between_people() && exchange.headers.contains_key(name) => {

@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::coherence::errand::Asks;
 use crate::edge::deliver::{self, NamesTags};
 use crate::edge::error::{Connection, Problem};
+use crate::edge::fields::METHOD_OVERRIDES;
 use crate::edge::incoming::{SignsIn, Trailers, Upgrade};
 use crate::failure::{Failure, FailureKind};
 use crate::fields::credential::{is_signature, signs_request};
@@ -23,6 +24,7 @@ use crate::tag::TagSet;
 use crate::upload::{Aside, Expects, Upload, UploadRules};
 use crate::upstream::Outgoing;
 use crate::upstream::exchange::{Exchanged, Interim};
+use crate::upstream::settings::Told;
 
 impl Proxy {
     /// Forwards a request; one that may change something purges what it touched.
@@ -143,6 +145,10 @@ impl Proxy {
                 (body, Some(state))
             }
         };
+        if exchange.route.read_only {
+            // What only reads is not to be made a write.
+            METHOD_OVERRIDES.iter().for_each(|name| drop(exchange.headers.remove(*name)));
+        }
         self.touched_by(exchange);
         if is_bound(&exchange.headers) {
             let own = Binding::of(&principal(&exchange.headers, &self.identity, &self.secret));
@@ -153,10 +159,15 @@ impl Proxy {
         if brings == BodyPresence::Present && expects == Expects::Continue {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
-        let told = exchange.arrival.told(&exchange.client.peer);
+        let told = exchange.arrival.told(&exchange.client.peer, self.told_by(exchange));
         let interim = interim(&exchange.client.interim, upload.clone());
         let (method, own) = (exchange.method.clone(), exchange.client.own.get().cloned());
         Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload, own })
+    }
+
+    /// By which fields the exchange's origin is told of the client.
+    pub(super) fn told_by(&self, exchange: &Exchange<'_>) -> Told {
+        self.upstreams[exchange.route.upstream].settings.told
     }
 
     /// Notes where the time went on the way to the origin and back.

@@ -11,7 +11,7 @@ use crate::edge::fields::is_override;
 use crate::identity::{CookieRole, cookies};
 use crate::key::{self, KeyBuf};
 use crate::policy::directives::ResponseDirectives;
-use crate::policy::plan::{Lookup, X_REQUESTED_WITH, form_cookies};
+use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, form_cookies};
 use crate::policy::vary;
 use crate::policy::{Caching, NamedPolicy, Share};
 
@@ -32,7 +32,7 @@ impl Proxy {
         match &exchange.route.caching {
             Caching::Named(policy) => {
                 set(&mut headers, header::ACCEPT, &canonical::accept(asked));
-                policy.vary.iter().chain(vary).chain([&X_REQUESTED_WITH]).for_each(|name| send(&mut headers, name));
+                policy.vary.iter().chain(vary).chain(&KEYED_WHERE_SENT).for_each(|name| send(&mut headers, name));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
                 } else if policy.share == Share::Anonymous {
@@ -46,7 +46,7 @@ impl Proxy {
             }
         }
         set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
-        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
+        exchange.arrival.tell_origin(&mut headers, &exchange.client.peer, self.told_by(exchange));
         headers
     }
 

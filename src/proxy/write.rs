@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
 use crate::authority::without_port;
 use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_parts};
+use crate::edge::fields::METHOD_OVERRIDES;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::fields::url::path_without;
@@ -22,7 +23,7 @@ use crate::policy::invalidate::{self, Base, Reading};
 use crate::policy::plan::PassReason;
 use crate::policy::structured;
 use crate::policy::types::media_type;
-use crate::route::{HostTemplate, Route};
+use crate::route::{HostTemplate, Route, Target};
 use crate::store::purge::Strength;
 use crate::tag::{PurgeTemplate, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
@@ -37,6 +38,8 @@ struct Touched {
     route: Arc<Route>,
     place: Place,
     upload: Option<Arc<UploadState>>,
+    /// The route of the method that the client names instead of its own, where that is another.
+    meant: Option<Arc<Route>>,
     /// What kind of request it was.
     by: Act,
 }
@@ -58,7 +61,9 @@ impl Proxy {
         reason: PassReason,
     ) -> Answer {
         let by = if exchange.route.only_reads(&exchange.method) { Act::Read } else { Act::Write };
-        let mut touched = Touched { route: exchange.route.clone(), place: self.place(exchange), upload: None, by };
+        let meant = self.route_meant(exchange);
+        let place = self.place(exchange);
+        let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, by };
         let sent = |source: &TagSource| matches!(source, TagSource::Sent(_));
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
@@ -147,7 +152,11 @@ impl Proxy {
             Act::Read => place.purged_besides(route, sent.as_ref(), answer),
         };
         named.iter().for_each(|tag| tags.name(tag));
-        if route.purges.contains(&PurgeTemplate::Principal) {
+        if let Some(meant) = &touched.meant {
+            place.purged(meant, sent.as_ref(), answer).iter().for_each(|tag| tags.name(tag));
+        }
+        let routes = touched.meant.iter().chain([route]);
+        if routes.into_iter().any(|route| route.purges.contains(&PurgeTemplate::Principal)) {
             place.principal.iter().for_each(|digest| tags.principal(digest));
         }
         let Some(head) = head.filter(|_| touched.by == Act::Write) else { return tags };
@@ -161,6 +170,16 @@ impl Proxy {
             groups.iter().for_each(|group| tags.group(&place.origin(), group));
         }
         tags
+    }
+
+    /// The route that would take a write by the method that its client names in an override field.
+    fn route_meant(&self, exchange: &Exchange<'_>) -> Option<Arc<Route>> {
+        let named = METHOD_OVERRIDES.iter().find_map(|name| exchange.headers.get(*name))?;
+        let method = Method::from_bytes(named.to_str().ok()?.trim().to_ascii_uppercase().as_bytes()).ok()?;
+        let (host, path) = (exchange.arrival.host_name(), &*exchange.path.text);
+        let target = Target { host, path, method: &method, headers: &exchange.headers };
+        let (index, route) = self.router.find(target)?;
+        (index != exchange.index).then(|| route.clone())
     }
 
     /// The path with any query; and where it holds a credential, the path that others ask for.

@@ -13,6 +13,8 @@ pub struct UpstreamSettings {
     pub servers: Vec<Authority>,
     /// Which server a request goes to.
     pub balance: Balance,
+    /// By which fields it is told of the client.
+    pub told: Told,
     /// The cookie whose value says which, where a request has it.
     pub sticky: Option<String>,
     /// To establish a TCP connection.
@@ -31,6 +33,20 @@ pub struct UpstreamSettings {
     pub idle_timeout: Duration,
     /// How old a connection may become.
     pub max_life: Duration,
+}
+
+/// By which fields an origin is told of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Told {
+    /// By both kinds.
+    #[default]
+    Both,
+    /// By `Forwarded` (RFC 7239).
+    Standard,
+    /// By `X-Forwarded-For`, `-Proto` and `-Host`.
+    XForwarded,
+    /// Not at all.
+    Not,
 }
 
 /// Which server of an upstream is asked.

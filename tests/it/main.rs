@@ -8,6 +8,7 @@ mod compatible;
 mod connections;
 mod deaths;
 mod explaining;
+mod field;
 mod fills;
 mod flights;
 mod hostile;

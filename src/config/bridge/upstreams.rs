@@ -10,7 +10,7 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::identity::{CookieRole, Identity};
-use crate::upstream::settings::{Balance, UpstreamSettings};
+use crate::upstream::settings::{Balance, Told, UpstreamSettings};
 
 /// All upstreams by name; the settings only of those that could be read.
 pub(super) struct Upstreams<'n> {
@@ -23,6 +23,7 @@ pub(super) struct Upstreams<'n> {
 #[derive(Default, Clone, Copy)]
 struct Draft<'n> {
     balance: Option<Balance>,
+    told: Option<Told>,
     sticky: Option<Written<'n, &'n str>>,
     connect_timeout: Option<Written<'n, Duration>>,
     timeout: Option<Written<'n, Duration>>,
@@ -34,7 +35,8 @@ struct Draft<'n> {
     idle_timeout: Option<Duration>,
 }
 
-const SHARED: [&str; 7] = ["balance", "sticky", "connect_timeout", "timeout", "deadline", "retries", "pool"];
+const SHARED: [&str; 8] =
+    ["balance", "sticky", "forwarded", "connect_timeout", "timeout", "deadline", "retries", "pool"];
 const NOT_YET: [&str; 2] = ["health", "breaker"];
 
 pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
@@ -64,6 +66,7 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
         [("round_robin", Balance::RoundRobin), ("least_connections", Balance::LeastConnections), ("p2c", Balance::P2c)];
     let mut draft = Draft {
         balance: table.get("balance").and_then(|node| reader.choice(node, &balances)),
+        told: table.get("forwarded").and_then(|node| reader.choice(node, &TOLD)),
         sticky: table.get("sticky").and_then(|node| sticky(reader, node, identity)),
         connect_timeout: time(reader, table, "connect_timeout", "write 1s"),
         timeout: time(reader, table, "timeout", "write 10s"),
@@ -85,6 +88,10 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
     }
     draft
 }
+
+/// By which fields an origin is told of the client.
+const TOLD: [(&str, Told); 4] =
+    [("both", Told::Both), ("rfc7239", Told::Standard), ("x-forwarded", Told::XForwarded), ("off", Told::Not)];
 
 /// The name of the cookie in `cookie.NAME`.
 fn sticky<'n>(reader: &mut Reader, node: &'n Node, identity: &Identity) -> Option<Written<'n, &'n str>> {
@@ -136,6 +143,7 @@ fn upstream(
         name: name.text.clone(),
         servers,
         balance: own.balance.or(defaults.balance).unwrap_or_default(),
+        told: own.told.or(defaults.told).unwrap_or_default(),
         sticky: own.sticky.or(defaults.sticky).map(|written| written.value.to_owned()),
         // What is not written gives way to what is.
         connect_timeout: match own.connect_timeout.or(defaults.connect_timeout) {

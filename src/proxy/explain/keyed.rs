@@ -10,7 +10,7 @@ use crate::fields::url::{path_told, query_told};
 use crate::identity::{CookieRole, cookies};
 use crate::key::KeyBuf;
 use crate::policy::Caching;
-use crate::policy::plan::{BodyPresence, Credentialed, Lookup, X_REQUESTED_WITH, form_cookies};
+use crate::policy::plan::{BodyPresence, Credentialed, KEYED_WHERE_SENT, Lookup, form_cookies};
 use crate::policy::sharing::{self, Sharing};
 use crate::route::Route;
 
@@ -61,8 +61,7 @@ impl Proxy {
         match &exchange.route.caching {
             Caching::Named(policy) => {
                 parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
-                let named = [X_REQUESTED_WITH];
-                let own = named.iter().filter(|name| asked.headers.contains_key(*name));
+                let own = KEYED_WHERE_SENT.iter().filter(|name| asked.headers.contains_key(*name));
                 let own = own.filter(|name| !policy.vary.contains(name) && !vary.contains(name));
                 parts.extend(policy.vary.iter().chain(own).map(field));
                 let own = form_cookies(&exchange.route.caching, &self.identity, asked.headers);

@@ -1,0 +1,172 @@
+//! What was met in the field, in front of servers and behind clients that nobody here wrote: each with its neighbours.
+
+use std::time::Duration;
+
+use crate::scenario::{Origin, Seen, Stent, answer};
+
+const POLICIES: &str = "
+identity: {principal: [authorization]}
+policies:
+  own: {share: principal, ttl: 60s}
+  page: {share: anonymous, ttl: 60s}
+  all: {share: public, ttl: 60s}
+routes:
+  - {name: own, path: /own/**, policy: own}
+  - {name: page, path: /page/**, policy: page}
+  - {name: all, path: /all/**, policy: all}
+  - {name: origin, path: /origin/**, policy: origin}
+";
+
+const SHARES: [&str; 3] = ["/own/1", "/page/1", "/all/1"];
+
+/// Starlette and others answer `Access-Control-Allow-Origin` where `Origin` came, and say nothing of it in `Vary`.
+#[tokio::test]
+async fn each_origin_gets_its_own_permission_first_and_later() {
+    let origin = Origin::start(|seen: Seen| async move {
+        match seen.header("origin").map(str::to_owned) {
+            Some(asked) => answer(200, &[("access-control-allow-origin", &asked)], "x"),
+            None => answer(200, &[], "x"),
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, POLICIES);
+    for path in SHARES {
+        for round in 0..2 {
+            for from in [None, Some("https://a.example"), Some("https://b.example"), Some("null")] {
+                let asking = stent.client().get(path);
+                let asking = if path == "/own/1" { asking.bearer("a") } else { asking };
+                let reply = from.iter().fold(asking, |asking, from| asking.header("origin", from)).send().await;
+                let allowed = reply.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+                assert_eq!((allowed, reply.is_hit()), (from, round == 1), "{path} {from:?}: {}", reply.cache());
+            }
+        }
+    }
+}
+
+/// RFC 9110 §7.8: a wish that is not granted is ignored, so it is no way past the cache either.
+#[tokio::test]
+async fn a_protocol_that_is_not_granted_makes_no_pass() {
+    let origin = Origin::start(|seen: Seen| async move {
+        let upgrade = seen.header("upgrade").unwrap_or("-").to_owned();
+        answer(200, &[("cache-control", "max-age=60")], upgrade)
+    })
+    .await;
+    let stent = Stent::start(origin.address, POLICIES);
+    for path in ["/page/1", "/all/1", "/origin/1"] {
+        for (round, protocol) in ["h2c", "TLS/1.2", "websocket"].into_iter().enumerate() {
+            let asking = stent.client().get(path).header("connection", "upgrade, http2-settings");
+            let asking = asking.header("upgrade", protocol).header("http2-settings", "AAMAAABk");
+            let reply = asking.send().await;
+            assert_eq!(
+                (reply.text().as_str(), reply.is_hit()),
+                ("-", round > 0),
+                "{path} {protocol}: {}",
+                reply.cache()
+            );
+        }
+    }
+}
+
+/// A time of the operator's counts from the arrival.
+#[tokio::test]
+async fn a_ttl_does_not_hang_on_the_origins_clock() {
+    for (date, age, hit) in [
+        ("Sun, 09 Sep 2001 01:46:40 GMT", None, true),
+        ("Tue, 09 Sep 2098 01:46:40 GMT", None, true),
+        ("nonsense", None, true),
+        ("Sun, 09 Sep 2001 01:46:40 GMT", Some("61"), false),
+    ] {
+        let origin = Origin::start(move |_| async move {
+            let fields: Vec<(&str, &str)> = [("date", date)].into_iter().chain(age.map(|age| ("age", age))).collect();
+            answer(200, &fields, "x")
+        })
+        .await;
+        let stent = Stent::start(origin.address, POLICIES);
+        let ask = async || stent.client().get("/page/1").send().await;
+        ask().await;
+        assert_eq!(ask().await.is_hit(), hit, "{date} {age:?}");
+        stent.clock.advance(Duration::from_secs(61));
+        assert!(!ask().await.is_hit(), "{date} {age:?}");
+    }
+}
+
+/// RFC 5861: what is never fresh may be stale.
+#[tokio::test]
+async fn stale_windows_are_of_use_without_freshness() {
+    for control in [
+        "max-age=0, stale-while-revalidate=60",
+        "max-age=0, stale-if-error=60",
+        "s-maxage=0, stale-while-revalidate=60",
+    ] {
+        for field in ["cache-control", "cdn-cache-control"] {
+            let ill = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let is_ill = ill.clone();
+            let origin = Origin::start(move |_| {
+                let status = if is_ill.load(std::sync::atomic::Ordering::SeqCst) { 503 } else { 200 };
+                async move { answer(status, &[(field, control)], "x") }
+            })
+            .await;
+            let stent = Stent::start(origin.address, POLICIES);
+            assert_eq!(stent.client().get("/origin/1").send().await.status, 200);
+            ill.store(true, std::sync::atomic::Ordering::SeqCst);
+            let reply = stent.client().get("/origin/1").send().await;
+            // §5.2.2.10: a shared cache serves nothing stale beside `s-maxage`.
+            let want = if control.starts_with("s-maxage") { 503 } else { 200 };
+            assert_eq!(reply.status, want, "{field}: {control}: {}", reply.cache());
+        }
+    }
+}
+
+/// Clients that know only POST name the method that they mean.
+#[tokio::test]
+async fn a_method_that_a_client_means_reaches_the_origin_and_purges_by_its_route() {
+    let origin = Origin::start(|seen: Seen| async move {
+        let meant = ["x-http-method-override", "x-http-method", "x-method-override"];
+        answer(200, &[], meant.iter().find_map(|name| seen.header(name)).unwrap_or("-").to_owned())
+    })
+    .await;
+    let stent = Stent::start(
+        origin.address,
+        "policies: {page: {share: anonymous, ttl: 60s}}\n\
+         routes:\n\
+         \x20 - {name: removes, path: /files/<id>, methods: [DELETE], purges: [list]}\n\
+         \x20 - {name: search, path: /search, methods: [POST], read_only: true}\n\
+         \x20 - {name: list, path: /list, policy: page, tags: [list]}\n\
+         \x20 - {name: rest, path: /**}\n",
+    );
+    let hit = async || stent.client().get("/list").send().await.is_hit();
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        hit().await;
+        assert!(hit().await);
+        let ask = async |method: &str, path: &str| {
+            stent.client().ask(method, path).header(name, "DELETE").send().await.text()
+        };
+        assert_eq!(ask("POST", "/search").await, "-", "what only reads is not to be made a write");
+        assert_eq!(ask("GET", "/files/7").await, "-");
+        assert!(hit().await);
+        assert_eq!(ask("POST", "/files/7").await, "DELETE");
+        assert!(!hit().await, "{name}");
+    }
+}
+
+/// An origin is told what it can read.
+#[tokio::test]
+async fn what_an_origin_is_told_of_the_client_can_be_chosen() {
+    let told = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+    for (choice, standard, others) in
+        [("both", true, true), ("rfc7239", true, false), ("x-forwarded", false, true), ("off", false, false)]
+    {
+        let origin = Origin::start(|_| async move { answer(200, &[], "x") }).await;
+        let stent = Stent::start_with(origin.address, &format!(", forwarded: {choice}"), POLICIES);
+        for path in ["/page/1", "/origin/1", "/own/1"] {
+            stent.client().get(path).send().await;
+            let seen = origin.last(path);
+            let want = |name: &str| if name == "forwarded" { standard } else { others };
+            told.iter().for_each(|name| assert_eq!(seen.header(name).is_some(), want(name), "{choice} {path} {name}"));
+            assert!(seen.header("via").is_some() && seen.header("x-request-id").is_some());
+            if standard {
+                assert_eq!(seen.header("forwarded"), Some("for=127.0.0.1;host=clinic.example;proto=http"));
+            }
+        }
+    }
+}
