@@ -33,7 +33,12 @@ pub fn query_told<'q>(query: &'q str, names: &[String]) -> Cow<'q, str> {
     if !query_holds(query, names) {
         return Cow::Borrowed(query);
     }
-    Cow::Owned(query.split('&').map(|piece| parameter_told(piece, names)).collect::<Vec<_>>().join("&"))
+    // Between `;` too, as some servers have it; the separators stay.
+    let pieces = query.split_inclusive(['&', ';']).map(|piece| match piece.strip_suffix(['&', ';']) {
+        Some(parameter) => parameter_told(parameter, names) + &piece[parameter.len()..],
+        None => parameter_told(piece, names),
+    });
+    Cow::Owned(pieces.collect())
 }
 
 /// A path without the credentials in it: what such a request is about, as others name it.
@@ -242,6 +247,7 @@ mod tests {
         assert_eq!(path_told("/(S(A1))/b", &[]), "/(*)/b");
         assert_eq!(path_told("/a/b;v=1", &[]), "/a/b;v=1");
         assert_eq!(query_told("a=1&access_token=x", &[]), "a=1&access_token=*");
+        assert_eq!(query_told("a=1;sid=x;b=2&c=3", &[]), "a=1;sid=*;b=2&c=3");
         assert_eq!(query_told("a=1", &[]), "a=1");
         assert_eq!(path_without("/p/7;jsessionid=A1", &[]).as_deref(), Some("/p/7"));
         assert_eq!(path_without("/(S(A1))/p/7;v=1", &[]).as_deref(), Some("/p/7;v=1"));
