@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
-use super::sent::set;
+use super::sent::{copy, set};
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::coherence::find::Spot;
@@ -207,6 +207,8 @@ impl Proxy {
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         self.copy_caller(&exchange.headers, policy, &mut headers);
+        // As the page would be: what narrows the one narrows the other.
+        policy.narrowing().for_each(|name| copy(&exchange.headers, name, &mut headers));
         set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer);
         headers
