@@ -349,7 +349,8 @@ fn nearest_scheme(value: &HeaderValue) -> Option<Scheme> {
     let last = value.as_bytes().split(outside(b',')).next_back().unwrap_or_default();
     let pairs = last.split(outside(b';')).map(<[u8]>::trim_ascii);
     let named = pairs.filter_map(|pair| Some(pair.split_at(pair.iter().position(|&b| b == b'=')?)));
-    let value = named.filter(|(name, _)| name.eq_ignore_ascii_case(b"proto")).map(|(_, value)| &value[1..]).last()?;
+    let value =
+        named.filter(|(name, _)| name.eq_ignore_ascii_case(b"proto")).map(|(_, value)| &value[1..]).next_back()?;
     let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
     Some(scheme(bare))
 }

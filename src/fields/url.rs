@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use crate::identity::glob;
+use crate::tag::decode;
 
 /// Whether a path or a query holds a credential: by a known name, or by one of the operator's `names` (in lower case; a `*` may
 /// end a name).
@@ -33,9 +34,10 @@ pub fn query_told<'q>(query: &'q str, names: &[String]) -> Cow<'q, str> {
     if !query_holds(query, names) {
         return Cow::Borrowed(query);
     }
-    let pieces = query.split_inclusive(['&', ';']).map(|piece| {
-        let (piece, between) = piece.split_at(piece.trim_end_matches(['&', ';']).len());
-        parameter_told(piece, names) + between
+    // Between `;` too, as some servers have it; the separators stay.
+    let pieces = query.split_inclusive(['&', ';']).map(|piece| match piece.strip_suffix(['&', ';']) {
+        Some(parameter) => parameter_told(parameter, names) + &piece[parameter.len()..],
+        None => parameter_told(piece, names),
     });
     Cow::Owned(pieces.collect())
 }
@@ -66,8 +68,8 @@ pub fn path_without(path: &str, names: &[String]) -> Option<String> {
         return None;
     }
     let segments = path.split('/').filter(|segment| !is_cookieless(segment)).map(|segment| {
-        let kept =
-            segment.split(';').enumerate().filter(|(at, piece)| *at == 0 || !is_credential(name_of(piece), names));
+        let pieces = split_parameters(segment).enumerate();
+        let kept = pieces.filter(|(at, piece)| *at == 0 || !names_credential(piece, names));
         kept.map(|(_, piece)| piece).collect::<Vec<_>>().join(";")
     });
     Some(segments.collect::<Vec<_>>().join("/"))
@@ -96,13 +98,12 @@ fn path_holds(path: &str, names: &[String]) -> bool {
         return false;
     }
     path.split('/').any(|segment| {
-        is_cookieless(segment) || split_parameters(segment).skip(1).any(|piece| is_credential(name_of(piece), names))
+        is_cookieless(segment) || split_parameters(segment).skip(1).any(|piece| names_credential(piece, names))
     })
 }
 
 fn query_holds(query: &str, names: &[String]) -> bool {
-    let mut found = query.split(['&', ';']).map(name_of);
-    found.any(|name| is_credential(&crate::tag::decode(name), names)) || is_code_of_a_sign_in(query)
+    query.split(['&', ';']).any(|piece| names_credential(piece, names)) || is_code_of_a_sign_in(query)
 }
 
 /// RFC 6749 §4.1.2: the answer of an authorization server. A `code` alone may be any code.
@@ -111,15 +112,13 @@ fn is_code_of_a_sign_in(query: &str) -> bool {
     has("code") && has("state")
 }
 
-/// `(S(…))` of ASP.NET, which may hold several: `(A(…)F(…))`.
+/// `(S(…))` of ASP.NET, which may hold several: `(A(…)F(…))`. However it is written: what stands in a log was not put in normal
+/// form.
 fn is_cookieless(segment: &str) -> bool {
-    let inner = segment.strip_prefix('(').or_else(|| strip_prefix(segment, "%28"));
-    let inner = inner.and_then(|inner| inner.strip_prefix(|c: char| "SAFXsafx".contains(c)));
-    inner.is_some_and(|inner| inner.starts_with('(') || strip_prefix(inner, "%28").is_some())
-}
-
-fn strip_prefix<'t>(text: &'t str, start: &str) -> Option<&'t str> {
-    text.get(..start.len()).filter(|head| head.eq_ignore_ascii_case(start)).map(|_| &text[start.len()..])
+    match decode(segment).as_bytes() {
+        [b'(', kind, b'(', ..] => b"SAFX".contains(&kind.to_ascii_uppercase()),
+        _ => false,
+    }
 }
 
 /// The parameters of a segment (RFC 3986 §3.3); some servers read `%3B` as their beginning too.
@@ -131,8 +130,12 @@ fn name_of(piece: &str) -> &str {
     piece.split('=').next().unwrap_or(piece)
 }
 
+fn names_credential(piece: &str, names: &[String]) -> bool {
+    is_credential(&decode(name_of(piece)), names)
+}
+
 fn parameter_told(piece: &str, names: &[String]) -> String {
-    match is_credential(&crate::tag::decode(name_of(piece)), names) || matches!(name_of(piece), "code" | "state") {
+    match names_credential(piece, names) || matches!(name_of(piece), "code" | "state") {
         true => format!("{}=*", name_of(piece)),
         false => piece.to_owned(),
     }
@@ -264,8 +267,11 @@ mod tests {
     fn what_is_told_of_them() {
         assert_eq!(path_told("/a;jsessionid=A1/b;v=1", &[]), "/a;jsessionid=*/b;v=1");
         assert_eq!(path_told("/(S(A1))/b", &[]), "/(*)/b");
+        assert_eq!(path_told("/a;jsession%69d=A1/b", &[]), "/a;jsession%69d=*/b");
+        assert_eq!(path_told("/(%53(A1))/%28f%28x%29%29/b", &[]), "/(*)/(*)/b");
         assert_eq!(path_told("/a/b;v=1", &[]), "/a/b;v=1");
         assert_eq!(query_told("a=1&access_token=x", &[]), "a=1&access_token=*");
+        assert_eq!(query_told("a=1;sid=x;b=2&c=3", &[]), "a=1;sid=*;b=2&c=3");
         assert_eq!(query_told("a=1", &[]), "a=1");
         assert_eq!(query_told("a=1;sid=2&b=3", &[]), "a=1;sid=*&b=3");
         assert_eq!(query_told("code=x&state=y&a=", &[]), "code=*&state=*&a=");
@@ -275,6 +281,7 @@ mod tests {
         assert!(credentials_in("/a;v=1", Some("a=1"), &[]).is_empty());
         assert_eq!(path_without("/p/7;jsessionid=A1", &[]).as_deref(), Some("/p/7"));
         assert_eq!(path_without("/(S(A1))/p/7;v=1", &[]).as_deref(), Some("/p/7;v=1"));
+        assert_eq!(path_without("/p/7%3Bjsession%69d=A1;v=1", &[]).as_deref(), Some("/p/7;v=1"));
         assert_eq!(path_without("/p/7", &[]), None);
     }
 }

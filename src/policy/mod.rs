@@ -43,6 +43,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::facet::{Facet, FacetSource, Worth};
+use crate::fields::harmless::is_harmless;
 use crate::route::Segment;
 
 /// How a route keeps answers.
@@ -237,6 +238,11 @@ impl NamedPolicy {
     pub fn relies_on_token(&self) -> bool {
         let by_claim = |facet: &Facet| matches!(facet.source, FacetSource::Jwt(_));
         self.access == Some(Access::Token) || self.share.facets().iter().any(by_claim)
+    }
+
+    /// The keyed fields by which an answer may be narrowed: what the origin is asked about somebody is asked with them.
+    pub fn narrowing(&self) -> impl Iterator<Item = &HeaderName> {
+        self.vary.iter().filter(|name| !is_harmless(name))
     }
 
     /// Who may have an answer depends on a certificate and on nothing that the origin sees too. It is not told of certificates,

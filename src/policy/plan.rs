@@ -313,7 +313,7 @@ impl Seen {
             return Ok(());
         }
         match &route.caching {
-            Caching::Named(policy) => match is_named(name, policy, route, identity) {
+            Caching::Named(policy) => match is_named(name, policy, identity) {
                 true => Ok(()),
                 false => Err(PassReason::Header),
             },
@@ -330,7 +330,7 @@ impl Seen {
 pub fn unplaced<'h>(headers: &'h HeaderMap, route: &Route, identity: &Identity) -> Vec<&'h HeaderName> {
     let Caching::Named(policy) = &route.caching else { return Vec::new() };
     let unknown = headers.keys().filter(|name| !is_harmless(name) && !identity.ignores(name));
-    unknown.filter(|name| !is_named(name, policy, route, identity)).collect()
+    unknown.filter(|name| !is_named(name, policy, identity)).collect()
 }
 
 /// `rfc9111` knows no credentials but `Authorization`, and keys a URL whatever stands in it.
@@ -338,14 +338,13 @@ fn is_by_the_letter(route: &Route) -> bool {
     matches!(&route.caching, Caching::Http(http) if http.credentials == Credentials::AuthorizationOnly)
 }
 
-/// Whether the configuration has a place for a field: it is keyed, it makes out the principal, or the route is chosen by it. What a
+/// Whether the configuration has a place for a field: it is keyed, or it makes out the principal. What a
 /// trusted proxy says of somebody means nothing to what is everybody's.
-fn is_named(name: &HeaderName, policy: &NamedPolicy, route: &Route, identity: &Identity) -> bool {
+fn is_named(name: &HeaderName, policy: &NamedPolicy, identity: &Identity) -> bool {
     let keyed =
         policy.vary.contains(name) || policy.share.facets().iter().any(|facet| facet.source.header() == Some(name));
     keyed
         || identity.headers.contains(name)
-        || route.headers.iter().any(|(condition, _)| condition == name)
         || !policy.share.is_sensitive() && identity.trusted_headers().any(|trusted| trusted == name)
 }
 

@@ -100,8 +100,8 @@ impl Who<'_> {
     pub(super) fn digest(&self, about: &[u8]) -> [u8; 32] {
         let mut whole = KeyBuf::from_slice(&principal(self.asked.headers, self.identity, self.secret));
         if let Caching::Named(policy) = &self.route.caching {
-            let sent = policy.share.facets().iter().filter_map(|facet| facet.source.header());
-            sent.for_each(|name| key::write_header(&mut whole, self.asked.headers, name));
+            let facets = policy.share.facets().iter().filter_map(|facet| facet.source.header());
+            facets.chain(policy.narrowing()).for_each(|name| key::write_header(&mut whole, self.asked.headers, name));
         }
         whole.extend_from_slice(about);
         *blake3::keyed_hash(&self.secret.0, &whole).as_bytes()

@@ -57,23 +57,22 @@ pub fn likeness(stored: &HeaderMap, answer: &HeaderMap) -> Likeness {
     if same_tag { Likeness::Same } else { Likeness::Alike }
 }
 
-/// What a kept yes is about: an answer of this kind. A yes that came with one kind lets nobody have another: whoever was shown a
-/// page to sign in at under this URL is not let see the record that takes its place. Of HTML, which may be either, a yes is
-/// about this very version.
-pub fn kind(fields: &HeaderMap) -> u64 {
-    let validators = Validators::of(fields);
+/// What a kept yes is about: this very version of an answer, by its media type and its validators. Whoever was shown a page to
+/// sign in at under this URL, or JSON that says as much, is not let see the record that takes its place. `None`: without a
+/// validator one version cannot be told from another, and a yes is about its own answer alone.
+pub fn version(fields: &HeaderMap) -> Option<u64> {
+    if !Validators::of(fields).any() {
+        return None;
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update(media_type(fields).as_bytes());
-    hasher.update(&[0, u8::from(validators.etag.is_some()), u8::from(validators.last_modified.is_some())]);
-    if is_html(fields) {
-        for name in [header::ETAG, header::LAST_MODIFIED] {
-            hasher.update(&[0]);
-            hasher.update(fields.get(name).map_or(&[], |value| value.as_bytes()));
-        }
+    for name in [header::ETAG, header::LAST_MODIFIED] {
+        hasher.update(&[0]);
+        hasher.update(fields.get(name).map_or(&[], |value| value.as_bytes()));
     }
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    Some(u64::from_le_bytes(first))
 }
 
 fn is_html(headers: &HeaderMap) -> bool {
@@ -177,10 +176,16 @@ mod tests {
         ] {
             assert_eq!(likeness(&headers(stored), &headers(answer)), want, "{stored:?} {answer:?}");
         }
-        let kind = |lines: &[(&'static str, &'static str)]| super::kind(&headers(lines));
-        assert_ne!(kind(&[html, v7]), kind(&[html, v8]), "HTML: this very version");
+        let version = |lines: &[(&'static str, &'static str)]| super::version(&headers(lines));
         let json = ("content-type", "application/json");
-        assert_eq!(kind(&[json, v7]), kind(&[json, v8]));
-        assert_ne!(kind(&[json, v7]), kind(&[json]));
+        let dated = ("last-modified", "Sun, 09 Sep 2001 01:46:40 GMT");
+        for media in [html, json] {
+            assert!(version(&[media, v7]).is_some() && version(&[media, dated]).is_some());
+            assert_eq!(version(&[media, v7]), version(&[media, v7]));
+            assert_ne!(version(&[media, v7]), version(&[media, v8]));
+            assert_ne!(version(&[media, v7]), version(&[media, v7, dated]));
+            assert_eq!(version(&[media]), None, "nothing tells it from another");
+        }
+        assert_ne!(version(&[html, v7]), version(&[json, v7]));
     }
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
-use super::sent::set;
+use super::sent::{copy, set};
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
 use crate::coherence::find::Spot;
@@ -26,7 +26,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::outcome::Sent;
 use crate::policy::plan::{PassReason, Permission, Question};
 use crate::policy::types::media_type;
-use crate::policy::yes::{Likeness, kind, likeness};
+use crate::policy::yes::{Likeness, likeness, version};
 use crate::policy::{Access, Caching, NamedPolicy};
 use crate::store::permission;
 use crate::store::purge::{Birth, Stamp};
@@ -148,7 +148,7 @@ impl Proxy {
     }
 
     /// Whether a request's own answer is still to say if the client may have what is stored. A yes to one variant is none to
-    /// another, and a yes that came with an answer of another kind is none to this one. Where nothing is stored, there is nothing
+    /// another, and a yes that came with another version of the answer is none to this one. Where nothing is stored, there is nothing
     /// that a yes could have been about.
     pub(super) fn asking(&self, spot: &Spot<'_>, stored: Option<&Entry>, now: Instant) -> Option<Asking> {
         let Permission::ByOwnAnswer { digest, keep } = spot.permission() else { return None };
@@ -160,23 +160,23 @@ impl Proxy {
         if asking.until.is_none() {
             return Some(asking);
         }
-        let kept =
-            stored.and_then(|entry| self.permissions.get(&digest, Some(kind(&entry.fields())), now, &self.cache.log));
+        let about = stored.and_then(|entry| version(&entry.fields()));
+        let kept = about.and_then(|about| self.permissions.get(&digest, Some(about), now, &self.cache.log));
         if kept.is_some() { None } else { Some(asking) }
     }
 
-    /// What of an answer that a caller got is a yes to their having what is stored, and about what kind of answer.
+    /// Whether an answer that a caller got is a yes to their having what is stored that may be kept, and about which version of it.
     pub(super) fn own_yes(&self, exchange: &Exchange<'_>, base: Option<&Entry>, landed: &Landing) -> Option<u64> {
         let Caching::Named(NamedPolicy { access: Some(Access::Ask { yes, .. }), .. }) = &exchange.route.caching else {
             return None;
         };
         match landed {
             // A 304 of an origin that looks at who asks first: see [`super::probe`].
-            Landing::Revalidated(entry) => Some(kind(&entry.fields())),
+            Landing::Revalidated(entry) => version(&entry.fields()),
             Landing::Filling(filling) if filling.status.is_success() => {
                 let (head, fields) = (&filling.head, base.map(Entry::fields));
                 let like = fields.map_or(Likeness::Alike, |stored| likeness(&stored, &head.headers));
-                yes.by_head(head.status, &head.headers, like).then(|| kind(&head.headers))
+                yes.by_head(head.status, &head.headers, like).then(|| version(&head.headers))?
             }
             _ => None,
         }
@@ -207,6 +207,8 @@ impl Proxy {
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         self.copy_caller(&exchange.headers, policy, &mut headers);
+        // As the page would be: what narrows the one narrows the other.
+        policy.narrowing().for_each(|name| copy(&exchange.headers, name, &mut headers));
         set(&mut headers, header::HOST, exchange.arrival.authority.as_bytes());
         exchange.arrival.tell_origin(&mut headers, &exchange.client.peer, self.told_by(exchange));
         headers

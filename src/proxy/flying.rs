@@ -365,10 +365,12 @@ impl Proxy {
 
     fn trip(self: &Arc<Self>, exchange: &Exchange<'_>, target: Uri) -> Trip {
         let upstream = self.upstreams[exchange.route.upstream].clone();
-        self.touched_by(exchange);
-        let sensitive = exchange.route.caching.is_sensitive();
-        let shown =
-            if sensitive { principal_parts(&exchange.headers, &self.identity, &self.secret) } else { Vec::new() };
+        // Under a built-in policy a fetch shows what its client does; what is everybody's by an operator's policy shows nothing.
+        let shows = exchange.route.caching.is_sensitive() || matches!(exchange.route.caching, Caching::Http(_));
+        let shown = if shows { principal_parts(&exchange.headers, &self.identity, &self.secret) } else { Vec::new() };
+        if shows {
+            self.touched_by(exchange);
+        }
         let proxy = self.clone();
         let heed = move |head: &http::response::Parts| proxy.heed(head.status, &head.headers, || shown.clone());
         let heed = Heed(Arc::new(heed));

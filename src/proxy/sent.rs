@@ -176,7 +176,7 @@ fn set_cookies(headers: &mut HeaderMap, line: &[u8]) {
     }
 }
 
-fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {
+pub(super) fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {
     to.remove(name);
     for value in from.get_all(name) {
         to.append(name.clone(), value.clone());

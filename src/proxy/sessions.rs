@@ -53,6 +53,10 @@ impl Proxy {
     pub(super) fn is_touch_due(&self, exchange: &Exchange<'_>, lookup: &Lookup, now: Instant) -> bool {
         let Caching::Named(NamedPolicy { touch: Some(every), .. }) = &exchange.route.caching else { return false };
         let Partition::Principal(digest) = &lookup.partition else { return false };
+        // It is to reach no origin, whatever that would be good for.
+        if lookup.directives.only_if_cached {
+            return false;
+        }
         self.touches.is_due(digest, *every, now)
     }
 

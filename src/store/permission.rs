@@ -17,7 +17,7 @@ use crate::tag::TagSet;
 pub struct Permission {
     /// What the origin said besides.
     pub facts: Arc<Map<String, Value>>,
-    /// The kind of answer that it is about ([`crate::policy::yes::kind`]), where it came with one.
+    /// The version of the answer that it is about ([`crate::policy::yes::version`]), where it came with one.
     pub about: Option<u64>,
     /// Until when it holds.
     pub until: Instant,
@@ -41,7 +41,7 @@ impl Default for Permissions {
 }
 
 impl Permissions {
-    /// What the origin said, if that still holds, and is about this kind of answer.
+    /// What the origin said, if that still holds, and is about this version of the answer.
     pub fn get(
         &self,
         digest: &[u8; 32],

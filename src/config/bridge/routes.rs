@@ -19,10 +19,12 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, is_name};
 use crate::config::source::Place;
+use crate::fields::harmless::is_harmless;
 use crate::fields::url::is_credential;
+use crate::identity::Identity;
 use crate::policy::invalidate::is_safe;
 use crate::policy::targeted::Targeted;
-use crate::policy::{AsOrigin, Caching, Credentials};
+use crate::policy::{AsOrigin, Caching, Credentials, NamedPolicy};
 use crate::query::QueryRules;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
 use crate::tag::PurgeTemplate;
@@ -425,10 +427,24 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
         return;
     }
     whole.check(reader, &own, &scope.around);
-    if let Some(named) = whole.finish(&scope.around.who.identity) {
+    if let Some(mut named) = whole.finish(&scope.around.who.identity) {
+        key_conditions(&mut named, &route.headers, &scope.around.who.identity);
         route.caching = Caching::Named(named);
         route.serves = whole.serves;
     }
+}
+
+/// What a route is chosen by may narrow what its answers hold, so it is keyed and sent like what `vary` names. Who asks is known
+/// by other means.
+fn key_conditions(policy: &mut NamedPolicy, conditions: &[(HeaderName, Option<String>)], identity: &Identity) {
+    let may_narrow = |name: &&HeaderName| {
+        let facet = policy.share.facets().iter().any(|facet| facet.source.header() == Some(name));
+        !is_harmless(name) && !facet && !identity.headers.contains(name) && !policy.vary.contains(name)
+    };
+    let mut added: Vec<HeaderName> = conditions.iter().map(|(name, _)| name).filter(may_narrow).cloned().collect();
+    policy.vary.append(&mut added);
+    policy.vary.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    policy.vary.dedup();
 }
 
 const BY_THE_LETTER: &str = "`rfc9111` takes only `Authorization` for a credential: what is made for a cookie, or sets one, may be shared with everybody";

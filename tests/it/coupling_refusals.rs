@@ -1,0 +1,327 @@
+//! What an origin refuses one of those who ask: it is nobody else's, and after it nothing lives on that was asked about.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::coupling::{WAYS, ask, before, clinic, kept, plain, ways};
+use crate::scenario::{Gate, Origin, OriginBody, Reply, Seen, answer, eventually};
+
+/// A refusal of this status, as origins give it: nothing in it says that it is to be kept.
+fn refusal(status: u16, number: usize) -> hyper::Response<OriginBody> {
+    let fields: &[_] = match status {
+        302 => &[("location", "/sign-in"), ("content-type", "text/html")],
+        401 => &[("www-authenticate", "Basic"), ("content-type", "text/html")],
+        _ => &[("content-type", "text/html")],
+    };
+    answer(status, fields, format!("refused #{number}"))
+}
+
+/// The first `refused` requests for a path are refused by `status`, the others are answered. All wait at the gate.
+async fn refusing(gate: &Gate, status: u16, refused: usize) -> Origin {
+    let (gate, counter) = (gate.clone(), crate::scenario::Counter::default());
+    Origin::start(move |seen: Seen| {
+        let gate = gate.clone();
+        let number = if seen.path() == "/authz" { 0 } else { counter.next(seen.path()) };
+        async move {
+            if number == 0 {
+                return answer(200, &[("content-type", "application/json")], r#"{"tenant": "a"}"#);
+            }
+            gate.pass().await;
+            if number <= refused { refusal(status, number) } else { kept(&[], format!("page #{number}")) }
+        }
+    })
+    .await
+}
+
+/// Those ways in which some wait for another's fetch.
+fn waits(way: &str) -> bool {
+    way != "pass"
+}
+
+/// Where the origin decides, what says nothing of its lifetime makes all who wait ask for themselves at once, as any answer does
+/// that cannot be kept there.
+fn asks_at_once(way: &str, status: u16) -> bool {
+    matches!(way, "origin" | "rfc9111") && matches!(status, 401 | 403 | 404 | 410 | 302)
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_first_is_nobody_elses() {
+    const CROWD: usize = 6;
+    for way in WAYS.into_iter().filter(|way| waits(way)) {
+        for status in [401, 403, 404, 410, 429, 302, 503] {
+            // Whoever waited is answered as if the first had never asked: one more request.
+            let gate = Gate::default();
+            let origin = refusing(&gate, status, 1).await;
+            let stent = before(origin.address, &plain());
+            // By `own` only those who show the same wait for each other.
+            let asking: Vec<_> = (0..CROWD).map(|_| tokio::spawn(ask(&stent, way, "alice", "/a").send())).collect();
+            eventually(|| stent.cache().flights.waiting() == CROWD).await;
+            gate.open(100);
+            let (mut refused, mut given) = (0, 0);
+            for one in asking {
+                let reply = one.await.unwrap();
+                refused += usize::from(reply.status == status);
+                given += usize::from(reply.status == 200 && reply.text().starts_with("page"));
+            }
+            assert_eq!((refused, given), (1, CROWD - 1), "{way} {status}");
+            let want = if asks_at_once(way, status) { CROWD } else { 2 };
+            assert_eq!(origin.count(&format!("/{way}/a")), want, "{way} {status}: one asked for all the others");
+            // Where each asked for themselves it was learnt that answers can be kept after all.
+            ask(&stent, way, "alice", "/a").send().await;
+            assert!(ask(&stent, way, "alice", "/a").send().await.is_hit(), "{way} {status}: and what came is kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_second_refusal_each_asks_for_themselves() {
+    const CROWD: usize = 6;
+    for way in WAYS.into_iter().filter(|way| waits(way)) {
+        for status in [401, 403, 404, 429, 302, 503] {
+            let gate = Gate::default();
+            let origin = refusing(&gate, status, usize::MAX).await;
+            let stent = before(origin.address, &plain());
+            let asking: Vec<_> = (0..CROWD).map(|_| tokio::spawn(ask(&stent, way, "alice", "/a").send())).collect();
+            eventually(|| stent.cache().flights.waiting() == CROWD).await;
+            gate.open(100);
+            let mut told: Vec<String> = Vec::new();
+            for one in asking {
+                let reply = one.await.unwrap();
+                assert_eq!(reply.status, status, "{way}");
+                told.push(reply.text());
+            }
+            let asked = origin.count(&format!("/{way}/a"));
+            told.sort();
+            told.dedup();
+            // Two 5xx in a row say that the origin is ill, which is everybody's affair where answers are: in a team one member's
+            // trouble is not the others'.
+            let is_told_to_all = status == 503 && !matches!(way, "facets" | "path" | "own");
+            let want = if is_told_to_all { 2 } else { CROWD };
+            assert_eq!((asked, told.len()), (want, want), "{way} {status}: {told:?}");
+        }
+    }
+}
+
+/// What is refused one member of those who share says nothing of the next, who asks at once and is given the page.
+#[tokio::test]
+async fn a_ban_is_over_for_whoever_is_not_banned() {
+    for way in WAYS {
+        for status in [401, 403, 404, 429, 302] {
+            let origin =
+                clinic(
+                    move |_, number| {
+                        if number == 1 { refusal(status, number) } else { kept(&[], format!("page #{number}")) }
+                    },
+                )
+                .await;
+            let stent = before(origin.address, &plain());
+            assert_eq!(ask(&stent, way, "alice", "/a").send().await.status, status, "{way}");
+            let next = ask(&stent, way, "bob", "/a").send().await;
+            assert_eq!((next.status, next.text().as_str()), (200, "page #2"), "{way} {status}");
+        }
+    }
+}
+
+/// An origin whose next answers are of this status, but to those of whom a condition is not judged.
+struct Turning {
+    origin: Origin,
+    status: Arc<AtomicU16>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Turning {
+    async fn open() -> Turning {
+        let (status, refused) = (Arc::new(AtomicU16::new(200)), Arc::<AtomicUsize>::default());
+        let (now, counted) = (status.clone(), refused.clone());
+        let origin = clinic(move |_, number| match now.load(Ordering::SeqCst) {
+            200 => kept(&[("etag", "\"v1\""), ("cache-control", "public, max-age=10")], format!("page #{number}")),
+            status => {
+                counted.fetch_add(1, Ordering::SeqCst);
+                refusal(status, number)
+            }
+        })
+        .await;
+        Turning { origin, status, refused }
+    }
+
+    fn turn(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+}
+
+fn is_page(reply: &Reply) -> bool {
+    reply.status == 200 && reply.text().starts_with("page")
+}
+
+#[tokio::test]
+async fn a_refused_refresh_ends_the_copy_and_an_ill_origin_does_not() {
+    let windows = [", stale_while_revalidate: 2h", ", stale_if_error: 2h"];
+    for way in ["public", "anonymous", "principal", "facets", "path"] {
+        for window in windows {
+            for (status, ends) in [
+                (401, true),
+                (403, true),
+                (404, true),
+                (410, true),
+                (302, true),
+                (500, false),
+                (503, false),
+                (429, false),
+            ] {
+                let turning = Turning::open().await;
+                let yaml = ways("", |_| window, "").replace("ttl: 1h", "ttl: 10s");
+                let stent = before(turning.origin.address, &yaml);
+                let cell = format!("{way}{window} {status}");
+                for who in ["alice", "bob"] {
+                    assert!(is_page(&ask(&stent, way, who, "/a").send().await), "{cell}");
+                }
+                stent.clock.advance(Duration::from_secs(11));
+                turning.turn(status);
+                // Whoever asks first is given what is stale where that is allowed, and it is refreshed behind them.
+                let first = ask(&stent, way, "alice", "/a").send().await;
+                eventually(|| turning.refused.load(Ordering::SeqCst) > 0 && stent.cache().flights.is_empty()).await;
+                match window.contains("revalidate") {
+                    true => assert!(is_page(&first), "{cell}: {}", first.cache()),
+                    false => assert_eq!(is_page(&first), status >= 500, "{cell}: {}", first.cache()),
+                }
+                // The next is given it only where the origin was ill.
+                let next = ask(&stent, way, "alice", "/a").send().await;
+                let lives = !ends && (window.contains("revalidate") || status >= 500);
+                assert_eq!(is_page(&next), lives, "{cell}: {} {}", next.status, next.cache());
+                assert!(lives || next.status == status, "{cell}: {}", next.status);
+                // Even if the origin falls ill after its refusal, which a stale copy might stand in for.
+                turning.turn(503);
+                let ill = ask(&stent, way, "alice", "/a").send().await;
+                let stands_in = !ends;
+                assert_eq!(is_page(&ill), stands_in, "{cell}: {} {}", ill.status, ill.cache());
+                turning.turn(200);
+            }
+        }
+    }
+}
+
+/// Under `origin` it is the origin that gives the windows.
+#[tokio::test]
+async fn a_refused_refresh_ends_the_copy_where_the_origin_decides_too() {
+    for way in ["origin", "rfc9111"] {
+        for window in ["stale-while-revalidate=7200", "stale-if-error=7200"] {
+            for (status, ends) in [(401, true), (403, true), (404, true), (410, true), (302, true), (503, false)] {
+                let now = Arc::new(AtomicU16::new(200));
+                let (turn, asked) = (now.clone(), Arc::<AtomicUsize>::default());
+                let counted = asked.clone();
+                let origin = clinic(move |_, number| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let control = format!("public, max-age=10, {window}");
+                    match turn.load(Ordering::SeqCst) {
+                        200 => kept(&[("cache-control", &control)], format!("page #{number}")),
+                        status => refusal(status, number),
+                    }
+                })
+                .await;
+                let stent = before(origin.address, &plain());
+                let cell = format!("{way} {window} {status}");
+                assert!(is_page(&ask(&stent, way, "", "/a").send().await), "{cell}");
+                stent.clock.advance(Duration::from_secs(11));
+                now.store(status, Ordering::SeqCst);
+                ask(&stent, way, "", "/a").send().await;
+                eventually(|| asked.load(Ordering::SeqCst) == 2 && stent.cache().flights.is_empty()).await;
+                now.store(503, Ordering::SeqCst);
+                let next = ask(&stent, way, "", "/a").send().await;
+                assert_eq!(is_page(&next), !ends, "{cell}: {} {}", next.status, next.cache());
+            }
+        }
+    }
+}
+
+/// One whom the origin does not let see it says nothing of those whom it does.
+#[tokio::test]
+async fn one_strangers_refusal_ends_nothing_for_those_who_are_let_see() {
+    for status in [401, 403, 404, 410, 302, 429] {
+        for access in ["{ask: /authz/<id>}", "{ask: /authz/<id>, for: 10m}", "{ask: self}", "{ask: self, for: 10m}"] {
+            let origin = Origin::start(move |seen: Seen| async move {
+                if seen.header("cookie") != Some("sessionid=alice") {
+                    return refusal(status, 0);
+                }
+                if seen.path().starts_with("/authz") {
+                    return answer(204, &[], "");
+                }
+                match seen.header("if-none-match") {
+                    Some("\"v1\"") => answer(304, &[("etag", "\"v1\"")], ""),
+                    _ => answer(200, &[("etag", "\"v1\""), ("content-type", "text/plain")], "chart"),
+                }
+            })
+            .await;
+            let yaml = format!(
+                "identity: {{principal: [cookie.sessionid]}}\n\
+                 policies: {{chart: {{share: permitted, access: {access}, ttl: 1h, stale_if_error: 2h, stale_while_revalidate: 2h}}}}\n\
+                 routes: [{{name: chart, path: /charts/<id>, policy: chart}}, {{name: rest, path: /**}}]\n"
+            );
+            let stent = before(origin.address, &yaml);
+            let chart = |who: &str| stent.client().get("/charts/7").cookie(&format!("sessionid={who}"));
+            let fetched = |origin: &Origin| {
+                let seen = origin.seen();
+                let whole = seen.iter().filter(|seen| {
+                    seen.path() == "/charts/7"
+                        && seen.header("cookie") == Some("sessionid=alice")
+                        && seen.header("if-none-match").is_none()
+                });
+                whole.count()
+            };
+            assert_eq!(chart("alice").send().await.text(), "chart");
+            for _ in 0..3 {
+                assert_eq!(chart("eve").send().await.status, status, "{access}");
+                assert_eq!(chart("eve").header("cache-control", "no-cache").send().await.status, status, "{access}");
+            }
+            let hers = chart("alice").send().await;
+            assert_eq!(hers.text(), "chart", "{status} {access}: {}", hers.cache());
+            assert_eq!(fetched(&origin), 1, "{status} {access}: what she shares is still there");
+        }
+    }
+}
+
+/// A 401, to whatever somebody asks, ends all that is kept for them, and nothing that is kept for others.
+#[tokio::test]
+async fn a_401_ends_all_that_is_kept_for_whoever_it_is_said_to() {
+    for (method, target, status) in [
+        ("GET", "/rest/a", 401),
+        ("POST", "/rest/a", 401),
+        ("POST", "/principal/c", 401),
+        ("DELETE", "/pass/a", 401),
+        ("GET", "/principal/c", 401),
+        ("GET", "/path/c", 401),
+        ("GET", "/facets/c", 401),
+        ("GET", "/own/c", 401),
+        ("GET", "/origin/c", 401),
+        ("GET", "/rfc9111/c", 401),
+        ("HEAD", "/principal/c", 401),
+        ("HEAD", "/pass/a", 401),
+        ("POST", "/rest/a", 403),
+        ("GET", "/rest/a", 403),
+        ("GET", "/principal/c", 404),
+        ("POST", "/rest/a", 500),
+        ("GET", "/rest/a", 302),
+    ] {
+        let origin = clinic(move |seen, number| {
+            let refuses = seen.header("cookie") == Some("sessionid=alice");
+            match seen.path().ends_with("/b") || !refuses || !target.ends_with(&seen.path()[1..]) {
+                true => kept(&[], format!("page #{number}")),
+                false => refusal(status, number),
+            }
+        })
+        .await;
+        let stent = before(origin.address, &plain());
+        let hers = |path: &str| ask(&stent, "principal", "alice", path);
+        for who in ["alice", "bob"] {
+            for _ in 0..2 {
+                ask(&stent, "principal", who, "/b").send().await;
+            }
+        }
+        assert!(hers("/b").send().await.is_hit());
+        let told = stent.client().ask(method, target).cookie("sessionid=alice").send().await;
+        assert_eq!(told.status, status, "{method} {target}");
+        let after = hers("/b").send().await;
+        assert_eq!(after.is_hit(), status != 401, "{method} {target} {status}: {}", after.cache());
+        assert!(ask(&stent, "principal", "bob", "/b").send().await.is_hit(), "{method} {target}: others keep theirs");
+    }
+}
