@@ -20,7 +20,7 @@ use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
 use crate::coherence::head::arriving;
 use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_parts};
-use crate::coherence::waiter::{self, Instead, leaves_out, varies_by};
+use crate::coherence::waiter::{self, Instead, is_its_leaders, leaves_out, varies_by};
 use crate::edge::deliver;
 use crate::edge::ranges::cut;
 use crate::entry::{Entry, Vital};
@@ -258,13 +258,10 @@ impl Proxy {
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
             return instead.into();
         }
-        // What is given to nobody later is its asker's alone: it may be a ban, or the end of a session. Only where a second one in
-        // a row says that the origin is ill are all told so.
-        let passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
-        let is_ill = filling.status.is_server_error() && waiter.flight.turn == Turn::Second;
-        if passing && waiter.leader.is_none() && !is_ill {
+        if waiter.leader.is_none() && is_its_leaders(filling, waiter.flight.turn) {
             return waiter.not_shared();
         }
+        let passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
         if !passing && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
             return Waited::Pass(PassReason::NotFresh);
         }
