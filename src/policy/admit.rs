@@ -299,7 +299,10 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     if said.lifetime.is_none() && !lives_by_policy(answered.status) {
         return Err(NotStored::Status);
     }
-    if said.lifetime.is_none() && leads_to_a_query(answered) && !is_off(Rule::QueryRedirect) {
+    if said.lifetime.is_none_or(|lifetime| lifetime.is_zero())
+        && leads_to_a_query(answered)
+        && !is_off(Rule::QueryRedirect)
+    {
         return Err(NotStored::QueryRedirect);
     }
     let (ttl, downstream) = types::listed(answered, policy)?;
@@ -468,6 +471,11 @@ pub(crate) mod tests {
         check(Share::Principal, 200, &[], Ok(300));
         check(Share::Principal, 200, &[("cache-control", "max-age=5")], Ok(300));
         check(Share::Principal, 200, &[("cache-control", "private")], Ok(300));
+        let to_query = ("location", "/login?next=/chart");
+        check(Share::Principal, 301, &[to_query], Err(NotStored::QueryRedirect));
+        check(Share::Principal, 301, &[to_query, ("expires", "0")], Err(NotStored::QueryRedirect));
+        check(Share::Principal, 301, &[to_query, ("cache-control", "max-age=5")], Ok(300));
+        check(Share::Principal, 301, &[("location", "/elsewhere")], Ok(300));
         check(Share::Anonymous, 200, &[("cache-control", "private")], Err(NotStored::Private));
         check(Share::Public, 200, &[("cache-control", "no-store")], Err(NotStored::NoStore));
         check(Share::Public, 200, &[("vary", "Cookie")], Err(NotStored::VaryCredential));
