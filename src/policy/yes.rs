@@ -60,17 +60,23 @@ pub fn likeness(stored: &HeaderMap, answer: &HeaderMap) -> Likeness {
 }
 
 /// What a kept yes is about: an answer of this kind. A yes that came with one kind lets nobody have another: whoever was shown a
-/// page to sign in at under this URL is not let see the record that takes its place. Of HTML, which may be either, a yes is
-/// about this very version.
-pub fn kind(fields: &HeaderMap) -> u64 {
+/// page to sign in at under this URL is not let see the record that takes its place.
+///
+/// A backend may say no by a success in whatever holds words: a page, or `{"result": false}` with a validator of its own. So of
+/// those a yes is about this very version, and about none where nothing tells versions apart. `named`: the operator says which
+/// status is a yes; then it is so of JSON and of text, whatever they say.
+pub fn kind(fields: &HeaderMap, named: Named) -> Option<u64> {
     if is_off(Rule::YesKind) {
-        return 0;
+        return Some(0);
     }
-    let validators = Validators::of(fields);
+    let (validators, holds_words) = (Validators::of(fields), holds_words(fields) && named == Named::Nothing);
+    if holds_words && !validators.any() {
+        return None;
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update(media_type(fields).as_bytes());
     hasher.update(&[0, u8::from(validators.etag.is_some()), u8::from(validators.last_modified.is_some())]);
-    if is_html(fields) {
+    if holds_words || is_html(fields) {
         for name in [header::ETAG, header::LAST_MODIFIED] {
             hasher.update(&[0]);
             hasher.update(fields.get(name).map_or(&[], |value| value.as_bytes()));
@@ -78,7 +84,24 @@ pub fn kind(fields: &HeaderMap) -> u64 {
     }
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    Some(u64::from_le_bytes(first))
+}
+
+/// Whether the operator says by which status an origin lets somebody see what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// By this one.
+    Status,
+    /// Nothing is said.
+    Nothing,
+}
+
+/// Whether an answer may say no in words.
+fn holds_words(headers: &HeaderMap) -> bool {
+    let media = media_type(headers);
+    let family = media.split('/').next().unwrap_or_default();
+    let is_data = matches!(family, "image" | "audio" | "video" | "font" | "model");
+    !is_data && !matches!(media.as_str(), "application/pdf" | "application/dicom" | "application/octet-stream")
 }
 
 fn is_html(headers: &HeaderMap) -> bool {
@@ -182,10 +205,24 @@ mod tests {
         ] {
             assert_eq!(likeness(&headers(stored), &headers(answer)), want, "{stored:?} {answer:?}");
         }
-        let kind = |lines: &[(&'static str, &'static str)]| super::kind(&headers(lines));
+    }
+
+    #[test]
+    fn what_a_kept_yes_is_about() {
+        let html = ("content-type", "text/html");
+        let (v7, v8) = (("etag", "\"v7\""), ("etag", "\"v8\""));
+        let kind = |lines: &[(&'static str, &'static str)]| super::kind(&headers(lines), Named::Nothing);
+        let named = |lines: &[(&'static str, &'static str)]| super::kind(&headers(lines), Named::Status);
         assert_ne!(kind(&[html, v7]), kind(&[html, v8]), "HTML: this very version");
         let json = ("content-type", "application/json");
-        assert_eq!(kind(&[json, v7]), kind(&[json, v8]));
-        assert_ne!(kind(&[json, v7]), kind(&[json]));
+        assert_ne!(kind(&[json, v7]), kind(&[json, v8]), "its body may say no");
+        assert_eq!(kind(&[json, v7]), kind(&[json, v7]));
+        assert_eq!(kind(&[json]), None, "and nothing tells it from what is stored");
+        let image = ("content-type", "image/png");
+        assert_eq!(kind(&[image]), kind(&[image]));
+        assert_eq!(kind(&[image, v7]), kind(&[image, v8]));
+        assert_eq!((named(&[json, v7]), named(&[json])), (named(&[json, v8]), named(&[json])));
+        assert!(named(&[json]).is_some() && named(&[json, v7]) != named(&[json]));
+        assert_ne!(named(&[html, v7]), named(&[html, v8]));
     }
 }

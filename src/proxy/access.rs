@@ -26,8 +26,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::outcome::Sent;
 use crate::policy::plan::{PassReason, Permission, Question};
 use crate::policy::types::media_type;
-use crate::policy::yes::{Likeness, kind, likeness};
-use crate::policy::{Access, Caching, NamedPolicy};
+use crate::policy::yes::{Likeness, Named, kind, likeness};
+use crate::policy::{Access, Caching, NamedPolicy, Yes};
 use crate::store::permission;
 use crate::store::purge::{Birth, Stamp};
 use crate::tag::TagSource;
@@ -160,9 +160,14 @@ impl Proxy {
         if asking.until.is_none() {
             return Some(asking);
         }
-        let kept =
-            stored.and_then(|entry| self.permissions.get(&digest, Some(kind(&entry.fields())), now, &self.cache.log));
-        if kept.is_some() { None } else { Some(asking) }
+        let fields = stored.map(Entry::fields);
+        // Whichever the policy says: a yes was kept as that alone.
+        let is_kept = |named| {
+            let about = fields.as_ref().and_then(|fields| kind(fields, named));
+            about.is_some_and(|about| self.permissions.get(&digest, Some(about), now, &self.cache.log).is_some())
+        };
+        let kept = is_kept(Named::Nothing) || is_kept(Named::Status);
+        if kept { None } else { Some(asking) }
     }
 
     /// What of an answer that a caller got is a yes to their having what is stored, and about what kind of answer.
@@ -170,13 +175,14 @@ impl Proxy {
         let Caching::Named(NamedPolicy { access: Some(Access::Ask { yes, .. }), .. }) = &exchange.route.caching else {
             return None;
         };
+        let named = if matches!(yes, Yes::Status(_)) { Named::Status } else { Named::Nothing };
         match landed {
             // A 304 of an origin that looks at who asks first: see [`super::probe`].
-            Landing::Revalidated(entry) => Some(kind(&entry.fields())),
+            Landing::Revalidated(entry) => kind(&entry.fields(), named),
             Landing::Filling(filling) if filling.status.is_success() => {
                 let (head, fields) = (&filling.head, base.map(Entry::fields));
                 let like = fields.map_or(Likeness::Alike, |stored| likeness(&stored, &head.headers));
-                yes.by_head(head.status, &head.headers, like).then(|| kind(&head.headers))
+                yes.by_head(head.status, &head.headers, like).then(|| kind(&head.headers, named))?
             }
             _ => None,
         }
