@@ -33,7 +33,7 @@ use stent::policy::directives::RequestDirectives;
 use stent::policy::plan::{Asked, BodyPresence, Lookup, Permission, Plan, plan};
 use stent::policy::reuse::{Reuse, reuse};
 use stent::policy::validate::{Condition, condition};
-use stent::policy::yes::{Likeness, kind, likeness};
+use stent::policy::yes::{Likeness, Named, kind, likeness};
 use stent::policy::{Access, Caching, Yes};
 use stent::proxy::probe::Probe;
 use stent::route::Route;
@@ -152,11 +152,12 @@ impl Line<'_> {
             }
         }
         let Some(digest) = asking else {
-            return Got::Own(self.keep(&lookup, &headers, (status, said), ask, route, stored.as_ref()));
+            let kept = self.keep(&lookup, &headers, (status, said), ask, route, stored.as_ref());
+            return Got::Own(kept.unwrap_or_else(|own| own));
         };
         // The very request asks the origin, on the condition that it is not what is stored.
         if let Some(stored) = stored.as_ref().filter(|stored| self.is_confirmed(ask, &stored.headers)) {
-            self.yes.insert((digest, kind(&stored.headers)));
+            self.permit(digest, &stored.headers);
             return Got::Stored(stored.clone());
         }
         let yes = match &route.caching {
@@ -167,19 +168,29 @@ impl Line<'_> {
             _ => Yes::Usual,
         };
         let like = stored.as_ref().map_or(Likeness::Alike, |stored| likeness(&stored.headers, &said));
-        if status.is_success() && yes.by_head(status, &said, like) {
-            self.yes.insert((digest, kind(&said)));
+        let is_yes = status.is_success() && yes.by_head(status, &said, like);
+        let kept = self.keep(&lookup, &headers, (status, said), ask, route, stored.as_ref());
+        // What is its asker's alone says nothing of what is stored.
+        if let Some(own) = kept.as_ref().ok().filter(|_| is_yes) {
+            self.permit(digest, own);
         }
-        Got::Own(self.keep(&lookup, &headers, (status, said), ask, route, stored.as_ref()))
+        Got::Own(kept.unwrap_or_else(|own| own))
     }
 
     /// Under which digest the origin is still to say whether this one may have what is stored, if it is.
     fn asking(&self, lookup: &Lookup, spot: &[u8], stored: Option<&Stored>) -> Option<Vec<u8>> {
         let Permission::ByOwnAnswer { digest, keep } = &lookup.permission else { return None };
         let digest = [digest, spot].concat();
-        let is_kept = |stored: &Stored| self.yes.contains(&(digest.clone(), kind(&stored.headers)));
+        let is_kept = |stored: &Stored| {
+            kind(&stored.headers, Named::Nothing).is_some_and(|about| self.yes.contains(&(digest.clone(), about)))
+        };
         let may = !keep.is_zero() && stored.is_some_and(is_kept);
         (!may).then_some(digest)
+    }
+
+    fn permit(&mut self, digest: Vec<u8>, answer: &HeaderMap) {
+        let about = kind(answer, Named::Nothing);
+        self.yes.extend(about.map(|about| (digest, about)));
     }
 
     /// Whether the origin says 304, being asked on a condition.
@@ -207,7 +218,7 @@ impl Line<'_> {
         }
     }
 
-    /// Keeps an answer if it may be kept; and what its asker is told.
+    /// Keeps an answer; what its asker is told. `Err`: it is not kept.
     fn keep(
         &mut self,
         lookup: &Lookup,
@@ -216,14 +227,14 @@ impl Line<'_> {
         ask: &Ask,
         route: &Route,
         base: Option<&Stored>,
-    ) -> HeaderMap {
+    ) -> Result<HeaderMap, HeaderMap> {
         let now = WORLD.now;
         let (arrived, delay, credentialed) = (now.wall, Duration::ZERO, lookup.credentialed);
         let answered = Answered { status, headers: &said, path: "/", credentialed, arrived, delay };
-        let Admit::Store(terms) = admit(&answered, &route.caching) else { return said };
+        let Admit::Store(terms) = admit(&answered, &route.caching) else { return Err(said) };
         let between = matches!(&route.caching, Caching::Named(policy) if policy.share.is_between_people());
         if between && base.is_some_and(|base| likeness(&base.headers, &said) == Likeness::Unlike) {
-            return said;
+            return Err(said);
         }
         let Terms { lifetime, initial_age, openness, vary, withheld, .. } = terms;
         let mut shown = said;
@@ -238,7 +249,7 @@ impl Line<'_> {
             self.store.insert(lookup.key.to_vec(), Kept::Vary(vary));
         }
         self.store.insert(own, Kept::Answer(Stored { vital, headers: shown.clone(), maker: *ask }));
-        shown
+        Ok(shown)
     }
 
     /// What was stored is delivered: it says nothing that is another's, and a 304 speaks of what the browser has.
