@@ -150,7 +150,8 @@ impl<S: Slots> Fetch<S> {
     }
 
     fn stand_in(&self, failure: Failure, now: Instant) -> Option<Landing> {
-        let entry = self.errand.base.as_ref().filter(|_| self.errand.standing_in == StandingIn::Allowed)?;
+        let allowed = self.errand.standing_in == StandingIn::Allowed;
+        let entry = self.errand.base.as_ref().filter(|base| allowed && !base.is_ended())?;
         let standing = self.cache.log.check(entry.birth(), entry);
         match rescue(&entry.vital(), standing, None, now) {
             Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),

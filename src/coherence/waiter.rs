@@ -97,6 +97,7 @@ impl<S: Slots> Cache<S> {
     pub fn may_have(&self, waiter: &Waiter, entry: &Entry, now: Instant) -> Result<(), Instead> {
         let standing = match is_off(Rule::Rescue) {
             true => Standing::Good,
+            false if entry.is_ended() => Standing::Dead,
             false => self.log.check(entry.birth(), entry),
         };
         match reuse(&entry.vital(), standing, &RequestDirectives::default(), waiter.credentialed, now) {

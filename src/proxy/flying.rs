@@ -151,7 +151,7 @@ impl Proxy {
         };
         exchange.spending.add(passed, at_origin);
         let Wanted { forward, demand, failed, asking, base, .. } = wanted;
-        let stood_in = base.as_ref().filter(|_| asking.is_none());
+        let stood_in = base.as_ref().filter(|base| asking.is_none() && !base.is_ended());
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
         }

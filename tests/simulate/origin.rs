@@ -95,6 +95,8 @@ pub struct Origin {
     versions: [[usize; 2]; 5],
     /// Whether its answers differ by language.
     varies: [[bool; 2]; 5],
+    /// Whether its last answer about it was a 5xx: one seldom comes alone.
+    ill: [[bool; 2]; 5],
     /// Whom it does not let see what is asked about.
     pub shut_out: [bool; 2],
     many_tags: HeaderValue,
@@ -102,8 +104,8 @@ pub struct Origin {
 
 impl Origin {
     pub fn new(many_tags: HeaderValue) -> Origin {
-        let (versions, varies, shut_out) = Default::default();
-        Origin { records: Vec::new(), versions, varies, shut_out, many_tags }
+        let (versions, varies, ill, shut_out) = Default::default();
+        Origin { records: Vec::new(), versions, varies, ill, shut_out, many_tags }
     }
 
     pub fn change(&mut self, resource: Resource) {
@@ -119,7 +121,13 @@ impl Origin {
         let (number, who, language) = (self.records.len(), who(headers), language(headers));
         let varies = self.varies[resource.kind as usize][resource.id];
         let shut_out = resource.kind == Kind::Asked && who.is_none_or(|who| self.shut_out[usize::from(who == "bert")]);
-        let said = if shut_out { refused(chance) } else { said(resource.kind, chance) };
+        let ill = &mut self.ill[resource.kind as usize][resource.id];
+        let said = match () {
+            () if *ill && chance.one_in(2) => Said::Ill,
+            () if shut_out => refused(chance),
+            () => said(resource.kind, chance),
+        };
+        *ill = said == Said::Ill;
         let etag = self.etag(resource, who, language.filter(|_| varies));
         let known = headers.get(header::IF_NONE_MATCH).is_some_and(|shown| shown.as_bytes() == etag.as_bytes());
         let status = match said {
