@@ -100,3 +100,22 @@ async fn what_was_refused_stands_in_for_nobody_who_asks_after_that() {
         assert_eq!((reply.status, reply.text().as_str()), (503, "ill"), "{}", reply.cache());
     }
 }
+
+#[tokio::test]
+async fn a_page_in_the_way_of_a_head_renews_nothing() {
+    let origin = Origin::start(|seen: Seen| async move {
+        let fields = |media| [("content-type", media), ("cache-control", "max-age=10")];
+        match seen.method.as_str() {
+            "HEAD" => answer(200, &fields("text/html"), ""),
+            _ => answer(200, &fields("application/json"), "{}"),
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, "routes: [{name: all, path: /**, policy: origin}]");
+    let client = stent.client();
+    client.get("/a").send().await;
+    stent.clock.advance(Duration::from_secs(20));
+    client.ask("HEAD", "/a").send().await;
+    let again = client.get("/a").send().await;
+    assert_eq!((again.header("content-type"), again.is_hit()), ("application/json", false), "{}", again.cache());
+}
