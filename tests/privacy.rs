@@ -46,7 +46,7 @@ use world::WORLD;
 
 /// What is stored: an answer and whose request brought it, or by what answers differ.
 enum Kept {
-    Answer(Stored),
+    Answer(Box<Stored>),
     Vary(Vec<HeaderName>),
 }
 
@@ -213,7 +213,7 @@ impl Line<'_> {
             spot = key::variant(&lookup.key, names, headers).to_vec();
         }
         match self.store.get(&spot) {
-            Some(Kept::Answer(stored)) => (spot, Some(stored.clone())),
+            Some(Kept::Answer(stored)) => (spot, Some(Stored::clone(stored))),
             _ => (spot, None),
         }
     }
@@ -248,7 +248,7 @@ impl Line<'_> {
             own = key::variant(&lookup.key, &vary, headers).to_vec();
             self.store.insert(lookup.key.to_vec(), Kept::Vary(vary));
         }
-        self.store.insert(own, Kept::Answer(Stored { vital, headers: shown.clone(), maker: *ask }));
+        self.store.insert(own, Kept::Answer(Box::new(Stored { vital, headers: shown.clone(), maker: *ask })));
         Ok(shown)
     }
 
