@@ -349,7 +349,7 @@ const RULES: [Rule; 17] = [
 /// Without a rule, one of so many cases is broken.
 #[cfg(feature = "mutants")]
 fn shows(rule: Rule) {
-    const MANY: u32 = 200_000;
+    const MANY: u32 = 1_000_000;
     let (began, before) = (Instant::now(), HITS[0].load(Ordering::Relaxed));
     switch_off(Some(rule));
     let broken = run(MANY);
