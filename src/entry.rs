@@ -7,6 +7,7 @@
 mod incomplete;
 mod variants;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -72,6 +73,8 @@ struct Stored {
     openness: Openness,
     staleness: Staleness,
     delivered: Delivered,
+    /// Its origin has refused it since to those who may have it.
+    ended: AtomicBool,
     /// Where in the text the fields begin.
     fields: u16,
     fresh_for: Tenths,
@@ -150,6 +153,7 @@ impl Entry {
             openness,
             staleness: lifetime.staleness,
             delivered: if head.replaced.is_some() { Delivered::Otherwise } else { Delivered::AsSaid },
+            ended: AtomicBool::new(false),
             fields,
             fresh_for: Tenths::at_most(lifetime.fresh_for),
             stale_while_revalidate: Tenths::at_most(lifetime.stale_while_revalidate),
@@ -242,7 +246,23 @@ impl Entry {
         let Stored { birth, text, body, .. } = &*self.0;
         let (fresh_for, stale_while_revalidate) = (Tenths(0), Tenths(0));
         let (birth, text, body) = (Birth::new(birth.born, birth.validated), text.clone(), body.clone());
-        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ..*self.0 }))
+        let ended = AtomicBool::new(self.is_ended());
+        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ended, ..*self.0 }))
+    }
+
+    /// Whether it is this very one, or what was made of it by [`Entry::outdated`].
+    pub fn is_of(&self, other: &Entry) -> bool {
+        self.is(other) || self.0.text == other.0.text && self.0.body == other.0.body
+    }
+
+    /// Its origin refuses it: who holds it for when the origin fails holds nothing any more.
+    pub fn end(&self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its origin has refused it.
+    pub fn is_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Relaxed)
     }
 
     fn weight(&self) -> usize {

@@ -26,7 +26,7 @@ mod flying;
 mod forward;
 mod ids;
 mod lookup;
-mod probe;
+pub mod probe;
 pub(crate) mod purging;
 mod sent;
 mod sessions;

@@ -150,7 +150,8 @@ impl<S: Slots> Fetch<S> {
     }
 
     fn stand_in(&self, failure: Failure, now: Instant) -> Option<Landing> {
-        let entry = self.errand.base.as_ref().filter(|_| self.errand.standing_in == StandingIn::Allowed)?;
+        let allowed = self.errand.standing_in == StandingIn::Allowed;
+        let entry = self.errand.base.as_ref().filter(|base| allowed && !base.is_ended())?;
         let standing = self.cache.log.check(entry.birth(), entry);
         match rescue(&entry.vital(), standing, None, now) {
             Rescue::ServeStale(freshness) => Some(Landing::Rescued(entry.clone(), freshness, failure)),
@@ -215,7 +216,8 @@ impl<S: Slots> Fetch<S> {
     /// After a refusal nothing lives on: not the copy that was asked about. What the origin refuses one of those who ask it each
     /// time says nothing about the others.
     pub(super) fn end_if_refused(&self, status: StatusCode) {
-        let refused = matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection();
+        let refused = (matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection())
+            && !is_off(Rule::AfterRefusal);
         if let Some(base) = self.errand.base.as_ref().filter(|_| refused)
             && self.errand.standing_in == StandingIn::Allowed
         {
@@ -229,7 +231,7 @@ impl<S: Slots> Fetch<S> {
         let is_shared =
             matches!(&self.errand.route.caching, Caching::Named(policy) if policy.share.is_between_people());
         let Some(base) = self.errand.base.as_ref().filter(|_| is_shared) else { return false };
-        if likeness(&as_said(base), &arrived.headers) != Likeness::Unlike {
+        if likeness(&as_said(base), &arrived.headers) != Likeness::Unlike || is_off(Rule::Unlike) {
             return false;
         }
         let vital = base.vital();

@@ -3,7 +3,7 @@
 //! HEAD goes out as HEAD and without a condition: every origin answers that, and its 200 says as much as a 304 would. It
 //! makes no entry. A hard-purged one is not renewed (purge rule 8).
 
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use super::Slots;
 use super::backoff::Ended;
@@ -13,6 +13,7 @@ use super::flight::Landing;
 use crate::clock::Now;
 use crate::entry::Entry;
 use crate::policy::admit::NotStored;
+use crate::policy::types::media_type;
 use crate::policy::validate;
 
 impl<S: Slots> Fetch<S> {
@@ -35,7 +36,11 @@ impl<S: Slots> Fetch<S> {
     /// `None`: it speaks of something else, or what it speaks of is dead or not to be kept.
     fn renew(&self, base: &Entry, arrived: &Arrived, now: Now) -> Option<Entry> {
         let (validators, length) = (base.said_validators(), base.body().len());
+        // A page that stands in the way has another media type, and often no validator that could tell.
+        let is_of_its_kind = !arrived.headers.contains_key(header::CONTENT_TYPE)
+            || media_type(&arrived.headers) == media_type(&base.fields());
         let describes = base.status() == StatusCode::OK
+            && is_of_its_kind
             && validate::describes(&arrived.headers, &validators, length, &self.errand.route.caching);
         if !describes {
             return None;

@@ -110,8 +110,17 @@ impl<S: Slots> Cache<S> {
     /// What was stored is no more: the origin has refused it to those who may have it.
     pub(super) fn end(&self, errand: &Errand, base: &Entry) {
         let _turn = self.filing.turn(&errand.primary);
-        if self.is_there(&errand.spot, base) {
-            self.memory.remove(&errand.spot);
+        // Other flights may hold it yet, for when the origin fails.
+        base.end();
+        let end = |key: &[u8]| {
+            if matches!(self.memory.get(key), Some(Slot::Entry(current)) if current.is_of(base)) {
+                self.memory.remove(key);
+            }
+        };
+        end(&errand.spot);
+        // It may have been put aside since, for an answer that varies.
+        if let Some(Slot::Variants(variants)) = self.memory.get(&errand.primary) {
+            variants.keys().for_each(|key| end(key));
         }
     }
 

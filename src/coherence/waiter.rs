@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::flight::{Demand, Filling, TagsKnown};
+use super::flight::{Demand, Filling, TagsKnown, Turn};
 use super::{Cache, Slots};
 use crate::canonical::{self, Serves};
 use crate::entry::Entry;
@@ -44,6 +44,14 @@ impl Waiter {
     fn younger(&self) -> Instead {
         Instead::Again(Demand { born: Some(self.arrived), ..self.demand })
     }
+}
+
+/// Whether what is coming is its leader's alone: what is given to nobody later may be a ban, or the end of a session. Only where a
+/// second one in a row says that the origin is ill are all told so.
+pub fn is_its_leaders(filling: &Filling, turn: Turn) -> bool {
+    let is_passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
+    let is_ill = filling.status.is_server_error() && turn == Turn::Second;
+    is_passing && !is_ill && !is_off(Rule::RefusalAlone)
 }
 
 /// The fields of a request by which an answer to it may differ, as its `Vary` says; less those of which a fetch that leaves them out
@@ -97,6 +105,7 @@ impl<S: Slots> Cache<S> {
     pub fn may_have(&self, waiter: &Waiter, entry: &Entry, now: Instant) -> Result<(), Instead> {
         let standing = match is_off(Rule::Rescue) {
             true => Standing::Good,
+            false if entry.is_ended() => Standing::Dead,
             false => self.log.check(entry.birth(), entry),
         };
         match reuse(&entry.vital(), standing, &RequestDirectives::default(), waiter.credentialed, now) {

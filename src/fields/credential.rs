@@ -7,6 +7,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::words;
+use crate::store::mutants::{Rule, is_off};
 
 /// Whether a field that is not harmless may say who asks.
 pub fn is_credential(name: &HeaderName) -> bool {
@@ -87,7 +88,8 @@ const NAMED: [&str; 12] = [
 pub fn is_empty_value(value: &[u8]) -> bool {
     let value = value.trim_ascii();
     let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-    bare.is_empty() || NOTHING.iter().any(|nothing| bare.eq_ignore_ascii_case(nothing))
+    let says_nothing = bare.is_empty() || NOTHING.iter().any(|nothing| bare.eq_ignore_ascii_case(nothing));
+    says_nothing && !is_off(Rule::EmptyCredential)
 }
 
 /// The same for `Authorization`: a scheme without anything behind it, or with an empty value; `Og==` is `:`, neither name

@@ -188,6 +188,7 @@ fn terms(answered: &Answered<'_>, caching: &Caching) -> Result<Terms, NotStored>
     // A refusal or a page to sign in at is one person's: it is neither kept, nor a reason to keep nothing for the others.
     if matches!(caching, Caching::Named(policy) if policy.share.is_between_people())
         && !matches!(answered.status.as_u16(), 200 | 203)
+        && !is_off(Rule::RefusalKept)
     {
         return Err(NotStored::Status);
     }
@@ -219,11 +220,12 @@ fn refuse_always(
     if sets_cookies && !may_set_cookies(answered, withheld, caching) {
         return Err(NotStored::SetCookie);
     }
-    if hands_out_secrets(headers, withheld, caching) {
+    if hands_out_secrets(headers, withheld, caching) && !is_off(Rule::SecretField) {
         return Err(NotStored::SecretField);
     }
     if !is_by_the_letter(caching)
         && (headers.contains_key(header::RETRY_AFTER) || headers.contains_key(header::REFRESH))
+        && !is_off(Rule::RetryLater)
     {
         return Err(NotStored::RetryLater);
     }
@@ -299,7 +301,8 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     if said.is_private() && policy.share != Share::Principal {
         return Err(NotStored::Private);
     }
-    if policy.share != Share::Principal && policy.expired == Expired::Heeded && says_expired(answered, said) {
+    let shares = policy.share != Share::Principal && !is_off(Rule::SaysExpired);
+    if shares && policy.expired == Expired::Heeded && says_expired(answered, said) {
         return Err(NotStored::SaysExpired);
     }
     let between_people = policy.share.is_between_people();
@@ -312,7 +315,10 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     if said.lifetime.is_none() && !lives_by_policy(answered.status) {
         return Err(NotStored::Status);
     }
-    if said.lifetime.is_none() && leads_to_a_query(answered) {
+    if said.lifetime.is_none_or(|lifetime| lifetime.is_zero())
+        && leads_to_a_query(answered)
+        && !is_off(Rule::QueryRedirect)
+    {
         return Err(NotStored::QueryRedirect);
     }
     let (ttl, downstream) = types::listed(answered, policy)?;
@@ -495,6 +501,11 @@ pub(crate) mod tests {
         check(Share::Principal, 200, &[], Ok(300));
         check(Share::Principal, 200, &[("cache-control", "max-age=5")], Ok(300));
         check(Share::Principal, 200, &[("cache-control", "private")], Ok(300));
+        let to_query = ("location", "/login?next=/chart");
+        check(Share::Principal, 301, &[to_query], Err(NotStored::QueryRedirect));
+        check(Share::Principal, 301, &[to_query, ("expires", "0")], Err(NotStored::QueryRedirect));
+        check(Share::Principal, 301, &[to_query, ("cache-control", "max-age=5")], Ok(300));
+        check(Share::Principal, 301, &[("location", "/elsewhere")], Ok(300));
         check(Share::Anonymous, 200, &[("cache-control", "private")], Err(NotStored::Private));
         check(Share::Public, 200, &[("cache-control", "no-store")], Err(NotStored::NoStore));
         check(Share::Public, 200, &[("vary", "Cookie")], Err(NotStored::VaryCredential));

@@ -21,6 +21,7 @@ use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
 use crate::path::Ambiguity;
 use crate::query::QueryPass;
 use crate::route::{AmbiguousPath, Route};
+use crate::store::mutants::{Rule, is_off};
 
 /// A request, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -246,7 +247,10 @@ fn write_fields(key: &mut KeyBuf, headers: &HeaderMap, route: &Route) {
         Caching::Named(NamedPolicy { vary, .. }) => {
             vary.iter().for_each(|name| write(key, name));
             canonical::write_accept(key, headers);
-            KEYED_WHERE_SENT.iter().filter(|name| headers.contains_key(*name)).for_each(|name| write(key, name));
+            KEYED_WHERE_SENT
+                .iter()
+                .filter(|name| headers.contains_key(*name) && !is_off(Rule::RequestedWith))
+                .for_each(|name| write(key, name));
             // No primary key is the beginning of another: what is put behind one makes the keys of its variants and flights.
             key.push(0);
         }
@@ -272,7 +276,7 @@ impl Seen {
             match name.as_str() {
                 "cookie" => identity.see_cookies(value, &mut seen.shown),
                 "authorization" if by_the_letter => seen.shown.authorization = true,
-                "authorization" if signs_request(value) => return Err(PassReason::Signed),
+                "authorization" if signs_request(value) && !is_off(Rule::Signed) => return Err(PassReason::Signed),
                 "authorization" => seen.shown.authorization |= !is_empty_authorization(value),
                 "cache-control" => {
                     cache_control = true;
@@ -285,7 +289,8 @@ impl Seen {
                 _ => seen.see_field(name, route, identity)?,
             }
         }
-        if !by_the_letter && holds_credential(asked.path, asked.query, &identity.url_credentials) {
+        let holds = |own| holds_credential(asked.path, asked.query, own) && !is_off(Rule::UrlCredential);
+        if !by_the_letter && holds(&identity.url_credentials) {
             return Err(PassReason::UrlCredential);
         }
         if seen.shown.authorization {
@@ -306,19 +311,19 @@ impl Seen {
     /// A field that may say who asks, or narrow what they are to see. An operator's policy keys and sends what it names; what it
     /// does not name would be left out, and everybody would be given the whole.
     fn see_field(&mut self, name: &HeaderName, route: &Route, identity: &Identity) -> Result<(), PassReason> {
-        if is_signature(name.as_str()) {
+        if is_signature(name.as_str()) && !is_off(Rule::Signed) {
             return Err(PassReason::Signed);
         }
         if identity.ignores(name) {
             return Ok(());
         }
         match &route.caching {
-            Caching::Named(policy) => match is_named(name, policy, identity) {
+            Caching::Named(policy) => match is_named(name, policy, identity) || is_off(Rule::UnknownHeader) {
                 true => Ok(()),
                 false => Err(PassReason::Header),
             },
             Caching::Http(_) => {
-                self.shown.field |= is_credential(name);
+                self.shown.field |= is_credential(name) && !is_off(Rule::CredentialField);
                 Ok(())
             }
             Caching::Pass => Ok(()),

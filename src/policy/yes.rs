@@ -10,16 +10,18 @@ use serde_json::Value;
 use super::Yes;
 use super::types::media_type;
 use crate::entry::Validators;
+use crate::store::mutants::{Rule, is_off};
 
 impl Yes {
     /// Whether an answer may be a yes, by its head alone; `like`: it has the validator of what is stored, so that it is the very
     /// same.
     pub fn by_head(&self, status: StatusCode, headers: &HeaderMap, like: Likeness) -> bool {
+        let is_html = is_html(headers) && !is_off(Rule::HtmlYes);
         match self {
             Yes::Status(wanted) => status.as_u16() == *wanted,
             Yes::Field(_) => status.is_success(),
             Yes::Usual => {
-                status.is_success() && (status == StatusCode::NO_CONTENT || !is_html(headers) || like == Likeness::Same)
+                status.is_success() && (status == StatusCode::NO_CONTENT || !is_html || like == Likeness::Same)
             }
         }
     }
@@ -30,7 +32,7 @@ impl Yes {
         match self {
             Yes::Status(_) => true,
             Yes::Field(path) => json.and_then(|json| at(json, path)) == Some(&Value::Bool(true)),
-            Yes::Usual if claims_json => json.is_some_and(|json| !says_no(json)),
+            Yes::Usual if claims_json => json.is_some_and(|json| !says_no(json) || is_off(Rule::JsonNo)),
             Yes::Usual => true,
         }
     }
@@ -61,6 +63,9 @@ pub fn likeness(stored: &HeaderMap, answer: &HeaderMap) -> Likeness {
 /// sign in at under this URL, or JSON that says as much, is not let see the record that takes its place. `None`: without a
 /// validator one version cannot be told from another, and a yes is about its own answer alone.
 pub fn version(fields: &HeaderMap) -> Option<u64> {
+    if is_off(Rule::YesKind) {
+        return Some(0);
+    }
     if !Validators::of(fields).any() {
         return None;
     }

@@ -20,7 +20,7 @@ use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
 use crate::coherence::head::arriving;
 use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_parts};
-use crate::coherence::waiter::{self, Instead};
+use crate::coherence::waiter::{self, Instead, is_its_leaders};
 use crate::edge::deliver;
 use crate::edge::ranges::cut;
 use crate::entry::{Entry, Vital};
@@ -150,7 +150,7 @@ impl Proxy {
         };
         exchange.spending.add(passed, at_origin);
         let Wanted { forward, demand, failed, asking, base, .. } = wanted;
-        let stood_in = base.as_ref().filter(|_| asking.is_none());
+        let stood_in = base.as_ref().filter(|base| asking.is_none() && !base.is_ended());
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
         }
@@ -257,13 +257,10 @@ impl Proxy {
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
             return instead.into();
         }
-        // What is given to nobody later is its asker's alone: it may be a ban, or the end of a session. Only where a second one in
-        // a row says that the origin is ill are all told so.
-        let passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
-        let is_ill = filling.status.is_server_error() && waiter.flight.turn == Turn::Second;
-        if passing && waiter.leader.is_none() && !is_ill {
+        if waiter.leader.is_none() && is_its_leaders(filling, waiter.flight.turn) {
             return waiter.not_shared();
         }
+        let passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
         if !passing && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
             return Waited::Pass(PassReason::NotFresh);
         }

@@ -15,6 +15,7 @@ use crate::entry::Entry;
 use crate::policy::Caching;
 use crate::policy::plan::Lookup;
 use crate::policy::validate;
+use crate::store::mutants::{Rule, is_off};
 use crate::upstream::Outgoing;
 
 /// What is known of one route's origin; until the next reload.
@@ -26,11 +27,25 @@ const JUDGES_FIRST: u8 = 1;
 const SAYS_304_TO_NOBODY: u8 = 2;
 
 impl Probe {
-    fn conditions(&self) -> Option<Conditions> {
+    /// Whether its 304 may count; `None` while that is not known.
+    pub fn conditions(&self) -> Option<Conditions> {
+        if is_off(Rule::Probe) {
+            return Some(Conditions::Sent);
+        }
         match self.0.load(Ordering::Relaxed) {
             JUDGES_FIRST => Some(Conditions::Sent),
             SAYS_304_TO_NOBODY => Some(Conditions::Withheld),
             _ => None,
+        }
+    }
+
+    /// Learns from what the origin says to nobody, on the condition that it is not what is stored.
+    pub fn heard(&self, status: StatusCode) {
+        match status {
+            StatusCode::NOT_MODIFIED => self.learn(SAYS_304_TO_NOBODY),
+            // It is ill, and says nothing of what it does when it is well.
+            status if status.is_server_error() => {}
+            _ => self.learn(JUDGES_FIRST),
         }
     }
 
@@ -67,12 +82,8 @@ impl Proxy {
             validate::add_conditions(&mut headers, &validators);
             let upstream = &self.upstreams[exchange.route.upstream];
             let mut outgoing = Outgoing::get(target, headers);
-            match upstream.send(exchange.client.worker, &mut outgoing).await {
-                Ok(answer) if answer.head.status == StatusCode::NOT_MODIFIED => probe.learn(SAYS_304_TO_NOBODY),
-                // It is ill, and says nothing of what it does when it is well.
-                Ok(answer) if answer.head.status.is_server_error() => {}
-                Ok(_) => probe.learn(JUDGES_FIRST),
-                Err(_) => {}
+            if let Ok(answer) = upstream.send(exchange.client.worker, &mut outgoing).await {
+                probe.heard(answer.head.status);
             }
             probe.conditions().unwrap_or(Conditions::Withheld)
         })

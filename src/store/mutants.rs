@@ -1,4 +1,4 @@
-//! Switches that turn single coherence rules off, so that a test can show that it would notice. Without the feature `mutants`
+//! Switches that turn single rules of coherence and of privacy off, so that a test can show that it would notice. Without the feature `mutants`
 //! all of this is constant and compiles to nothing.
 //!
 //! The orders of loads and stores in the purge log are broken under loom instead, in `tests/ordering`. What cannot be broken
@@ -47,6 +47,44 @@ pub enum Rule {
     Whole,
     /// What sets a cookie is nobody else's.
     SetCookie,
+    /// A refusal is its asker's alone, and handed to nobody who follows.
+    RefusalAlone,
+    /// After a refusal nothing lives on.
+    AfterRefusal,
+    /// What is unlike what is stored for several people takes nobody's place.
+    Unlike,
+    /// Between people nothing is kept but what a success says.
+    RefusalKept,
+    /// What hands out a credential in a field is nobody else's.
+    SecretField,
+    /// What the origin says is over is not shared.
+    SaysExpired,
+    /// What is to be replaced soon is not kept.
+    RetryLater,
+    /// A redirect for ever to a target with a query lives only as its origin says.
+    QueryRedirect,
+    /// A field of a request that nobody has a place for makes a pass.
+    UnknownHeader,
+    /// A field that names somebody is a credential, where the origin decides.
+    CredentialField,
+    /// What scripts ask for is kept apart.
+    RequestedWith,
+    /// A credential in a URL makes a pass.
+    UrlCredential,
+    /// So does a signature over the request.
+    Signed,
+    /// An empty credential shows nobody.
+    EmptyCredential,
+    /// HTML is no yes.
+    HtmlYes,
+    /// Nor is JSON that says no.
+    JsonNo,
+    /// A kept yes is about one kind of answer.
+    YesKind,
+    /// A 304 is a yes only of an origin that looks at who asks first.
+    Probe,
+    /// The tags of a principal's answers are bound to the principal.
+    PrincipalTags,
 }
 
 #[cfg(feature = "mutants")]

@@ -43,6 +43,33 @@ async fn who_is_refused_is_not_told_whether_others_have_looked() {
 }
 
 #[tokio::test]
+async fn a_no_by_a_success_is_kept_as_no_yes() {
+    for tagged in [true, false] {
+        let origin = Origin::start(move |seen: Seen| async move {
+            let tag = |tag: &'static str| tagged.then_some(("etag", tag));
+            let json = ("content-type", "application/json");
+            let fields = |more: &[Option<(&'static str, &'static str)>]| -> Vec<_> {
+                [Some(json)].iter().chain(more).flatten().copied().collect()
+            };
+            match seen.header("authorization") {
+                Some("Bearer eve") => answer(200, &fields(&[tag("\"no\"")]), "{\"result\": false}"),
+                _ => answer(200, &fields(&[tag("\"v1\"")]), "{\"chart\": 7}"),
+            }
+        })
+        .await;
+        let stent = Stent::start(origin.address, ASKED);
+        let get = async |who: &str| stent.client().get("/charts/7").bearer(who).send().await;
+        let mut seen = Vec::new();
+        // Hers takes the place of what is like it, until somebody else asks.
+        for who in ["ann", "eve", "ben", "eve", "ann", "eve"] {
+            seen.push((who, get(who).await.text()));
+        }
+        let hers = seen.iter().filter(|(who, _)| *who == "eve");
+        assert!(hers.clone().all(|(_, text)| text == "{\"result\": false}"), "tagged: {tagged}: {seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_yes_to_one_variant_is_none_to_another() {
     let origin = charts("x-role").await;
     let stent = Stent::start(origin.address, ASKED);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::scenario::{Counter, Origin, Stent, answer, eventually};
+use stent::coherence::MAX_REFRESHES;
+
+use crate::scenario::{Counter, Gate, Origin, Seen, Stent, answer, eventually};
 
 const STALE: &str =
     "policies: {p: {share: public, ttl: 10s, stale_while_revalidate: 1h}}\nroutes: [{name: all, path: /**, policy: p}]";
@@ -55,4 +57,65 @@ async fn they_back_off_for_the_key_and_for_the_upstream_until_it_is_well() {
     client.get("/b").send().await;
     eventually(|| stent.cache().flights.is_empty()).await;
     assert_eq!((origin.count("/a"), origin.count("/b")), (6, 2), "and all is as before");
+}
+
+#[tokio::test]
+async fn what_was_refused_stands_in_for_nobody_who_asks_after_that() {
+    let (refreshed, anew) = (Gate::default(), Gate::default());
+    let (counter, gates) = (Counter::default(), [refreshed.clone(), anew.clone()]);
+    let origin = Origin::start(move |seen: Seen| {
+        let (number, [refreshed, anew]) = (counter.next(seen.path()), gates.clone());
+        async move {
+            match number {
+                1 => answer(200, &[("etag", "\"v1\"")], "old"),
+                2 => {
+                    refreshed.pass().await;
+                    answer(403, &[], "no more")
+                }
+                _ => {
+                    anew.pass().await;
+                    answer(503, &[], "ill")
+                }
+            }
+        }
+    })
+    .await;
+    let yaml = "policies: {p: {share: public, ttl: 10s, stale_while_revalidate: 1h, stale_if_error: 1h}}\n\
+                routes: [{name: all, path: /**, policy: p}]";
+    let stent = Stent::start(origin.address, yaml);
+    assert_eq!(stent.client().get("/a").send().await.text(), "old");
+    stent.clock.advance(Duration::from_secs(20));
+    assert_eq!(stent.client().get("/a").send().await.text(), "old", "and it is fetched anew behind");
+    refreshed.arrived(1).await;
+    // Another flight has the copy in its hand, for when the origin fails.
+    let (client, late) = (stent.client(), stent.client());
+    let first = tokio::spawn(client.get("/a").header("cache-control", "no-cache").send());
+    anew.arrived(1).await;
+    refreshed.open(1);
+    eventually(|| stent.cache().refreshes.available_permits() == MAX_REFRESHES).await;
+    let second = tokio::spawn(late.get("/a").send());
+    eventually(|| stent.cache().flights.waiting() == 2).await;
+    anew.open(100);
+    for reply in [first.await.unwrap(), second.await.unwrap()] {
+        assert_eq!((reply.status, reply.text().as_str()), (503, "ill"), "{}", reply.cache());
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_the_way_of_a_head_renews_nothing() {
+    let origin = Origin::start(|seen: Seen| async move {
+        let fields = |media| [("content-type", media), ("cache-control", "max-age=10")];
+        match seen.method.as_str() {
+            "HEAD" => answer(200, &fields("text/html"), ""),
+            _ => answer(200, &fields("application/json"), "{}"),
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, "routes: [{name: all, path: /**, policy: origin}]");
+    let client = stent.client();
+    client.get("/a").send().await;
+    stent.clock.advance(Duration::from_secs(20));
+    client.ask("HEAD", "/a").send().await;
+    let again = client.get("/a").send().await;
+    assert_eq!((again.header("content-type"), again.is_hit()), ("application/json", false), "{}", again.cache());
 }

@@ -15,15 +15,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::chance::Chance;
 use crate::clinic::Resource;
 use crate::history::{History, tell};
-use crate::origin::Left;
+use crate::oracle::Refusal;
+use crate::origin::{Copy, Left};
 use crate::request::Own;
 use crate::shelf::Shelf;
 
 pub struct Bringing {
     resource: Resource,
     leader: Option<usize>,
+    /// What is stored and may be used for its passengers whatever comes.
+    base: Base,
     stage: Stage,
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What is stored of what is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Base {
+    pub copy: Option<Copy>,
+    /// Who asks is let see it already.
+    pub is_theirs: bool,
 }
 
 enum Stage {
@@ -40,9 +51,10 @@ impl Bringing {
         fetch: Fetch<Shelf>,
         resource: Resource,
         leader: Option<usize>,
+        base: Base,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Bringing {
-        Bringing { resource, leader, stage: Stage::Boarded(fetch), _permit: permit }
+        Bringing { resource, leader, base, stage: Stage::Boarded(fetch), _permit: permit }
     }
 }
 
@@ -63,25 +75,32 @@ pub fn told(flight: &Flight) -> String {
 impl History<'_> {
     /// The next thing that happens to it; `None` once it is over.
     pub fn bring(&mut self, bringing: Bringing, chance: &mut Chance) -> Option<Bringing> {
-        let Bringing { resource, leader, stage, _permit } = bringing;
+        let Bringing { resource, leader, base, stage, _permit } = bringing;
         let stage = match stage {
-            Stage::Boarded(fetch) => Some(self.leave(fetch, resource, leader)),
-            Stage::Left(fetch, left) => self.hear(fetch, left, chance),
+            Stage::Boarded(fetch) => Some(self.leave(fetch, resource, leader, base)),
+            Stage::Left(fetch, left) => self.hear(fetch, left, base, chance),
             Stage::Coming(fill, pieces, whole) => self.fill(fill, pieces, whole, chance),
         };
-        stage.map(|stage| Bringing { resource, leader, stage, _permit })
+        stage.map(|stage| Bringing { resource, leader, base, stage, _permit })
     }
 
-    fn leave(&mut self, mut fetch: Fetch<Shelf>, resource: Resource, asked_by: Option<usize>) -> Stage {
+    fn leave(
+        &mut self,
+        mut fetch: Fetch<Shelf>,
+        resource: Resource,
+        asked_by: Option<usize>,
+        Base { copy, .. }: Base,
+    ) -> Stage {
         tell!(self, "{} leaves for the origin", told(fetch.flight()));
         let headers = fetch.ask();
         let head = fetch.asks() == Asks::Head;
-        let left = Left { head, resource, asked_by, headers, left: self.moment, left_at: self.now.instant };
+        let (left, left_at) = (self.moment, self.now.instant);
+        let left = Left { head, resource, asked_by, base: copy, headers, left, left_at };
         Stage::Left(fetch, left)
     }
 
-    fn hear(&mut self, fetch: Fetch<Shelf>, left: Left, chance: &mut Chance) -> Option<Stage> {
-        let (flight, leader, resource) = (told(fetch.flight()), left.asked_by, left.resource);
+    fn hear(&mut self, fetch: Fetch<Shelf>, left: Left, base: Base, chance: &mut Chance) -> Option<Stage> {
+        let (flight, leader, resource, head) = (told(fetch.flight()), left.asked_by, left.resource, left.head);
         if chance.one_in(8) {
             let kinds = [FailureKind::Reset, FailureKind::Connect, FailureKind::Timeout];
             let failure = Failure::sent(kinds[chance.below(kinds.len())]);
@@ -91,6 +110,9 @@ impl History<'_> {
         }
         let answer = self.origin.answer(left, self.moment, self.now, chance);
         let record = &self.origin.records[answer.number];
+        if let Some(copy) = base.copy.filter(|_| base.is_theirs && record.refuses(head)) {
+            self.refusals.push(Refusal { at: self.moment, copy });
+        }
         let said = (record.number, record.status, record.said, record.varies, record.etag.clone(), record.tags.clone());
         tell!(
             self,
@@ -105,7 +127,7 @@ impl History<'_> {
         match fetch.answered(answer.arrived, self.now) {
             Heard::Over => None,
             // It leaves again at once.
-            Heard::Again(fetch) => Some(self.leave(fetch, resource, leader)),
+            Heard::Again(fetch) => Some(self.leave(fetch, resource, leader, base)),
             Heard::Private(mut private) => {
                 let (fields, sent) = (std::mem::take(&mut private.headers), std::mem::take(&mut private.sent));
                 self.give_own(leader, Own::Answer(answer.number, fields, sent));

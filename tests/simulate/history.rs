@@ -12,7 +12,7 @@ use stent::tag::TagSet;
 use crate::bringing::Bringing;
 use crate::chance::Chance;
 use crate::clinic::{Clinic, KINDS, PEOPLE, Resource, Rules};
-use crate::oracle::{Asker, Broken, Given, Moment, Purge, Way, What, ensure};
+use crate::oracle::{Asker, Broken, Given, Moment, Purge, Refusal, Way, What, ensure};
 use crate::origin::{MANY_TAGS, Origin, Record};
 use crate::request::{Own, Request};
 use crate::shelf::Shelf;
@@ -30,6 +30,7 @@ pub struct History<'c> {
     pub own: Vec<Option<Own>>,
     pub flights: Vec<Option<Bringing>>,
     purges: Vec<Purge>,
+    pub refusals: Vec<Refusal>,
     /// What this history is mostly about.
     favourites: [Resource; 2],
     /// What happened, in words, if somebody wants to read it.
@@ -63,6 +64,7 @@ impl<'c> History<'c> {
             own: Vec::new(),
             flights: Vec::new(),
             purges: Vec::new(),
+            refusals: Vec::new(),
             favourites: [resource(), resource()],
             told: None,
         }
@@ -138,7 +140,7 @@ impl<'c> History<'c> {
     pub fn given(&self, asker: &Asker, way: Way, body: &Record, last: &Record) -> Result<(), Broken> {
         let given = Given { asker, way, body, last, now: self.now.instant };
         let whose = |broken| format!("request {} got record {} ({way:?}): {broken}", asker.number, body.number);
-        given.check(&self.purges, &self.origin).map_err(whose)
+        given.check(&self.purges, &self.refusals, &self.origin).map_err(whose)
     }
 
     /// Until when a flight's head must be there.

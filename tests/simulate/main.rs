@@ -1,5 +1,5 @@
 //! Coherence under every order of things: seeded histories of requests, fetches, 304s, bodies that come in pieces or break
-//! off, clients that hang up, purges, writes, refreshes, evictions, reloads and jumps of the clock. They drive the very steps
+//! off, refusals, clients that hang up, purges, writes, refreshes, evictions, reloads and jumps of the clock. They drive the very steps
 //! of `stent::coherence` that the proxy calls, and after each of them an oracle that knows only what truly happened is asked
 //! whether invariants 1 to 4 hold.
 //!
@@ -43,7 +43,7 @@ fn invariants_hold_in_every_history() {
 }
 
 #[cfg(feature = "mutants")]
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 23] = [
     Rule::AllPartitions,
     Rule::Birth,
     Rule::Checked,
@@ -63,6 +63,10 @@ const RULES: [Rule; 19] = [
     Rule::Timely,
     Rule::Whole,
     Rule::SetCookie,
+    Rule::RefusalAlone,
+    Rule::AfterRefusal,
+    Rule::Unlike,
+    Rule::RefusalKept,
 ];
 
 /// Without a rule, one of so many histories is broken.

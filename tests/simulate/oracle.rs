@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use http::header;
+use stent::coherence::flight::Turn;
 use stent::entry::Entry;
 
 use crate::clinic::{Clinic, Kind, Person, Resource, Rules};
-use crate::origin::{MAX_AGE, Origin, Record, Said, number_in, number_in_lines};
+use crate::origin::{Copy, MAX_AGE, Origin, Record, Said, number_in, number_in_lines};
 
 /// A position in the order of all that happens.
 pub type Moment = usize;
@@ -57,10 +58,17 @@ pub enum Way {
     Rescued,
     /// Confirmed by the origin.
     Confirmed,
-    /// By a flight that was joined.
-    Followed,
+    /// By a flight that was joined, the first or the one that was begun in its place.
+    Followed(Turn),
     /// By the hand of the flight's own leader.
     Own,
+}
+
+/// The origin refused what is stored to those who may have it, and they were told.
+#[derive(Debug)]
+pub struct Refusal {
+    pub at: Moment,
+    pub copy: Copy,
 }
 
 /// What was given, and what is true of it.
@@ -79,9 +87,10 @@ const CEILING: Duration = Duration::from_secs(150);
 const TTL: Duration = Duration::from_secs(60);
 
 impl Given<'_> {
-    pub fn check(&self, purges: &[Purge], origin: &Origin) -> Result<(), Broken> {
+    pub fn check(&self, purges: &[Purge], refusals: &[Refusal], origin: &Origin) -> Result<(), Broken> {
         let Given { asker, body, last, .. } = self;
         self.check_purges(purges)?;
+        self.check_refusals(refusals)?;
         self.check_whose(origin)?;
         for record in [body, last] {
             ensure(record.resource == asker.resource, || format!("record {} is of something else", record.number))?;
@@ -109,11 +118,26 @@ impl Given<'_> {
         Ok(())
     }
 
+    /// A refusal is its asker's alone, unless it says for the second time in a row that the origin is ill; and after it nothing lives
+    /// on.
+    fn check_refusals(&self, refusals: &[Refusal]) -> Result<(), Broken> {
+        let Given { asker, way, body, last, .. } = self;
+        let is_ill = body.status >= 500 && *way == Way::Followed(Turn::Second);
+        let is_another = matches!(way, Way::Followed(_)) && !body.is_a_success() && !is_ill;
+        ensure(!is_another, || format!("another was answered {}", body.status))?;
+        let copy = (body.number, last.number);
+        let refusal = refusals.iter().find(|refusal| refusal.at < asker.at && refusal.copy == copy);
+        match refusal {
+            Some(Refusal { at, .. }) => Err(format!("the origin had refused it at {at}")),
+            None => Ok(()),
+        }
+    }
+
     /// It was there before it was asked for, and is given as if it were what the origin says now.
     fn is_given_as_fresh(&self) -> bool {
         match self.way {
             Way::Hit => true,
-            Way::Followed => self.body.answered < self.asker.at,
+            Way::Followed(_) => self.body.answered < self.asker.at,
             Way::StaleMeanwhile | Way::Rescued | Way::Confirmed | Way::Own => false,
         }
     }
@@ -144,9 +168,14 @@ impl Given<'_> {
             Kind::Asked => {
                 let lets_see = |record: &&Record| {
                     let same = record.resource == asker.resource && record.who == asker.who;
-                    same && record.answered > asker.at && matches!(record.status, 200 | 304)
+                    same && record.said != Said::LoginPage
+                        && record.answered > asker.at
+                        && matches!(record.status, 200 | 304)
                 };
-                let allowed = body.asked_by == Some(asker.number) || origin.records.iter().rev().any(|r| lets_see(&r));
+                // The page that stands in their way is their own.
+                let in_the_way = body.said == Said::LoginPage && body.who == asker.who && body.answered > asker.at;
+                let own = body.asked_by == Some(asker.number) || in_the_way;
+                let allowed = own || origin.records.iter().rev().any(|r| lets_see(&r));
                 ensure(allowed, || "the origin was not asked whether this one may see it".to_owned())
             }
             Kind::Public | Kind::Body | Kind::Http => Ok(()),
@@ -163,7 +192,7 @@ impl Given<'_> {
         if self.is_given_as_fresh() {
             ensure(age < last.fresh_for(), || too_old("its lifetime"))?;
         }
-        let stored = matches!(self.way, Way::Hit | Way::StaleMeanwhile | Way::Followed);
+        let stored = matches!(self.way, Way::Hit | Way::StaleMeanwhile | Way::Followed(_));
         ensure(!(asker.no_cache && stored) || last.left > asker.at, || "it said no-cache".to_owned())
     }
 }
@@ -182,6 +211,19 @@ impl Record {
         }
     }
 
+    fn is_a_success(&self) -> bool {
+        matches!(self.status, 200 | 304)
+    }
+
+    /// The origin refuses what is stored. Many know no HEAD, and say so by a 404.
+    pub fn refuses(&self, head: bool) -> bool {
+        match self.status {
+            401 | 403 => true,
+            404 | 410 | 302 => !head,
+            _ => false,
+        }
+    }
+
     fn fresh_for(&self) -> Duration {
         match (self.said, self.resource.kind) {
             (Said::NoCache, _) => Duration::ZERO,
@@ -195,6 +237,9 @@ impl Record {
         let (body, last) = records(entry, origin)?;
         ensure(!entry.fields().contains_key(header::SET_COOKIE), || format!("a cookie of {} is stored", last.number))?;
         ensure(*entry.body() == body.body, || format!("a part of record {} is stored", body.number))?;
+        let is_in_the_way = body.said == Said::LoginPage && body.resource.kind == Kind::Asked;
+        let in_place_of = body.base.map(|(base, _)| &origin.records[base]).filter(|base| base.said != Said::LoginPage);
+        ensure(!is_in_the_way || in_place_of.is_none(), || format!("record {} takes another's place", body.number))?;
         for record in [body, last] {
             ensure(!record.is_one_persons(), || format!("record {} is stored, and is somebody's own", record.number))?;
         }

@@ -28,7 +28,10 @@ pub enum Said {
     VariesByWho,
     /// More tags than an answer may have.
     ManyTags,
-    NotFound,
+    /// A refusal, or a redirect to sign in.
+    Refused(u16),
+    /// 200: the page to sign in at, which has no validator.
+    LoginPage,
     Ill,
 }
 
@@ -42,6 +45,8 @@ pub struct Record {
     pub language: Option<&'static str>,
     /// The request that waits for it with a hand of its own, if one does.
     pub asked_by: Option<usize>,
+    /// What was stored, and was asked about.
+    pub base: Option<Copy>,
     /// When its request left.
     pub left: Moment,
     /// When it answered.
@@ -56,6 +61,9 @@ pub struct Record {
     pub body: Bytes,
 }
 
+/// What is stored, by the records whose body it has and who spoke of it last.
+pub type Copy = (usize, usize);
+
 /// How long the origin's own lifetimes are.
 pub const MAX_AGE: Duration = Duration::from_secs(40);
 
@@ -66,6 +74,7 @@ pub struct Left {
     pub head: bool,
     pub resource: Resource,
     pub asked_by: Option<usize>,
+    pub base: Option<Copy>,
     pub headers: HeaderMap,
     pub left: Moment,
     pub left_at: Instant,
@@ -86,6 +95,8 @@ pub struct Origin {
     versions: [[usize; 2]; 5],
     /// Whether its answers differ by language.
     varies: [[bool; 2]; 5],
+    /// Whether its last answer about it was a 5xx: one seldom comes alone.
+    ill: [[bool; 2]; 5],
     /// Whom it does not let see what is asked about.
     pub shut_out: [bool; 2],
     many_tags: HeaderValue,
@@ -93,8 +104,8 @@ pub struct Origin {
 
 impl Origin {
     pub fn new(many_tags: HeaderValue) -> Origin {
-        let (versions, varies, shut_out) = Default::default();
-        Origin { records: Vec::new(), versions, varies, shut_out, many_tags }
+        let (versions, varies, ill, shut_out) = Default::default();
+        Origin { records: Vec::new(), versions, varies, ill, shut_out, many_tags }
     }
 
     pub fn change(&mut self, resource: Resource) {
@@ -106,28 +117,41 @@ impl Origin {
     }
 
     pub fn answer(&mut self, request: Left, answered: Moment, now: Now, chance: &mut Chance) -> Answer {
-        let Left { head, resource, asked_by, ref headers, left, left_at } = request;
+        let Left { head, resource, asked_by, base, ref headers, left, left_at } = request;
         let (number, who, language) = (self.records.len(), who(headers), language(headers));
         let varies = self.varies[resource.kind as usize][resource.id];
         let shut_out = resource.kind == Kind::Asked && who.is_none_or(|who| self.shut_out[usize::from(who == "bert")]);
-        let said = if shut_out { Said::NotFound } else { said(resource.kind, chance) };
+        let ill = &mut self.ill[resource.kind as usize][resource.id];
+        let said = match () {
+            () if *ill && chance.one_in(2) => Said::Ill,
+            () if shut_out => refused(chance),
+            () => said(resource.kind, chance),
+        };
+        *ill = said == Said::Ill;
         let etag = self.etag(resource, who, language.filter(|_| varies));
         let known = headers.get(header::IF_NONE_MATCH).is_some_and(|shown| shown.as_bytes() == etag.as_bytes());
         let status = match said {
-            Said::NotFound => 404,
+            Said::Refused(status) => status,
+            Said::LoginPage => 200,
             Said::Ill => 503,
             _ if known => 304,
             _ => 200,
         };
         let tags = tags(said, chance);
         let mut fields = self.fields(said, varies, &tags, now);
-        set(&mut fields, header::ETAG, &etag);
+        if said != Said::LoginPage {
+            set(&mut fields, header::ETAG, &etag);
+        }
+        if matches!(said, Said::Refused(_)) && resource.kind == Kind::Asked {
+            // Whatever it says of that: between people it is nobody's.
+            fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=40"));
+        }
         set(&mut fields, X_RECORD, &number.to_string());
         let has_body = status != 304 && !head;
         let body = if has_body { body(resource, number, chance) } else { Bytes::new() };
         let framing = if chance.one_in(3) { Framing::Chunked } else { Framing::Length(body.len() as u64) };
         let whole = !has_body || !chance.one_in(8);
-        let status_code = StatusCode::from_u16(status).expect("one of four");
+        let status_code = StatusCode::from_u16(status).expect("one of those above");
         let arrived = Arrived { status: status_code, headers: fields, framing, delay: now.instant - left_at };
         let pieces = pieces(&body, framing, whole, chance);
         let answered_at = now.instant;
@@ -137,6 +161,7 @@ impl Origin {
             who,
             language,
             asked_by,
+            base,
             left,
             answered,
             answered_at,
@@ -166,8 +191,10 @@ impl Origin {
             Said::NoStore => "no-store",
             Said::NoCache => "no-cache",
             Said::PrivateCookie => "public, max-age=40, private=\"set-cookie\"",
-            Said::NotFound | Said::Ill => "",
-            Said::Nothing | Said::SetCookie | Said::VariesByWho | Said::ManyTags => "max-age=40, stale-if-error=200",
+            Said::Refused(_) | Said::Ill => "",
+            Said::Nothing | Said::LoginPage | Said::SetCookie | Said::VariesByWho | Said::ManyTags => {
+                "max-age=40, stale-if-error=200"
+            }
         };
         if !lifetime.is_empty() {
             fields.insert(header::CACHE_CONTROL, HeaderValue::from_static(lifetime));
@@ -187,13 +214,14 @@ impl Origin {
             _ => {}
         }
         set(&mut fields, header::DATE, &httpdate::fmt_http_date(now.wall));
-        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let media = if said == Said::LoginPage { "text/html" } else { "application/json" };
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
         fields
     }
 }
 
 fn said(kind: Kind, chance: &mut Chance) -> Said {
-    match chance.below(24) {
+    match chance.below(25) {
         0 => Said::Private,
         1 => Said::NoStore,
         2 => Said::NoCache,
@@ -201,11 +229,16 @@ fn said(kind: Kind, chance: &mut Chance) -> Said {
         7 if chance.one_in(2) => Said::PrivateCookie,
         8 if chance.one_in(2) => Said::VariesByWho,
         4 if chance.one_in(4) => Said::ManyTags,
-        5 => Said::NotFound,
+        5 | 24 => refused(chance),
         6 | 7 => Said::Ill,
         8..=16 if kind == Kind::Http => Said::Public,
         _ => Said::Nothing,
     }
+}
+
+fn refused(chance: &mut Chance) -> Said {
+    let statuses = [401, 403, 404, 302, 429];
+    if chance.one_in(4) { Said::LoginPage } else { Said::Refused(statuses[chance.below(statuses.len())]) }
 }
 
 /// The last of them is what is purged by.

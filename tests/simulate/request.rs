@@ -11,20 +11,20 @@ use stent::coherence::Passenger;
 use stent::coherence::errand::{Asks, Errand, StandingIn};
 use stent::coherence::fetch::Fetch;
 use stent::coherence::find::{Found, Refresh};
-use stent::coherence::flight::{Demand, Flight, Joined, Landing};
+use stent::coherence::flight::{Demand, Flight, Joined, Landing, Turn};
 use stent::coherence::head::arriving;
-use stent::coherence::waiter::{Instead, Waiter, leaves_out, varies_by};
+use stent::coherence::waiter::{Instead, Waiter, is_its_leaders, leaves_out, varies_by};
 use stent::entry::Entry;
 use stent::failure::{Failure, FailureKind};
 use stent::key::{self, KeyBuf};
-use stent::policy::admit::Answered;
+use stent::policy::admit::{Answered, NotStored};
 use stent::policy::plan::{Lookup, PassReason, Permission};
 use stent::proxy::MAX_ROUNDS;
 use stent::spool::Reader;
 use stent::store::purge::Stamp;
 use tokio::sync::watch;
 
-use crate::bringing::{Bringing, told};
+use crate::bringing::{Base, Bringing, told};
 use crate::chance::Chance;
 use crate::clinic::{LANGUAGES, MAX_OBJECT, PEOPLE, headers};
 use crate::history::{History, tell};
@@ -206,8 +206,9 @@ impl History<'_> {
                     let errand = Errand { base: Some(entry.clone()), ..errand(Asks::Whole) };
                     tell!(self, "request {number} finds it stale; {} refreshes", told(&takeoff.flight));
                     let resource = self.requests[number].asker.resource;
+                    let base = self.base(Some(&entry), true)?;
                     let fetch = Fetch::new(cache, takeoff, errand);
-                    self.flights.push(Some(Bringing::new(fetch, resource, None, Some(permit))));
+                    self.flights.push(Some(Bringing::new(fetch, resource, None, base, Some(permit))));
                 }
                 return self.serve(number, &entry, Way::StaleMeanwhile);
             }
@@ -233,10 +234,11 @@ impl History<'_> {
             Joined::Follower(flight, landing) => (flight, landing, false),
             Joined::Leader(takeoff) => {
                 let standing_in = if asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
+                let told = self.base(base.as_ref(), asking.is_none())?;
                 let errand = Errand { base, standing_in, ..errand(asks) };
                 let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
                 let fetch = Fetch::new(cache.clone(), takeoff, errand);
-                self.flights.push(Some(Bringing::new(fetch, asker.resource, Some(number), None)));
+                self.flights.push(Some(Bringing::new(fetch, asker.resource, Some(number), told, None)));
                 (flight, landing, true)
             }
         };
@@ -253,7 +255,7 @@ impl History<'_> {
         let request = &self.requests[number];
         let Asker { head, resource, rules, .. } = request.asker;
         let (headers, left, left_at) = (request.headers.clone(), self.moment, self.now.instant);
-        let left = Left { head, resource, asked_by: Some(number), headers, left, left_at };
+        let left = Left { head, resource, asked_by: Some(number), base: None, headers, left, left_at };
         let answer = self.origin.answer(left, self.moment, self.now, chance);
         tell!(self, "request {number} is passed and gets record {}", answer.number);
         let Some(lookup) = &self.requests[number].lookup else { return };
@@ -285,6 +287,10 @@ impl History<'_> {
                 if let Err(instead) = due {
                     return self.instead(number, instead);
                 }
+                if !waiting.leads && is_its_leaders(&filling, waiting.flight.turn) {
+                    self.not_shared(number, waiting);
+                    return Ok(());
+                }
                 let reader = match own {
                     Some(Own::Reader(reader)) => Some(reader),
                     _ => filling.spool.reader(),
@@ -295,8 +301,9 @@ impl History<'_> {
                 let cookie = filling.head.headers.contains_key(header::SET_COOKIE);
                 ensure(!cookie, || format!("request {number} is told a cookie of record {record}"))?;
                 tell!(self, "request {number} reads record {record}");
+                let turn = waiting.flight.turn;
                 let (asker, record) = (&self.requests[number].asker, &self.origin.records[record]);
-                self.given(asker, if waiting.leads { Way::Own } else { Way::Followed }, record, record)?;
+                self.given(asker, if waiting.leads { Way::Own } else { Way::Followed(turn) }, record, record)?;
                 let reading = Reading { reader, read: Vec::new(), record: record.number };
                 self.requests[number].state = State::Reading(reading);
                 Ok(())
@@ -309,6 +316,10 @@ impl History<'_> {
                 Ok(()) => self.serve(number, &entry, Way::Rescued),
                 Err(instead) => self.instead(number, instead),
             },
+            Landing::Uncacheable(why) if !waiting.leads && (why.is_passing() || why == NotStored::Unlike) => {
+                self.not_shared(number, waiting);
+                Ok(())
+            }
             Landing::Uncacheable(_) => match own {
                 Some(Own::Answer(record, fields, sent)) if request.is_asked_for(&sent, &fields) => {
                     tell!(self, "request {number} gets record {record}, which is its own");
@@ -326,6 +337,21 @@ impl History<'_> {
             }
             Landing::Waiting => Ok(()),
         }
+    }
+
+    /// What came was another's alone: one of those who waited asks first, and if that one is refused too, each for itself.
+    fn not_shared(&mut self, number: usize, waiting: Waiting) {
+        if waiting.flight.turn == Turn::First && self.now.instant < waiting.flight.deadline {
+            tell!(self, "that is not for request {number}, which looks for another to lead");
+            self.requests[number].state = State::Looking(Some(waiting.flight));
+        } else {
+            tell!(self, "that is not for request {number}, which asks for itself");
+        }
+    }
+
+    fn base(&self, entry: Option<&Entry>, is_theirs: bool) -> Result<Base, Broken> {
+        let copy = entry.map(|entry| records(entry, &self.origin)).transpose()?;
+        Ok(Base { copy: copy.map(|(body, last)| (body.number, last.number)), is_theirs })
     }
 
     fn instead(&mut self, number: usize, instead: Instead) -> Result<(), Broken> {
