@@ -185,6 +185,10 @@ impl Arrival {
         new_id: impl FnOnce() -> HeaderValue,
     ) -> Result<Arrival, Refusal> {
         let host = host(head)?;
+        if head.version < Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+            // The origin is asked in HTTP/1.1, which wants one.
+            head.headers.insert(header::HOST, host.clone());
+        }
         check_target(&head.method, &head.uri, peer.scheme)?;
         let mut arrival = Arrival {
             authority: String::new(),
@@ -360,7 +364,7 @@ fn joined(before: Option<HeaderValue>, value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(&[before.as_bytes(), b", ", value.as_bytes()].concat()).unwrap_or(before)
 }
 
-/// Exactly one `Host` (RFC 9112 §3.2); HTTP/1.0 may do without where the target has an authority.
+/// Exactly one `Host` (RFC 9112 §3.2). HTTP/1.0 may do without: the health checks of some load balancers do.
 fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), head.uri.authority()) {
@@ -371,6 +375,10 @@ fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
                 true => Ok(host.clone()),
                 false => Err(Refusal::HostMismatch),
             }
+        }
+        (None, None, None) if head.version < Version::HTTP_11 => Ok(HeaderValue::from_static("localhost")),
+        (None, None, Some(authority)) if head.version < Version::HTTP_11 => {
+            HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Host)
         }
         _ => Err(Refusal::Host),
     }
@@ -561,6 +569,16 @@ mod tests {
     fn what_could_be_read_in_two_ways_is_refused() {
         let refused = |lines: &[(&'static str, &'static str)]| read(Trust::Stranger, lines).err();
         assert_eq!(refused(&[]), Some(Refusal::Host));
+        let older = |lines: &[(&'static str, &'static str)]| {
+            let mut request = http::Request::builder().version(Version::HTTP_10).body(()).unwrap();
+            lines
+                .iter()
+                .for_each(|(name, value)| drop(request.headers_mut().append(*name, HeaderValue::from_static(value))));
+            let (mut head, peer) = (request.into_parts().0, Peer::new("192.0.2.7".parse().unwrap(), Scheme::Http));
+            Arrival::read(&mut head, &peer, Trust::Stranger, || HeaderValue::from_static("new")).map(|it| it.authority)
+        };
+        assert_eq!(older(&[]), Ok("localhost".to_owned()), "health checks in HTTP/1.0");
+        assert_eq!(older(&[("host", "a"), ("host", "a")]), Err(Refusal::Host));
         assert_eq!(refused(&[("host", "a"), ("host", "a")]), Some(Refusal::Host));
         assert_eq!(refused(&[("host", "a b")]), Some(Refusal::Host));
         assert_eq!(refused(&[("host", "a/b")]), Some(Refusal::Host));

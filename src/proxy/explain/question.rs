@@ -39,6 +39,9 @@ impl Question {
         authorities: Option<Authorities>,
     ) -> Result<(http::request::Parts, Peer, Trust), &'static str> {
         let method = Method::from_bytes(self.method.as_bytes()).map_err(|_| "the method cannot be one")?;
+        if self.url.bytes().any(|b| b == b'#' || b >= 0x80) {
+            return Err(NOT_SENT_SO);
+        }
         let uri: Uri = self.url.parse().map_err(|_| NO_URL)?;
         let scheme = match uri.scheme_str() {
             None if self.url.starts_with('/') => Scheme::Http,
@@ -80,4 +83,6 @@ impl Question {
     }
 }
 
+const NOT_SENT_SO: &str =
+    "a request with such a URL is refused (`target`): browsers send it percent-encoded, and without what follows `#`";
 const NO_URL: &str = "the URL is http://host/path, https://host/path or /path";
