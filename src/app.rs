@@ -16,10 +16,12 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::incoming::Refusal;
-use crate::edge::listen::{Accepting, accept, bind};
+use crate::edge::listen::{Accepting, Families, accept, bind};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
 use crate::key::Scheme;
+use crate::notice;
+use crate::posts::{Post, Posts};
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
 use crate::reload::{Configuration, Source};
@@ -38,6 +40,7 @@ pub struct App {
     pub configuration: Arc<Configuration>,
     /// Metrics.
     pub registry: Arc<Registry>,
+    posts: Posts,
     places: Arc<Places>,
     /// How far a stop has come, for clients; and for the admin, which ends last.
     stages: [watch::Sender<Stage>; 2],
@@ -78,8 +81,12 @@ impl App {
         let (mut addresses, mut tls_addresses) = (Vec::new(), Vec::new());
         let plain = settings.server.listen.iter().map(|address| (*address, Scheme::Http));
         let tls = settings.server.tls.iter().flat_map(|tls| &tls.listen).map(|address| (*address, Scheme::Https));
-        for (address, scheme) in plain.chain(tls) {
-            let bound = bind(address, workers).map_err(|error| naming(error, address))?;
+        let all: Vec<_> = plain.chain(tls).collect();
+        let admin = settings.admin.as_ref().map(|admin| admin.listen);
+        let families =
+            |address: SocketAddr| Families::of(address, all.iter().map(|(address, _)| *address).chain(admin));
+        for &(address, scheme) in &all {
+            let bound = bind(address, families(address), workers).map_err(|error| naming(error, address))?;
             match scheme {
                 Scheme::Http => addresses.push(bound[0].local_addr()?),
                 Scheme::Https => tls_addresses.push(bound[0].local_addr()?),
@@ -87,12 +94,15 @@ impl App {
             listeners.iter_mut().zip(bound).for_each(|(own, listener)| own.push((listener, scheme)));
         }
         let admin_listener = match &settings.admin {
-            Some(admin) => bind(admin.listen, 1).map_err(|error| naming(error, admin.listen))?.pop(),
+            Some(admin) => {
+                bind(admin.listen, families(admin.listen), 1).map_err(|error| naming(error, admin.listen))?.pop()
+            }
             None => None,
         };
         let admin_address = admin_listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
 
         let registry = Arc::new(Registry::default());
+        let posts = Posts::default();
         let places = Places::new(settings.server.limits.connections);
         let admin_server = Arc::new(ArcSwap::from_pointee(settings.server.clone()));
         let configuration = Arc::new(Configuration::new(settings, source, workers, clock, registry.clone())?);
@@ -110,21 +120,45 @@ impl App {
             };
             let all = listeners.into_iter();
             let all = all.map(move |(listener, scheme)| (listener, Accepting { scheme, ..accepting.clone() }));
-            threads.push(thread(format!("worker-{worker}"), work(all.collect(), busy.subscribe(), busy.clone()))?);
+            threads.push(thread(
+                format!("worker-{worker}"),
+                work(all.collect(), posts.clone(), busy.subscribe(), busy.clone()),
+            )?);
         }
         let mut others = Vec::new();
         if let Some((listener, address)) = admin_listener.zip(admin_address) {
             let port = address.port();
-            let service = Admin::new(configuration.clone(), registry.clone(), places.clone(), watched, port);
-            let places = Places::new(ADMIN_PLACES);
+            let clients = places.clone();
+            let service = Admin::new(configuration.clone(), registry.clone(), clients, watched, posts.clone(), port);
+            let places = Places::for_calls(ADMIN_PLACES, places.clone());
             let (scheme, stage) = (Scheme::Http, watched_last.clone());
             let accepting = Accepting { worker: 0, scheme, settings: admin_server, places, service, stage };
-            others.push(thread("admin".to_owned(), run_all(vec![(listener, accepting)]))?);
+            others.push(thread("admin".to_owned(), run_all(vec![(listener, accepting)], posts.clone()))?);
         }
-        others.push(thread("housekeeping".to_owned(), housekeeping(configuration.current.clone(), watched_last))?);
+        let post = posts.take("housekeeping".to_owned(), watched_last.clone());
+        others.push(thread(
+            "housekeeping".to_owned(),
+            housekeeping(configuration.current.clone(), watched_last.clone(), post),
+        )?);
         let stages = [stage, last_stage];
         let workers = threads;
-        Ok(App { addresses, tls_addresses, admin_address, configuration, registry, places, stages, workers, others })
+        Ok(App {
+            addresses,
+            tls_addresses,
+            admin_address,
+            configuration,
+            registry,
+            posts,
+            places,
+            stages,
+            workers,
+            others,
+        })
+    }
+
+    /// Waits until a part has ended that should not, and answers which: the process is of no use any more.
+    pub async fn failed(&self) -> String {
+        self.posts.fails().await
     }
 
     /// The line as it is now.
@@ -144,7 +178,8 @@ impl App {
         wait(&self.workers, until.min(Instant::now() + LINGER));
         clients.send_replace(Stage::Ending);
         if !wait(&self.workers, until) {
-            eprintln!("stent: {} connections are cut off after {:?}", self.places.taken(), drain.limit);
+            let open = self.places.taken();
+            notice::say(format_args!("{open} connections are cut off after {:?}", drain.limit));
         }
         last.send_replace(Stage::Ending);
         wait(&self.others, Instant::now() + LINGER);
@@ -178,24 +213,29 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> io::
 /// What a worker does. It ends with the last of them: a flight that it runs may have followers at the others.
 async fn work<S: Service>(
     all: Vec<(std::net::TcpListener, Accepting<S>)>,
+    posts: Posts,
     busy: watch::Receiver<()>,
     all_busy: Arc<watch::Sender<()>>,
 ) {
-    run_all(all).await;
+    run_all(all, posts).await;
     drop(busy);
     all_busy.closed().await;
 }
 
-async fn run_all<S: Service>(all: Vec<(std::net::TcpListener, Accepting<S>)>) {
+async fn run_all<S: Service>(all: Vec<(std::net::TcpListener, Accepting<S>)>, posts: Posts) {
     let mut listening = tokio::task::JoinSet::new();
     for (listener, accepting) in all {
-        listening.spawn(accept(listener, accepting));
+        let post = posts.take(naming_listener(&listener), accepting.stage.clone());
+        listening.spawn(async move {
+            let _post = post;
+            accept(listener, accepting).await
+        });
     }
     while listening.join_next().await.is_some() {}
 }
 
 /// What has to be done now and then: idle connections, the store's evictions, bypasses whose time is over.
-async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>) {
+async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>, _post: Post) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     loop {
         tokio::select! {
@@ -204,7 +244,7 @@ async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>) 
         }
         let (now, proxy) = (Instant::now(), current.load_full());
         for route in current.end_bypasses(proxy.cache.clock.now().instant) {
-            eprintln!("stent: the bypass of route {route} is over");
+            notice::say(format_args!("the bypass of route {route} is over"));
         }
         proxy.upstreams.iter().for_each(|upstream| upstream.tend(now));
         proxy.cache.memory.tend();
@@ -213,6 +253,10 @@ async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>) 
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn naming_listener(listener: &std::net::TcpListener) -> String {
+    listener.local_addr().map_or_else(|_| "a listener".to_owned(), |address| format!("the listener on {address}"))
 }
 
 fn naming(error: io::Error, address: SocketAddr) -> io::Error {

@@ -30,10 +30,10 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`reload`], [`config`], [`review`] |
+//! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`posts`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | steps | [`coherence`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`notice`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
 //! | pure | [`policy`], [`route`], [`authority`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`fields`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
@@ -62,6 +62,8 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// Whoever reads what a process prints may hang: see `notice` and `cli::terminal`.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod admin;
 pub mod app;
@@ -83,9 +85,11 @@ pub mod fields;
 pub mod http1;
 pub mod identity;
 pub mod key;
+pub mod notice;
 pub mod outcome;
 pub mod path;
 pub mod policy;
+pub mod posts;
 pub mod proxy;
 pub mod query;
 pub mod reload;

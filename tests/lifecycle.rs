@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
 use scenario::{Client, Gate, KeptOpen, LIMIT, Origin, Reply, answer, configuration};
@@ -265,16 +266,20 @@ async fn a_stop_is_announced_before_anything_changes_and_ends_at_its_limit() {
     assert!(stuck.await.unwrap().is_err(), "cut off at the limit");
 }
 
+/// Uploads that do not go on cannot be closed to make room.
+const HALF_AN_UPLOAD: &[u8] = b"POST /passed HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf";
+
 #[tokio::test]
 async fn without_descriptors_it_waits_says_so_once_and_recovers() {
     let origin = echo().await;
     let mut process = Process::start(&configuration(origin.address, "", RULES), Some(64)).await;
     let one = Client { address: process.address }.get("/kept/a").send().await;
     assert_eq!(one.status, 200);
-    // Connections that never ask for anything cannot be closed to make room.
     let mut held = Vec::new();
     for _ in 0..100 {
-        held.push(tokio::net::TcpStream::connect(process.address).await.unwrap());
+        let mut stream = tokio::net::TcpStream::connect(process.address).await.unwrap();
+        stream.write_all(HALF_AN_UPLOAD).await.unwrap();
+        held.push(stream);
     }
     let said = process.hears("stent: cannot accept connections: ").await;
     assert!(said.contains("os error 24"), "{said}");
@@ -287,9 +292,242 @@ async fn without_descriptors_it_waits_says_so_once_and_recovers() {
     let reply: Reply = client.get("/kept/b").send().await;
     assert_eq!((reply.status, reply.text().as_str()), (200, "/kept/b"));
     assert!(process.said.try_recv().is_err(), "once is enough");
-    let metrics = Client { address: process.admin }.get("/metrics").send().await.text();
-    let failures = metrics.lines().find_map(|line| line.strip_prefix("stent_accept_failures_total "));
-    assert!(failures.is_some_and(|many| (1..200).contains(&many.parse::<u32>().unwrap())), "{failures:?}");
+    assert!((1..200).contains(&metric(process.admin, "stent_accept_failures_total").await));
+}
+
+async fn metric(admin: SocketAddr, name: &str) -> u64 {
+    let metrics = Client { address: admin }.get("/metrics").send().await.text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is not in {metrics}"))
+}
+
+/// What is behind standard error.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Behind {
+    /// A pipe whose reader has gone.
+    Closed,
+    /// A pipe that is full, whose reader hangs.
+    Stuck,
+    /// A disk that is full.
+    Full,
+}
+
+impl Behind {
+    /// With what must be held for it to stay so.
+    fn open(self) -> (Stdio, Option<std::io::PipeReader>) {
+        if self == Behind::Full {
+            return (std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into(), None);
+        }
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        if self == Behind::Closed {
+            return (writer.into(), None);
+        }
+        // What a pipe takes on Linux (pipe(7)).
+        std::io::Write::write_all(&mut writer, &[b'x'; 64 << 10]).unwrap();
+        (writer.into(), Some(reader))
+    }
+}
+
+/// A port that was free a moment ago: whoever cannot be heard cannot tell which it took.
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind(any()).unwrap().local_addr().unwrap()
+}
+
+/// Waits until this is true.
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !is().await {
+        assert!(Instant::now() < limit, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A process that nobody can hear.
+struct Unheard {
+    process: Process,
+    log: PathBuf,
+    _reader: Option<std::io::PipeReader>,
+}
+
+impl Unheard {
+    fn start(behind: Behind, origin: SocketAddr, rules: &str) -> Unheard {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, log) = (folder.path().join("proxy.yaml"), folder.path().join("access.log"));
+        let (address, admin) = (free_port(), free_port());
+        let text = format!(
+            "server: {{listen: \"{address}\", workers: 2}}\nadmin: {{listen: \"{admin}\"}}\n{rules}\nlog: {{access: {{file: \"{}\"}}}}",
+            log.display()
+        );
+        std::fs::write(&file, configuration(origin, "", &text)).unwrap();
+        let (stderr, reader) = behind.open();
+        let child = Command::new("sh")
+            .args(["-c", "ulimit -n 64; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_stent")])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        let said = mpsc::unbounded_channel().1;
+        Unheard { process: Process { child, address, admin, file, said, _folder: folder }, log, _reader: reader }
+    }
+
+    /// An honest request is answered by each worker, and the admin tells the truth.
+    async fn is_well(&mut self, after: &str) {
+        assert!(self.process.is_running(), "{after}");
+        for turn in 0..8 {
+            let target = format!("/passed/{turn}");
+            let reply = Client { address: self.process.address }.get(&target).send().await;
+            assert_eq!((reply.status, reply.text()), (200, target), "{after}");
+        }
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(Client { address: self.process.admin }.get(path).send().await.status, 200, "{path} {after}");
+        }
+    }
+
+    async fn call(&self, method: &str, target: &str, body: &str, status: u16) {
+        let reply = Client { address: self.process.admin }.ask(method, target).body(body.to_owned()).send().await;
+        assert_eq!(reply.status, status, "{target}: {}", reply.text());
+    }
+
+    /// SIGHUP; with or without mistakes in the file, it opens the log anew.
+    async fn hang_up(&self) {
+        std::fs::remove_file(&self.log).unwrap();
+        self.process.signal("HUP");
+        until("it has read the file again", async || self.log.exists()).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_waits_for_whoever_reads_standard_error() {
+    let origin = echo().await;
+    for behind in [Behind::Closed, Behind::Stuck, Behind::Full] {
+        let mut unheard = Unheard::start(behind, origin.address, RULES);
+        let address = unheard.process.address;
+        until("it starts", async || {
+            KeptOpen::to(address).await.is_ok() && KeptOpen::to(unheard.process.admin).await.is_ok()
+        })
+        .await;
+        unheard.is_well(&format!("{behind:?}: the start")).await;
+
+        let good = std::fs::read_to_string(&unheard.process.file).unwrap();
+        std::fs::write(&unheard.process.file, good.replace("share: public", "share: everybody")).unwrap();
+        unheard.hang_up().await;
+        unheard.call("POST", "/api/v1/reload", "", 422).await;
+        unheard.is_well(&format!("{behind:?}: a reload with a mistake")).await;
+        // What is kept shows that what came after the mistake was read too.
+        std::fs::write(&unheard.process.file, good.replace(", policy: p}", "}")).unwrap();
+        unheard.hang_up().await;
+        until("the other rules are in force", async || {
+            Client { address }.get("/kept/a").send().await.cache().contains("no-policy")
+        })
+        .await;
+        std::fs::write(&unheard.process.file, &good).unwrap();
+        unheard.call("POST", "/api/v1/reload", "", 200).await;
+        unheard.is_well(&format!("{behind:?}: a reload")).await;
+
+        for _ in 0..50 {
+            unheard.call("POST", "/api/v1/purge", r#"{"tags":["a"]}"#, 200).await;
+        }
+        unheard.is_well(&format!("{behind:?}: purges")).await;
+        unheard.call("POST", "/api/v1/bypass", r#"{"route":"kept","for":"1h"}"#, 200).await;
+        assert!(Client { address }.get("/kept/a").send().await.cache().contains("operator-bypass"));
+        unheard.call("DELETE", "/api/v1/bypass", r#"{"route":"kept"}"#, 200).await;
+        unheard.call("POST", "/api/v1/bypass", r#"{"route":"kept","for":"1s"}"#, 200).await;
+        until("the bypass is over", async || {
+            !Client { address }.get("/kept/a").send().await.cache().contains("operator-bypass")
+        })
+        .await;
+        unheard.is_well(&format!("{behind:?}: bypasses")).await;
+
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        }
+        until("descriptors run out", async || metric(unheard.process.admin, "stent_accept_failures_total").await > 0)
+            .await;
+        unheard.is_well(&format!("{behind:?}: without descriptors")).await;
+        drop(silent);
+
+        let lost = metric(unheard.process.admin, "stent_notices_dropped_total").await;
+        assert_eq!(lost > 50, behind != Behind::Stuck, "{behind:?}: {lost} lines are lost");
+        unheard.process.signal("TERM");
+        assert_eq!(unheard.process.ended().await.code(), Some(0), "{behind:?}");
+
+        let mut mistaken = Unheard::start(behind, origin.address, "policies: {p: {share: everybody}}\nroutes: []");
+        assert_eq!(mistaken.process.ended().await.code(), Some(1), "{behind:?}: it says so by its status");
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_start_at_once_exactly_one_lives() {
+    let origin = echo().await;
+    for _ in 0..10 {
+        let address = free_port();
+        let text = format!("server: {{listen: \"{address}\", workers: 4}}\nadmin: {{listen: 127.0.0.1:0}}\n{RULES}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxy.yaml");
+        std::fs::write(&file, configuration(origin.address, "", &text)).unwrap();
+        let start = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+            command.args(["run", "--config"]).arg(&file).stdin(Stdio::null()).stderr(Stdio::null());
+            Ending(command.spawn().unwrap())
+        };
+        let mut both = [start(), start()];
+        until("one ends", async || both.iter_mut().any(|one| one.0.try_wait().unwrap().is_some())).await;
+        let ended: Vec<_> = both.iter_mut().filter_map(|one| one.0.try_wait().unwrap()).collect();
+        assert_eq!(ended.len(), 1, "{ended:?}");
+        assert_eq!(ended[0].code(), Some(1));
+        until("the other serves", async || KeptOpen::to(address).await.is_ok()).await;
+        for _ in 0..8 {
+            assert_eq!(Client { address }.get("/passed").send().await.status, 200);
+        }
+    }
+}
+
+/// Ends with its owner.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn both_families_have_the_same_port_in_either_order() {
+    let origin = echo().await;
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        // A machine without IPv6.
+        return;
+    }
+    for turned in [false, true] {
+        let port = free_port().port();
+        let mut listen = [format!("\"0.0.0.0:{port}\""), format!("\"[::]:{port}\"")];
+        listen[..].rotate_left(usize::from(turned));
+        let server = format!("server: {{listen: [{}], workers: 2}}\n", listen.join(", "));
+        let mut process = Process::start(&configuration(origin.address, "", &format!("{server}{RULES}")), None).await;
+        for address in
+            [SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port))]
+        {
+            assert_eq!(Client { address }.get("/passed").send().await.status, 200, "{address}");
+        }
+        assert!(process.is_running());
+    }
+}
+
+#[tokio::test]
+async fn half_a_head_does_not_hold_up_a_stop() {
+    let origin = echo().await;
+    let mut process = Process::start(&configuration(origin.address, "", RULES), None).await;
+    let mut half = tokio::net::TcpStream::connect(process.address).await.unwrap();
+    half.write_all(b"GET /passed HTTP/1.1\r\nHost: h\r\nX-Half: ").await.unwrap();
+    assert_eq!(Client { address: process.address }.get("/passed").send().await.status, 200);
+    let began = Instant::now();
+    process.signal("TERM");
+    assert_eq!(process.ended().await.code(), Some(0));
+    // Two seconds, and what a busy machine takes to notice; the head itself had ten.
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
 }
 
 /// User and system time of a process, in hundredths of a second.

@@ -75,6 +75,50 @@ async fn crowd(upstream: &str) {
     assert!(more < MEMORY_BYTES, "{} MiB more", more >> 20);
 }
 
+/// A thousand connections that say nothing, each closed and opened again all the time.
+#[tokio::test]
+async fn the_admin_cannot_be_held_silent() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let origin = Origin::start(|_| async { answer(200, &[], "small") }).await;
+    let stent = Stent::start(origin.address, "pool: {max: 50}");
+    let admin = stent.admin;
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = ended.clone();
+    let (full, is_full) = tokio::sync::oneshot::channel();
+    let many = many().min(1000);
+    let crowd = std::thread::spawn(move || {
+        let connect = |_| TcpStream::connect(admin).expect("it listens");
+        let mut silent: Vec<TcpStream> = (0..many).map(connect).collect();
+        full.send(()).expect("somebody waits");
+        for turn in 0.. {
+            if told.load(Ordering::Relaxed) {
+                return turn;
+            }
+            silent[turn % many] = connect(turn);
+            // A thousand a second, not as many as the machine can.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        0
+    });
+    is_full.await.expect("they are there");
+    let (began, mut longest, mut answers) = (Instant::now(), Duration::ZERO, 0);
+    while began.elapsed() < Duration::from_secs(5) {
+        for (method, path, body) in [("GET", "/livez", ""), ("POST", "/api/v1/purge", "{\"tags\":[\"a\"]}")] {
+            let asked = Instant::now();
+            let reply = Client { address: admin }.ask(method, path).body(body).send().await;
+            assert_eq!(reply.status, 200, "{path}");
+            longest = longest.max(asked.elapsed());
+            answers += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    ended.store(true, Ordering::Relaxed);
+    let renewed = crowd.join().expect("they do not panic");
+    println!("{many} silent, {renewed} renewed: {answers} calls, the longest {longest:?}");
+    assert!(renewed >= 500, "only {renewed} came");
+    assert!(longest < Duration::from_secs(1), "somebody waited {longest:?}");
+}
+
 /// As many slow clients as there are descriptors for: on this side of a slow upload there are two.
 fn many() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
@@ -174,6 +218,7 @@ impl Honest {
 /// The program, as a process.
 struct Stent {
     address: SocketAddr,
+    admin: SocketAddr,
     process: Process,
     _folder: tempfile::TempDir,
 }
@@ -194,6 +239,7 @@ impl Stent {
         let (config, log) = (folder.path().join("proxy.yaml"), folder.path().join("log"));
         let text = format!(
             "server: {{listen: 127.0.0.1:0, workers: 2, limits: {{header_timeout: 5s, idle_timeout: 3s}}}}\n\
+             admin: {{listen: 127.0.0.1:0}}\n\
              upstreams: {{origin: {{servers: [\"http://{origin}\"], {upstream}}}}}\n\
              policies: {{kept: {{share: public, ttl: 5m}}}}\n\
              routes: [{{name: kept, path: /kept/**, policy: kept}}, {{name: all, path: /**}}]\n"
@@ -211,9 +257,10 @@ impl Stent {
         let until = Instant::now() + scenario::LIMIT;
         loop {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
-            let address = said.lines().find_map(|line| line.strip_prefix("stent: listening on http://")?.parse().ok());
-            if let Some(address) = address {
-                return Stent { address, process, _folder: folder };
+            let find = |text| said.lines().find_map(|line: &str| line.strip_prefix(text)?.parse().ok());
+            let addresses = find("stent: listening on http://").zip(find("stent: admin on http://"));
+            if let Some((address, admin)) = addresses {
+                return Stent { address, admin, process, _folder: folder };
             }
             assert!(Instant::now() < until, "stent does not start:\n{said}");
             std::thread::sleep(Duration::from_millis(10));

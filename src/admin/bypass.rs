@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::problem;
 use crate::edge::error::Problem;
+use crate::notice;
 use crate::proxy::current::Current;
 
 /// What is wanted.
@@ -49,11 +50,11 @@ pub(super) fn call(current: &Current, call: &Call, who: &str) -> Result<Value, P
         Some(time) => {
             let until = current.load().cache.clock.now().instant + time;
             current.bypass(route, until).map_err(|_| NO_SUCH_ROUTE)?;
-            eprintln!("stent: route {route} is bypassed for {time:?} by {who}");
+            notice::say(format_args!("route {route} is bypassed for {time:?} by {who}"));
         }
         None => {
             current.end_bypass(route).map_err(|_| NO_SUCH_ROUTE)?;
-            eprintln!("stent: the bypass of route {route} is ended by {who}");
+            notice::say(format_args!("the bypass of route {route} is ended by {who}"));
         }
     }
     Ok(json!({ "bypasses": list(current) }))

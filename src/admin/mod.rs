@@ -8,6 +8,7 @@ mod reload;
 pub mod settings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -24,12 +25,17 @@ use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Refusal;
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
+use crate::notice;
+use crate::posts::Posts;
 use crate::proxy::Proxy;
 use crate::reload::Configuration;
 use crate::telemetry::Registry;
 
 /// The longest body of a call in bytes.
 const MAX_CALL: usize = 1 << 20;
+
+/// How long it may take to come.
+const CALL_TIME: Duration = Duration::from_secs(10);
 
 /// Answers calls.
 #[derive(Clone)]
@@ -39,8 +45,16 @@ pub struct Admin {
     /// The places for client connections.
     places: Arc<Places>,
     stage: watch::Receiver<Stage>,
+    posts: Posts,
     /// The port that it is called on.
     port: u16,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Readiness {
+    Ready,
+    Stopping,
+    Failed,
 }
 
 impl Service for Admin {
@@ -71,9 +85,10 @@ impl Admin {
         registry: Arc<Registry>,
         places: Arc<Places>,
         stage: watch::Receiver<Stage>,
+        posts: Posts,
         port: u16,
     ) -> Admin {
-        Admin { configuration, registry, places, stage, port }
+        Admin { configuration, registry, places, stage, posts, port }
     }
 
     async fn call(&self, head: &http::request::Parts, body: Body) -> Result<Response<Body>, Problem> {
@@ -85,9 +100,10 @@ impl Admin {
         let is_get = head.method == Method::GET || head.method == Method::HEAD;
         match head.uri.path() {
             "/livez" if is_get => Ok(text("ok\n")),
-            "/readyz" if is_get => match *self.stage.borrow() {
-                Stage::Serving => Ok(text("ok\n")),
-                _ => Err(STOPPING),
+            "/readyz" if is_get => match self.readiness() {
+                Readiness::Ready => Ok(text("ok\n")),
+                Readiness::Failed => Err(FAILED),
+                Readiness::Stopping => Err(STOPPING),
             },
             "/metrics" if is_get => {
                 self.allow(head, Scope::Read)?;
@@ -112,8 +128,7 @@ impl Admin {
             // With headers, which may be credentials: a body is in nobody's log.
             "/api/v1/explain" if head.method == Method::POST => {
                 self.allow(head, Scope::Read)?;
-                let body = Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes();
-                Ok(json_answer(&explain::by_body(&self.proxy(), &body)?))
+                Ok(json_answer(&explain::by_body(&self.proxy(), &read(body).await?)?))
             }
             "/api/v1/purge" if head.method == Method::POST => {
                 let who = self.allow(head, Scope::Purge)?;
@@ -138,7 +153,7 @@ impl Admin {
     /// Purges, and says who did when, never what: a tag may name a patient.
     fn purge(&self, call: &Purge, who: &str) -> Result<Receipt, Problem> {
         let receipt = call.apply(&self.configuration.current)?;
-        eprintln!("stent: purge at epoch {} by {who}", receipt.epoch.0);
+        notice::say(format_args!("purge at epoch {} by {who}", receipt.epoch.0));
         Ok(receipt)
     }
 
@@ -171,6 +186,14 @@ impl Admin {
         self.configuration.current.load_full()
     }
 
+    fn readiness(&self) -> Readiness {
+        match *self.stage.borrow() {
+            _ if self.posts.failed().is_some() => Readiness::Failed,
+            Stage::Serving => Readiness::Ready,
+            Stage::Leaving | Stage::Closed | Stage::Ending => Readiness::Stopping,
+        }
+    }
+
     fn metrics(&self) -> Response<Body> {
         let proxy = self.proxy();
         proxy.cache.memory.tend();
@@ -183,6 +206,7 @@ impl Admin {
         let refused = self.places.refused_handshakes();
         self.registry.counter("stent_tls_handshakes_refused_total", &[]).absolute(refused);
         self.registry.counter("stent_accept_failures_total", &[]).absolute(self.places.failures());
+        self.registry.counter("stent_notices_dropped_total", &[]).absolute(notice::lost());
         gauge("stent_entries", &[], entries);
         gauge("stent_bytes", &[], bytes);
         gauge("stent_flights", &[], proxy.cache.flights.len() as u64);
@@ -207,7 +231,7 @@ impl Admin {
         let (entries, bytes) = cache.memory.size();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "ready": *self.stage.borrow() == Stage::Serving,
+            "ready": self.readiness() == Readiness::Ready,
             "mode": match proxy.mode {
                 crate::store::settings::CacheMode::Serve => "serve",
                 crate::store::settings::CacheMode::Bypass => "bypass",
@@ -283,7 +307,8 @@ fn names_this_machine(head: &http::request::Parts) -> bool {
 
 /// A call's body.
 async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
-    Ok(Limited::new(body, MAX_CALL).collect().await.map_err(|_| TOO_LONG)?.to_bytes())
+    let whole = tokio::time::timeout(CALL_TIME, Limited::new(body, MAX_CALL).collect()).await;
+    Ok(whole.map_err(|_| TOO_SLOW)?.map_err(|_| TOO_LONG)?.to_bytes())
 }
 
 fn text(text: impl Into<bytes::Bytes>) -> Response<Body> {
@@ -305,6 +330,11 @@ const fn problem(status: StatusCode, code: &'static str, detail: &'static str) -
     Problem { status, detail, code, connection: Connection::Keep }
 }
 
+const FAILED: Problem = problem(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "failed",
+    "A part of the process has ended that should not; it ends too, to be started again.",
+);
 const STOPPING: Problem = problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The process is stopping.");
 const METHOD: Problem = problem(
     StatusCode::METHOD_NOT_ALLOWED,
@@ -319,6 +349,10 @@ const UNKNOWN: Problem = problem(
 const TOO_LONG: Problem = Problem {
     connection: Connection::Close,
     ..problem(StatusCode::PAYLOAD_TOO_LARGE, "too-long", "A call may have 1 MiB.")
+};
+const TOO_SLOW: Problem = Problem {
+    connection: Connection::Close,
+    ..problem(StatusCode::REQUEST_TIMEOUT, "too-slow", "A call is to come within ten seconds.")
 };
 const NO_TOKEN: Problem =
     problem(StatusCode::UNAUTHORIZED, "no-token", "Send a token that admin.tokens names: Authorization: Bearer …");

@@ -6,12 +6,13 @@ use serde_json::json;
 use super::{json_answer, problem};
 use crate::body::Body;
 use crate::edge::error::Problem;
+use crate::notice;
 use crate::reload::{Configuration, NotReloaded};
 
 pub(super) fn call(configuration: &Configuration, who: &str) -> Result<Response<Body>, Problem> {
     match configuration.reload() {
         Ok(reloaded) => {
-            eprintln!("stent: configuration reloaded by {who}");
+            notice::say(format_args!("configuration reloaded by {who}"));
             Ok(json_answer(&json!({
                 "reloaded": true,
                 "restart_needed": reloaded.restart_needed,
@@ -20,7 +21,7 @@ pub(super) fn call(configuration: &Configuration, who: &str) -> Result<Response<
         }
         Err(NotReloaded::NoSource) => Err(NO_FILE),
         Err(NotReloaded::Mistakes(report)) => {
-            eprintln!("stent: configuration not reloaded: {} has mistakes", report.file);
+            notice::say(format_args!("configuration not reloaded: {} has mistakes", report.file));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             let mut response = json_answer(&json!({
                 "type": "about:blank",

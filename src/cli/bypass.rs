@@ -52,7 +52,10 @@ pub(super) fn bypass(args: &BypassArgs) -> ExitCode {
             if args.json {
                 terminal::say(&answer);
             } else if !status.is_success() {
-                eprintln!("stent: nothing was changed: {status} {}", answer["detail"].as_str().unwrap_or(""));
+                terminal::complain(format_args!(
+                    "stent: nothing was changed: {status} {}",
+                    answer["detail"].as_str().unwrap_or("")
+                ));
             } else if let Some(time) = &args.time {
                 terminal::say(format_args!("{} is bypassed for {time}", args.route));
             } else {

@@ -49,13 +49,13 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
 }
 
 fn print(report: &Report, loaded: Option<&Loaded>, errors: usize, file: &str) {
-    eprint!("{}", report.render(terminal::stderr_has_colour()));
+    terminal::complain_text(&report.render(terminal::stderr_has_colour()));
     match loaded {
         Some(loaded) if errors == 0 => {
             let (routes, tests) = (loaded.settings.routes.len(), loaded.tests.len());
             terminal::say(format_args!("{file}: fine; {routes} routes, {tests} tests passed"));
         }
-        _ => eprintln!("{file}: {errors} error{}", if errors == 1 { "" } else { "s" }),
+        _ => terminal::complain(format_args!("{file}: {errors} error{}", if errors == 1 { "" } else { "s" })),
     }
 }
 

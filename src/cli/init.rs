@@ -40,7 +40,7 @@ pub(super) fn init(args: &InitArgs) -> ExitCode {
     let name = args.output.display().to_string();
     if let Err(report) = crate::config::parse(&name, &text, &|_| None) {
         // Only the address is not ours.
-        eprint!("{}", report.render(terminal::stderr_has_colour()));
+        terminal::complain_text(&report.render(terminal::stderr_has_colour()));
         return fail(format_args!("`{url}` is no address of a backend: write http://host:port"));
     }
     if name == "-" {

@@ -159,28 +159,35 @@ fn version(json: bool) -> ExitCode {
 
 /// Loads a configuration, or prints all that is wrong with it.
 fn load(args: &ConfigArgs) -> Option<Loaded> {
-    let loaded = crate::config::load(&args.config, &|name| std::env::var(name).ok());
-    match loaded {
+    let (loaded, said) = load_and_tell(args);
+    terminal::complain_text(&said);
+    loaded
+}
+
+/// Loads a configuration, with what is to be printed about it.
+fn load_and_tell(args: &ConfigArgs) -> (Option<Loaded>, String) {
+    match crate::config::load(&args.config, &|name| std::env::var(name).ok()) {
+        Ok(loaded) if loaded.warnings.is_empty() => (Some(loaded), String::new()),
         Ok(loaded) => {
-            if !loaded.warnings.is_empty() {
-                eprint!("{}", loaded.report(loaded.warnings.clone()).render(terminal::stderr_has_colour()));
-            }
-            Some(loaded)
+            let said = loaded.report(loaded.warnings.clone()).render(terminal::stderr_has_colour());
+            (Some(loaded), said)
         }
         Err(report) => {
-            eprint!("{}", report.render(terminal::stderr_has_colour()));
-            let errors = report.errors().count();
-            eprintln!("{}: {errors} error{}", args.config.display(), if errors == 1 { "" } else { "s" });
+            let (errors, file) = (report.errors().count(), args.config.display());
+            let mut said = report.render(terminal::stderr_has_colour());
+            said.push_str(&format!("{file}: {errors} error{}\n", if errors == 1 { "" } else { "s" }));
             if !args.config.exists() {
-                eprintln!("To begin: stent init --django http://127.0.0.1:8000, or --fastapi; or see stent demo.");
+                said.push_str(
+                    "To begin: stent init --django http://127.0.0.1:8000, or --fastapi; or see stent demo.\n",
+                );
             }
-            None
+            (None, said)
         }
     }
 }
 
 /// Says what went wrong and fails.
 fn fail(message: impl std::fmt::Display) -> ExitCode {
-    eprintln!("stent: {message}");
+    terminal::complain(format_args!("stent: {message}"));
     ExitCode::FAILURE
 }

@@ -65,7 +65,11 @@ pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
             } else if acknowledged {
                 terminal::say(format_args!("purged at epoch {} in {} ms", receipt["epoch"], receipt["took_ms"]));
             } else {
-                eprintln!("stent: not purged: {} {}", status, receipt["detail"].as_str().unwrap_or(""));
+                terminal::complain(format_args!(
+                    "stent: not purged: {} {}",
+                    status,
+                    receipt["detail"].as_str().unwrap_or("")
+                ));
             }
             if acknowledged { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

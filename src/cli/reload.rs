@@ -42,7 +42,7 @@ pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
     } else if status.is_success() {
         say(&answer);
     } else {
-        eprintln!("stent: not reloaded: {status} {}", answer["detail"].as_str().unwrap_or(""));
+        terminal::complain(format_args!("stent: not reloaded: {status} {}", answer["detail"].as_str().unwrap_or("")));
         print_problems(&answer["problems"]);
     }
     if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -60,6 +60,6 @@ fn say(answer: &Value) {
 fn print_problems(problems: &Value) {
     for problem in problems.as_array().into_iter().flatten() {
         let text = |key: &str| problem[key].as_str().unwrap_or("").to_owned();
-        eprintln!("line {}: {}; {}", problem["line"], text("message"), text("hint"));
+        terminal::complain(format_args!("line {}: {}; {}", problem["line"], text("message"), text("hint")));
     }
 }

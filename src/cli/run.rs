@@ -1,63 +1,86 @@
-//! `stent run`.
+//! `stent run`. Whatever it says goes by [`notice`]: a start waits for no reader, nor does what follows.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::stop::{Stop, Wish};
-use super::{ConfigArgs, fail, load, terminal};
+use super::{ConfigArgs, load_and_tell, terminal};
 use crate::app::App;
 use crate::clock::Clock;
+use crate::notice;
 use crate::reload::{Configuration, NotReloaded};
 
+/// How long the end may be kept up by a reader of standard error that does not read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 pub(super) fn run(args: &ConfigArgs) -> ExitCode {
-    let Some(loaded) = load(args) else { return ExitCode::FAILURE };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(format_args!("starting: {error}")),
-    };
+    notice::tell_panics();
+    let code = serve(args).unwrap_or_else(|message| {
+        notice::say(message);
+        ExitCode::FAILURE
+    });
+    notice::flush(LAST_WORDS);
+    code
+}
+
+fn serve(args: &ConfigArgs) -> Result<ExitCode, String> {
+    let (loaded, said) = load_and_tell(args);
+    if !said.is_empty() {
+        notice::say_text(said);
+    }
+    let Some(loaded) = loaded else { return Ok(ExitCode::FAILURE) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
     // Before it says that it listens: whoever reads that may stop it at once.
-    let mut stop = match runtime.block_on(async { Stop::listen() }) {
-        Ok(stop) => stop,
-        Err(error) => return fail(format_args!("listening for signals: {error}")),
-    };
+    let mut stop =
+        runtime.block_on(async { Stop::listen() }).map_err(|error| format!("listening for signals: {error}"))?;
     let file = args.config.clone();
     let source = Box::new(move || crate::config::load(&file, &|name| std::env::var(name).ok()));
-    let app = match App::start_from(loaded.settings, Some(source), Clock::System) {
-        Ok(app) => app,
-        Err(error) => return fail(error),
-    };
+    let app = App::start_from(loaded.settings, Some(source), Clock::System).map_err(|error| error.to_string())?;
     for address in &app.addresses {
-        eprintln!("stent: listening on http://{address}");
+        notice::say(format_args!("listening on http://{address}"));
     }
     for address in &app.tls_addresses {
-        eprintln!("stent: listening on https://{address}");
+        notice::say(format_args!("listening on https://{address}"));
     }
     if let Some(address) = app.admin_address {
-        eprintln!("stent: admin on http://{address}");
+        notice::say(format_args!("admin on http://{address}"));
     }
-    runtime.block_on(async {
-        while let Wish::Reload = stop.wished().await {
-            reload(&app.configuration);
+    let code = runtime.block_on(async {
+        loop {
+            tokio::select! {
+                wish = stop.wished() => match wish {
+                    Wish::Reload => reload(&app.configuration),
+                    Wish::Stop => return ExitCode::SUCCESS,
+                },
+                post = app.failed() => {
+                    notice::say(format_args!("{post} has ended, which it should not: the process ends too, to be started again"));
+                    return ExitCode::FAILURE;
+                }
+            }
         }
     });
-    eprintln!("stent: stopping; finishing what is in flight");
+    notice::say("stopping; finishing what is in flight");
     app.stop();
-    ExitCode::SUCCESS
+    Ok(code)
 }
 
 /// Reads the file again and says what came of it.
 fn reload(configuration: &Configuration) {
     match configuration.reload() {
         Ok(reloaded) => {
-            eprintln!("stent: configuration reloaded");
-            reloaded.warnings.iter().for_each(|warning| eprintln!("stent: line {}: {}", warning.line, warning.message));
+            notice::say("configuration reloaded");
+            for warning in &reloaded.warnings {
+                notice::say(format_args!("line {}: {}", warning.line, warning.message));
+            }
             let restart = reloaded.restart_needed.join(", ");
             if !restart.is_empty() {
-                eprintln!("stent: these take a restart: {restart}");
+                notice::say(format_args!("these take a restart: {restart}"));
             }
         }
         Err(NotReloaded::Mistakes(report)) => {
-            eprint!("{}", report.render(terminal::stderr_has_colour()));
-            eprintln!("stent: configuration not reloaded; nothing was changed");
+            notice::say_text(report.render(terminal::stderr_has_colour()));
+            notice::say("configuration not reloaded; nothing was changed");
         }
         // `run` always has a file.
         Err(NotReloaded::NoSource) => {}

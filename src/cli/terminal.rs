@@ -7,6 +7,16 @@ pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Prints a line on standard error, which is no fault of ours either when nobody reads it.
+pub fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// As [`complain`], with what has its own ends of lines.
+pub fn complain_text(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Standard error is a terminal, and nobody asked for no colour.
 pub fn stderr_has_colour() -> bool {
     allowed() && std::io::stderr().is_terminal()

@@ -59,7 +59,7 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
         Ok(Ended::Stopped) if !args.exit => ExitCode::SUCCESS,
         Ok(Ended::Stopped | Ended::Otherwise) => ExitCode::FAILURE,
         Err(message) => {
-            eprintln!("stent: {message}");
+            terminal::complain(format_args!("stent: {message}"));
             ExitCode::FAILURE
         }
     }

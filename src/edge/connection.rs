@@ -301,6 +301,7 @@ impl<S: Service> Connection<'_, S> {
         match rest {
             Rest::Here(source) => Ok(source),
             Rest::Partly(mut source, mut decoder) => {
+                self.line.leaving();
                 let drained = poll_fn(|cx| {
                     loop {
                         match ready!(source.poll_body(cx, &mut decoder)) {
@@ -322,6 +323,7 @@ impl<S: Service> Connection<'_, S> {
     /// Leaves the client time to read the last answer: closing with bytes unread would reset the connection under it.
     async fn linger(&self, mut source: Reading) {
         let _ = self.line.write_side().finish();
+        self.line.leaving();
         let mut read = 0;
         let gone = poll_fn(|cx| {
             loop {

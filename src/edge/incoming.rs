@@ -571,9 +571,9 @@ mod tests {
         assert_eq!(refused(&[]), Some(Refusal::Host));
         let older = |lines: &[(&'static str, &'static str)]| {
             let mut request = http::Request::builder().version(Version::HTTP_10).body(()).unwrap();
-            lines
-                .iter()
-                .for_each(|(name, value)| drop(request.headers_mut().append(*name, HeaderValue::from_static(value))));
+            for (name, value) in lines {
+                request.headers_mut().append(*name, HeaderValue::from_static(value));
+            }
             let (mut head, peer) = (request.into_parts().0, Peer::new("192.0.2.7".parse().unwrap(), Scheme::Http));
             Arrival::read(&mut head, &peer, Trust::Stranger, || HeaderValue::from_static("new")).map(|it| it.authority)
         };

@@ -23,6 +23,8 @@ pub struct Line {
     moves: AtomicU32,
     blocked: AtomicBool,
     half_closed: AtomicBool,
+    /// The service wants more of the request's body than has come.
+    awaits_body: AtomicBool,
     closing: AtomicBool,
     /// An interim answer may go out: a request is under way, its client understands them, and its answer has not begun.
     interim: AtomicBool,
@@ -41,6 +43,8 @@ pub enum Phase {
     Busy,
     /// Speaking another protocol.
     Tunnel,
+    /// Answered, and left some time for what the client still sends.
+    Leaving,
 }
 
 /// Whether an interim answer went out.
@@ -59,6 +63,7 @@ impl Line {
             moves: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
+            awaits_body: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             interim: AtomicBool::new(false),
             left_over: Mutex::default(),
@@ -81,7 +86,8 @@ impl Line {
             0 => Phase::Idle,
             1 => Phase::Head,
             2 => Phase::Busy,
-            _ => Phase::Tunnel,
+            3 => Phase::Tunnel,
+            _ => Phase::Leaving,
         }
     }
 
@@ -133,6 +139,24 @@ impl Line {
 
     pub(super) fn in_tunnel(&self) {
         self.phase.store(3, Ordering::Relaxed);
+    }
+
+    pub(super) fn leaving(&self) {
+        self.phase.store(4, Ordering::Relaxed);
+    }
+
+    /// The client has begun to agree on a session, at least.
+    pub fn has_begun(&self) -> bool {
+        self.write.has_begun()
+    }
+
+    /// A request waits for the rest of its body.
+    pub fn awaits_body(&self) -> bool {
+        self.awaits_body.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_awaits_body(&self, awaits: bool) {
+        self.awaits_body.store(awaits, Ordering::Relaxed);
     }
 
     pub(super) fn moved(&self) {

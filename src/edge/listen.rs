@@ -1,8 +1,8 @@
 //! Listeners: each worker has its own socket on the same address (`SO_REUSEPORT`), so that the kernel spreads connections and
 //! no worker hands one to another.
 //!
-//! Where places or descriptors run out, the connection that has been idle longest is closed to make room; who comes meanwhile
-//! waits in the kernel's queue. A stop has steps ([`Stage`]), so that no client sees a connection end that it was about
+//! Where places or descriptors run out, a connection is closed to make room: one that has sent nothing, or else one that has
+//! asked for nothing, or else the one that has been idle longest ([`super::watch::Rank`]). Who comes meanwhile waits in the kernel's queue. A stop has steps ([`Stage`]), so that no client sees a connection end that it was about
 //! to use.
 
 use std::io;
@@ -25,34 +25,67 @@ use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
 use crate::key::Scheme;
+use crate::notice;
 use crate::socket;
 use crate::upstream::WorkerId;
 
+/// Which clients a socket on an address of IPv6 serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// Those of IPv4 too, where the address is that of all and the machine does so.
+    AsUsual,
+    /// Its own: those of IPv4 have a listener with the same port.
+    ItsOwn,
+}
+
+impl Families {
+    /// Of a listener beside all of these.
+    pub fn of(address: SocketAddr, all: impl IntoIterator<Item = SocketAddr>) -> Families {
+        match all.into_iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
+            true => Families::ItsOwn,
+            false => Families::AsUsual,
+        }
+    }
+}
+
 /// Binds one socket per worker. Port 0 takes a free one, the same for all.
+///
+/// The first socket shares its address only once it listens. So of two processes that start at once exactly one gets the
+/// address: whoever comes second finds a socket there that listens, with its own first socket, which would not share either.
 ///
 /// # Errors
 /// The address is taken, also when it is by another process that would share it: a forgotten one would go on answering some
 /// of the clients from a store of its own.
-pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<StdListener>> {
-    // Without sharing first, only to see that nobody has it.
-    drop(StdListener::bind(address)?);
-    let first = bind_one(address)?;
+pub fn bind(address: SocketAddr, families: Families, workers: usize) -> io::Result<Vec<StdListener>> {
+    let first = socket_for(address, families)?;
+    first.bind(&address.into())?;
+    first.listen(QUEUE)?;
+    first.set_reuse_port(true)?;
+    let first = StdListener::from(first);
     let address = first.local_addr()?;
     let mut all = vec![first];
     for _ in 1..workers {
-        all.push(bind_one(address)?);
+        let next = socket_for(address, families)?;
+        next.set_reuse_port(true)?;
+        next.bind(&address.into())?;
+        next.listen(QUEUE)?;
+        all.push(next.into());
     }
     Ok(all)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
+/// Connections that wait to be accepted.
+const QUEUE: i32 = 4096;
+
+fn socket_for(address: SocketAddr, families: Families) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() && families == Families::ItsOwn {
+        socket.set_only_v6(true)?;
+    }
+    // What a former process left in TIME_WAIT is no obstacle.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(4096)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// What a worker's listener needs to know.
@@ -76,11 +109,11 @@ pub struct Accepting<S> {
 /// remember while it waits is in it.
 const MAX_CONNECTION: usize = 2560;
 
-/// How long to wait for a place before looking for an idle connection again.
+/// How long to wait for a place before looking again for a connection that can make room.
 const ROOM_AGAIN: Duration = Duration::from_millis(100);
 
 /// Pauses while descriptors or memory are missing: from the first to the last, doubled each time.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
 /// How long it is waited for those who have begun to connect.
 const HANDSHAKE: Duration = Duration::from_millis(50);
@@ -91,7 +124,8 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(50);
 /// Accepts until told to stop; then waits for the connections to end.
 pub async fn accept<S: Service>(listener: StdListener, accepting: Accepting<S>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let mut worker = Listening { accepting, lines: Arc::default(), connections: JoinSet::new() };
+    let lines = accepting.places.lines();
+    let mut worker = Listening { accepting, lines, connections: JoinSet::new() };
     worker.accept(&listener).await;
     // Who has come already is still served, once; and who is about to.
     worker.look();
@@ -126,8 +160,8 @@ impl<S: Service> Listening<S> {
                     self.look();
                     continue;
                 }
-                () = self.accepting.places.wanted() => {
-                    self.make_room();
+                asked = self.lines.asked() => {
+                    self.accepting.places.give_up(&self.lines, asked);
                     continue;
                 }
                 () = reached(&mut stage, Stage::Closed) => return,
@@ -144,11 +178,14 @@ impl<S: Service> Listening<S> {
                 // Out of descriptors or memory: what is open must end first.
                 Err(error) => {
                     if self.accepting.places.failed() {
-                        eprintln!("stent: cannot accept connections: {error}; idle ones are closed to make room");
+                        notice::say(format_args!(
+                            "cannot accept connections: {error}; those that ask for nothing are closed to make room"
+                        ));
                     }
-                    self.make_room();
+                    self.accepting.places.make_room_for_descriptors(&self.lines);
                     tokio::select! {
                         () = tokio::time::sleep(back_off) => {}
+                        asked = self.lines.asked() => self.accepting.places.give_up(&self.lines, asked),
                         () = reached(&mut stage, Stage::Closed) => return,
                     }
                     self.look();
@@ -158,21 +195,26 @@ impl<S: Service> Listening<S> {
         }
     }
 
-    /// A place for a connection that was accepted. Where none is free, the one that has been idle longest gives up its own,
-    /// here or at another worker; those who come next wait in the kernel's queue. `None`: it is to stop, and serves this one
-    /// all the same.
+    /// A place for a connection that was accepted. Where none is free, another gives up its own, here or at another worker;
+    /// those who come next wait in the kernel's queue. `None`: it is to stop, and serves this one all the same.
     async fn place(&self, stage: &mut watch::Receiver<Stage>) -> Option<OwnedSemaphorePermit> {
         let places = &self.accepting.places;
         if let Some(place) = places.take() {
             return Some(place);
         }
+        let place = places.wait();
+        tokio::pin!(place);
+        // At once, and not by the timer: that counts milliseconds, and thousands may come in a second.
+        places.make_room(&self.lines);
+        let mut again = tokio::time::interval_at(tokio::time::Instant::now() + ROOM_AGAIN, ROOM_AGAIN);
         loop {
-            if !self.make_room() {
-                places.want();
-            }
             tokio::select! {
-                place = places.wait() => return place,
-                () = tokio::time::sleep(ROOM_AGAIN) => self.look(),
+                place = &mut place => return place,
+                asked = self.lines.asked() => places.give_up(&self.lines, asked),
+                _ = again.tick() => {
+                    self.look();
+                    places.make_room(&self.lines);
+                }
                 () = reached(stage, Stage::Closed) => return None,
             }
         }
@@ -232,15 +274,6 @@ impl<S: Service> Listening<S> {
     fn look(&self) {
         self.lines.look(Instant::now(), &self.accepting.settings.load().limits, *self.accepting.stage.borrow());
     }
-
-    /// Closes the connection that has been idle longest. Answers whether there was one.
-    fn make_room(&self) -> bool {
-        let closed = self.lines.close_idlest(Instant::now());
-        if closed {
-            self.accepting.places.count_shed();
-        }
-        closed
-    }
 }
 
 /// Empties the kernel's queue and closes it at once: whoever comes between the last look and the end finds nobody.
@@ -263,4 +296,27 @@ async fn reached(stage: &mut watch::Receiver<Stage>, to: Stage) {
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_bind_at_once_exactly_one_gets_the_address() {
+        for _ in 0..500 {
+            // Free a moment ago.
+            let address = StdListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+            let start = std::sync::Barrier::new(2);
+            let start = || {
+                start.wait();
+                bind(address, Families::AsUsual, 4)
+            };
+            // Each holds what it got until both are done.
+            let both =
+                std::thread::scope(|scope| [scope.spawn(start), scope.spawn(start)].map(|one| one.join().unwrap()));
+            let got: Vec<_> = both.iter().map(|one| one.as_ref().map(Vec::len).ok()).collect();
+            assert!(got == [Some(4), None] || got == [None, Some(4)], "{got:?}");
+        }
+    }
 }

@@ -115,6 +115,7 @@ impl RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
+        self.line.set_awaits_body(false);
         if let Some(source) = self.source.take() {
             let decoder = std::mem::replace(&mut self.decoder, Decoder::Length(0));
             self.home.give(Returned::Partly(source, decoder, self.expects));
@@ -136,7 +137,9 @@ impl HttpBody for RequestBody {
             this.expects = if source.has_more() { Expects::Nothing } else { this.line.say_continue() };
             this.home.slot().expects = this.expects;
         }
-        let piece = match ready!(source.poll_body(cx, &mut this.decoder)) {
+        let polled = source.poll_body(cx, &mut this.decoder);
+        this.line.set_awaits_body(polled.is_pending());
+        let piece = match ready!(polled) {
             Ok(piece) => piece,
             Err(error) => return this.fail(error),
         };

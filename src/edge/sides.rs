@@ -81,6 +81,11 @@ impl WriteSide {
         }
     }
 
+    /// Whether the client has begun to agree on a session, where one is due.
+    pub fn has_begun(&self) -> bool {
+        matches!(self, WriteSide::Tls(session) if session.has_begun())
+    }
+
     /// The connection ends in order, where its own protocol has a word for that (RFC 9112 §9.8).
     pub fn say_goodbye(&self) {
         if let WriteSide::Tls(session) = self {

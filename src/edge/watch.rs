@@ -3,9 +3,10 @@
 //! One look costs a few loads per connection, and a connection pays for it only with the counters of its [`Line`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::line::{Line, Phase};
@@ -13,13 +14,52 @@ use super::settings::ServerLimits;
 
 /// The open connections of a worker.
 #[derive(Debug, Default)]
-pub struct Lines(Mutex<Book>);
+pub struct Lines {
+    book: Mutex<Book>,
+    /// Somebody wants a place that one of these has.
+    asked: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Book {
     next: u64,
     open: HashMap<u64, Watched>,
+    /// Connections that others have asked for.
+    asked: Vec<u64>,
 }
+
+/// Who makes room, in this order; of the same rank who has been so longest.
+///
+/// Whoever has asked for nothing holds nothing: it costs a client nothing to connect, so thousands of silent connections are
+/// no reason to let one wait that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// It has sent nothing, for longer than its first bytes take on their way.
+    Silent,
+    /// It has just come, is in its handshake or in a head, or has had its last answer; and a call of the admin that is not whole.
+    Begun,
+    /// Between two requests.
+    Idle,
+}
+
+/// A connection that might make room: its rank, since when, and its number on the list.
+pub type Candidate = (Rank, Instant, u64);
+
+/// Whether requests whose bodies have not come whole make room too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfBodies {
+    /// They do: calls are short.
+    MakeRoom,
+    /// An upload goes on.
+    Stay,
+}
+
+/// How long the first bytes of a new connection may be on their way: until then it is not called silent, and older half heads
+/// make room before it.
+const FIRST_BYTES: Duration = Duration::from_millis(500);
+
+/// How much longer a head that is not whole, or a client that still sends, is waited for once idle connections are closed.
+const LAST_HEADS: Duration = Duration::from_millis(800);
 
 #[derive(Debug)]
 struct Watched {
@@ -30,6 +70,8 @@ struct Watched {
     since: Instant,
     moves: u32,
     moved: Instant,
+    /// It was asked to make room.
+    asked: bool,
 }
 
 /// Takes a connection off the list when it ends.
@@ -76,7 +118,8 @@ impl Lines {
     pub fn list(&self, number: u64, line: Arc<Line>, task: AbortHandle) {
         let now = Instant::now();
         let (doing, moves) = ((line.phase(), line.requests()), line.moves());
-        self.book().open.insert(number, Watched { line, task, doing, since: now, moves, moved: now });
+        let watched = Watched { line, task, doing, since: now, moves, moved: now, asked: false };
+        self.book().open.insert(number, watched);
     }
 
     /// Looks at all of them, and ends those whose time is over.
@@ -88,19 +131,52 @@ impl Lines {
         }
     }
 
-    /// Ends the connection that has been idle longest, of those that have had an answer. Answers whether there was one.
-    pub fn close_idlest(&self, now: Instant) -> bool {
+    /// Those that might make room.
+    pub fn candidates(&self, now: Instant, bodies: HalfBodies) -> Vec<Candidate> {
         let mut book = self.book();
         book.open.values_mut().for_each(|watched| watched.note(now));
-        let idle = |watched: &Watched| matches!(watched.doing, (Phase::Idle, 1..)) && !has_sent(&watched.line);
-        let idlest = book.open.iter().filter(|(_, watched)| idle(watched)).min_by_key(|(_, watched)| watched.since);
-        let Some(number) = idlest.map(|(number, _)| *number) else { return false };
-        // Off the list: it is not to be found again before it has ended.
-        book.open.remove(&number).inspect(Watched::end).is_some()
+        let candidate =
+            |(number, watched): (&u64, &Watched)| Some((watched.rank(now, bodies)?, watched.since, *number));
+        book.open.iter().filter_map(candidate).collect()
     }
 
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ends this connection, unless it is no candidate of this rank or an earlier one any more, or has sent something that
+    /// was not read yet. Answers whether it did. Only on the thread that serves it: elsewhere it might take up a request at the same moment.
+    pub fn close(&self, number: u64, rank: Rank, now: Instant, bodies: HalfBodies) -> bool {
+        let mut book = self.book();
+        let Some(watched) = book.open.get_mut(&number) else { return false };
+        watched.note(now);
+        watched.asked = false;
+        let closes = watched.rank(now, bodies).is_some_and(|now| now <= rank)
+            && (watched.doing.0 == Phase::Leaving || !has_sent(&watched.line));
+        // Off the list: it is not to be found again before it has ended.
+        closes && book.open.remove(&number).inspect(Watched::end).is_some()
+    }
+
+    /// Asks the thread that serves this connection to close it. Answers whether it is there still.
+    pub fn ask(&self, number: u64) -> bool {
+        let mut book = self.book();
+        let Some(watched) = book.open.get_mut(&number).filter(|watched| !watched.asked) else { return false };
+        watched.asked = true;
+        book.asked.push(number);
+        drop(book);
+        self.asked.notify_one();
+        true
+    }
+
+    /// Waits until somebody asks for connections of these. Answers which.
+    pub async fn asked(&self) -> Vec<u64> {
+        loop {
+            let asked = std::mem::take(&mut self.book().asked);
+            if !asked.is_empty() {
+                return asked;
+            }
+            self.asked.notified().await;
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,6 +205,17 @@ impl Watched {
         }
     }
 
+    fn rank(&self, now: Instant, bodies: HalfBodies) -> Option<Rank> {
+        match self.doing {
+            _ if self.asked => None,
+            (Phase::Idle, 0) if now - self.since >= FIRST_BYTES && !self.line.has_begun() => Some(Rank::Silent),
+            (Phase::Idle, 0) | (Phase::Head | Phase::Leaving, _) => Some(Rank::Begun),
+            (Phase::Idle, _) => Some(Rank::Idle),
+            (Phase::Busy, _) => (bodies == HalfBodies::MakeRoom && self.line.awaits_body()).then_some(Rank::Begun),
+            (Phase::Tunnel, _) => None,
+        }
+    }
+
     fn end(&self) {
         // Between two requests nothing is cut off.
         if self.doing.0 == Phase::Idle {
@@ -149,7 +236,10 @@ impl Watched {
             (Phase::Idle, _) if stage == Stage::Ending && !has_sent(line) => true,
             (Phase::Idle, 0) => in_phase >= limits.header_timeout,
             (Phase::Idle, _) => still >= limits.idle_timeout,
+            (Phase::Head | Phase::Leaving, _) if stage == Stage::Ending && in_phase >= LAST_HEADS => true,
             (Phase::Head, _) => in_phase >= limits.header_timeout,
+            // It has its own deadline.
+            (Phase::Leaving, _) => false,
             (Phase::Busy, _) if line.is_blocked() => still >= limits.idle_timeout,
             // It may be waiting for the end of its answer, or gone.
             (Phase::Busy, _) if line.is_half_closed() => still >= limits.header_timeout,
@@ -164,4 +254,74 @@ impl Watched {
 fn has_sent(line: &Line) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];
     socket2::SockRef::from(line.socket()).peek(&mut byte).is_ok_and(|came| came > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::sides;
+    use http::Version;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A connection that is listed, and its other end.
+    async fn listed(lines: &Arc<Lines>) -> (Listed, Arc<Line>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_, write) = sides::plain(listener.accept().await.unwrap().0);
+        let (line, listed) = (Arc::new(Line::new(write)), lines.place());
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        lines.list(listed.number(), line.clone(), task);
+        (listed, line, client)
+    }
+
+    #[tokio::test]
+    async fn who_has_sent_nothing_makes_room_first() {
+        let lines = Arc::<Lines>::default();
+        // The other way round than they are to end.
+        let (idle, half, silent, new) =
+            (listed(&lines).await, listed(&lines).await, listed(&lines).await, listed(&lines).await);
+        let (upload, tunnel) = (listed(&lines).await, listed(&lines).await);
+        idle.1.busy(Version::HTTP_11);
+        idle.1.idle();
+        half.1.in_head();
+        upload.1.busy(Version::HTTP_11);
+        upload.1.set_awaits_body(true);
+        tunnel.1.in_tunnel();
+        let begun = Instant::now();
+        let order = |now: Instant, bodies| {
+            let mut candidates = lines.candidates(now, bodies);
+            candidates.sort();
+            candidates.into_iter().map(|(rank, _, number)| (rank, number)).collect::<Vec<_>>()
+        };
+        let [idle, half, silent, new, upload] = [&idle, &half, &silent, &new, &upload].map(|one| one.0.number());
+        let early = order(begun, HalfBodies::Stay);
+        assert!(
+            early.iter().all(|(rank, _)| *rank != Rank::Silent),
+            "their first bytes may be on their way: {early:?}"
+        );
+        let late = begun + FIRST_BYTES;
+        let all = [(Rank::Silent, silent), (Rank::Silent, new), (Rank::Begun, half), (Rank::Idle, idle)];
+        assert_eq!(order(late, HalfBodies::Stay), all);
+        let with_calls = order(late, HalfBodies::MakeRoom);
+        assert_eq!(with_calls.len(), 5);
+        assert!(with_calls.contains(&(Rank::Begun, upload)));
+        assert!(lines.ask(silent) && !lines.ask(silent));
+        assert_eq!(order(late, HalfBodies::Stay)[0].1, new, "nobody is asked for twice");
+        assert_eq!(lines.asked().await, [silent]);
+        assert!(!lines.close(half, Rank::Silent, late, HalfBodies::Stay), "it has begun meanwhile");
+        assert!(lines.close(silent, Rank::Silent, late, HalfBodies::Stay));
+        assert!(!lines.close(silent, Rank::Idle, late, HalfBodies::Stay), "it has gone");
+        assert!(!lines.close(upload, Rank::Idle, late, HalfBodies::Stay), "it goes on");
+    }
+
+    #[tokio::test]
+    async fn what_has_come_and_was_not_read_keeps_its_connection() {
+        let lines = Arc::<Lines>::default();
+        let (listed, line, client) = listed(&lines).await;
+        client.try_write(b"GET").unwrap();
+        line.socket().readable().await.unwrap();
+        let late = Instant::now() + FIRST_BYTES;
+        assert!(!lines.close(listed.number(), Rank::Idle, late, HalfBodies::Stay));
+        assert_eq!(lines.candidates(late, HalfBodies::Stay).len(), 1, "it may make room later");
+    }
 }

@@ -18,6 +18,7 @@ use metrics::Counter;
 use super::settings::Access;
 use super::stamp::Stamp;
 use crate::clock::Clock;
+use crate::notice;
 use crate::upstream::WorkerId;
 
 /// The longest that a line waits for company.
@@ -164,7 +165,7 @@ impl Shared {
                         let lines = batch.iter().filter(|&&byte| byte == b'\n').count();
                         self.dropped.increment(lines as u64);
                         if failing == Failing::No {
-                            eprintln!("stent: the access log cannot be written, so lines are lost: {error}");
+                            notice::say(format_args!("the access log cannot be written, so lines are lost: {error}"));
                         }
                         failing = Failing::Yes;
                     }

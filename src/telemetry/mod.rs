@@ -24,7 +24,7 @@ pub use self::watch::Telemetry;
 use self::histogram::Histogram;
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 19] = [
+pub const METRICS: [(&str, &str); 20] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
     ("stent_request_seconds", "From a request to the end of its answer, by route and by where the answer came from"),
@@ -36,7 +36,10 @@ pub const METRICS: [(&str, &str); 19] = [
     ("stent_waiting", "Requests that wait for a fetch, their own or another's"),
     ("stent_fill_bytes", "Bytes that answers take while they are being fetched"),
     ("stent_connections", "Client connections that are open"),
-    ("stent_connections_shed_total", "Idle client connections that were closed to make room"),
+    (
+        "stent_connections_shed_total",
+        "Client connections that had sent nothing, had asked for nothing or were idle, and were closed to make room",
+    ),
     (
         "stent_tls_handshakes_refused_total",
         "Connections that ended before a TLS session was agreed on, for what the client said",
@@ -47,6 +50,7 @@ pub const METRICS: [(&str, &str); 19] = [
     ("stent_upstream_seconds", "From sending a request to the head of the answer, by upstream"),
     ("stent_upstream_failures_total", "Attempts that brought no answer, by upstream and reason"),
     ("stent_log_dropped_total", "Lines that the access log could not take in time"),
+    ("stent_notices_dropped_total", "Lines that standard error could not take, since its reader is gone or hangs"),
 ];
 
 /// Where metrics are kept and rendered.

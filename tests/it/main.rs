@@ -14,6 +14,7 @@ mod coupling_sessions;
 mod coupling_tags;
 mod coupling_writes;
 mod coupling_yes;
+mod crowding;
 mod deaths;
 mod explaining;
 mod field;

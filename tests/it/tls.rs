@@ -523,3 +523,20 @@ async fn a_websocket_goes_both_ways_and_ends_on_both_sides() {
     origin_writes.shutdown().await.unwrap();
     assert_eq!(client_reads.read(&mut down).await.expect("an end in order"), 0);
 }
+
+#[tokio::test]
+async fn half_a_handshake_makes_room_for_whoever_asks() {
+    let origin = numbered().await;
+    // A record of a `ClientHello` whose rest never comes (RFC 8446 §5.1).
+    for text in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00"] {
+        let stage = Stage::start_with(origin.address, ", limits: {connections: 16}", POLICIES);
+        let held = crate::crowding::crowd(stage.address(), text, 48).await;
+        for turn in 0..8 {
+            let asked = std::time::Instant::now();
+            assert_eq!(stage.visitor().open().await.get(&format!("/{turn}")).await.unwrap().status, 200);
+            // Those who hold the places have ten.
+            assert!(asked.elapsed() < Duration::from_secs(2), "{:?} beside {text:?}", asked.elapsed());
+        }
+        drop(held);
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -29,6 +30,8 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\
 pub struct Session {
     socket: TcpStream,
     tls: Mutex<ServerConnection>,
+    /// Something has come of the handshake.
+    begun: AtomicBool,
     /// By whom a certificate of the client is verified.
     authorities: Option<Authorities>,
 }
@@ -55,12 +58,17 @@ impl Session {
     pub fn new(socket: TcpStream, terms: &Terms) -> io::Result<Session> {
         let mut tls = ServerConnection::new(terms.config.clone()).map_err(io::Error::other)?;
         tls.set_buffer_limit(Some(MAX_UNSENT));
-        Ok(Session { socket, tls: Mutex::new(tls), authorities: terms.authorities() })
+        Ok(Session { socket, tls: Mutex::new(tls), begun: AtomicBool::new(false), authorities: terms.authorities() })
     }
 
     /// The socket beneath.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// Whether the client has sent anything of the handshake.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Agrees with the client on the session. Answers the certificate that it showed, which was verified. Whoever is refused
@@ -91,7 +99,7 @@ impl Session {
             }
             match tls.read_tls(&mut Now(&self.socket)) {
                 Ok(0) => return Poll::Ready(Err(NoSession::Gone)),
-                Ok(_) => {}
+                Ok(_) => self.begun.store(true, Ordering::Relaxed),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.socket.poll_read_ready(cx)).map_err(gone)?;
                     continue;
