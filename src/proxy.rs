@@ -44,7 +44,7 @@ use self::access::Verdict;
 use self::current::Current;
 use self::ending::{Begun, Unanswered};
 pub use self::ids::RequestIds;
-pub use self::probe::Probe;
+pub use self::probe::Probes;
 pub use self::sessions::Touches;
 use crate::body::Body;
 use crate::coherence::Cache;
@@ -114,8 +114,8 @@ pub struct Proxy {
     pub telemetry: Arc<Telemetry>,
     /// Request ids, by worker.
     pub ids: Arc<RequestIds>,
-    /// What is known of how the origins of routes judge conditions, by their index.
-    pub probes: Box<[Probe]>,
+    /// What is known of how the origins judge conditions.
+    pub probes: Probes,
     /// When the origins last heard of whom.
     pub touches: Arc<Touches>,
     /// Whether any route's policy wants that known.

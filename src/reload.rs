@@ -21,7 +21,7 @@ use crate::edge::settings::ServerSettings;
 use crate::policy::Caching;
 use crate::policy::plan::PrincipalKey;
 use crate::proxy::current::Current;
-use crate::proxy::{Probe, Proxy, RequestIds, Touches};
+use crate::proxy::{Probes, Proxy, RequestIds, Touches};
 use crate::route::Router;
 use crate::spool::budget::Budget;
 use crate::store::memory::Memory;
@@ -229,7 +229,7 @@ fn proxy(
         telemetry: Arc::new(telemetry),
         ids: lasting.ids,
         // What an origin does with conditions may be another thing after a change.
-        probes: settings.routes.iter().map(|_| Probe::default()).collect(),
+        probes: Probes::default(),
         touches: lasting.touches,
         touches_sessions: settings.routes.iter().any(|route| wants_touches(&route.caching)),
         bypassed: settings.routes.iter().map(|_| AtomicBool::new(false)).collect(),

@@ -35,7 +35,7 @@ use stent::policy::reuse::{Reuse, reuse};
 use stent::policy::validate::{Condition, condition};
 use stent::policy::yes::{Likeness, likeness, version};
 use stent::policy::{Access, Caching, Yes};
-use stent::proxy::probe::Probe;
+use stent::proxy::probe::{Probe, ToNobody, View};
 use stent::route::Route;
 #[cfg(feature = "mutants")]
 use stent::store::mutants::{Rule, switch_off};
@@ -195,15 +195,20 @@ impl Line<'_> {
     /// Whether the origin says 304, being asked on a condition.
     fn is_confirmed(&self, ask: &Ask, stored: &HeaderMap) -> bool {
         let case = self.case;
-        let Some(tag) = stored.get(header::ETAG).filter(|tag| Some(*tag) == case.tag(ask).as_ref()) else {
-            return false;
-        };
-        if self.probe.conditions().is_none() {
-            let to_nobody = if case.early_304 { StatusCode::NOT_MODIFIED } else { StatusCode::UNAUTHORIZED };
-            self.probe.heard(to_nobody);
-        }
+        let Some(tag) = stored.get(header::ETAG) else { return false };
+        let is_present = Some(tag) == case.tag(ask).as_ref() && !tag.is_empty();
         let is_there = model::status(case, ask) == asked::Status::Chart;
-        self.probe.conditions() == Some(Conditions::Sent) && !tag.is_empty() && (case.early_304 || is_there)
+        let view = View::of(&[1; 32]);
+        let known = self.probe.conditions(view);
+        if known.is_none() {
+            let confirms = case.early_304 && is_present;
+            self.probe.heard(view, if confirms { ToNobody::Confirmed } else { ToNobody::Refused });
+            // The whole is asked for.
+            if is_there && is_present {
+                self.probe.proved(view);
+            }
+        }
+        known == Some(Conditions::Sent) && is_present && (case.early_304 || is_there)
     }
 
     fn find(&self, lookup: &Lookup, headers: &HeaderMap) -> (Vec<u8>, Option<Stored>) {

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::access::Asking;
 use super::lookup::serve;
-use super::{Answer, Exchange, Proxy, target};
+use super::{Answer, Exchange, Proxy, probe, target};
 use crate::body::Body;
 use crate::coherence::Passenger;
 use crate::coherence::errand::{Asks, Conditions, Errand, StandingIn};
@@ -47,8 +47,8 @@ pub(super) struct Wanted<'a> {
     pub failed: Option<&'a Flight>,
     /// Its answer is also whether the client may have it.
     pub asking: Option<Asking>,
-    /// Whether the origin may be asked on a condition of ours.
-    pub conditions: Conditions,
+    /// How the origin may be asked about what is stored.
+    pub how: probe::Asks,
 }
 
 /// What waiting for a flight came to.
@@ -149,10 +149,13 @@ impl Proxy {
             None => (Collapsed::Yes, None),
         };
         exchange.spending.add(passed, at_origin);
-        let Wanted { forward, demand, failed, asking, base, .. } = wanted;
+        let Wanted { forward, demand, failed, asking, base, how, .. } = wanted;
         let stood_in = base.as_ref().filter(|base| asking.is_none() && !base.is_ended());
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
+        }
+        if leader.is_some() {
+            self.learn(&how, base.as_ref(), &landed);
         }
         if let Some(asking) = asking.filter(|_| leader.is_some())
             && let Some(about) = self.own_yes(exchange, base.as_ref(), &landed)
@@ -239,7 +242,7 @@ impl Proxy {
         };
         let (sender, own) = oneshot::channel();
         let standing_in = if wanted.asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
-        let (extent, base, conditions) = (wanted.extent.clone(), wanted.base.clone(), wanted.conditions);
+        let (extent, base, conditions) = (wanted.extent.clone(), wanted.base.clone(), wanted.how.conditions);
         let errand = Errand { asks, extent, base, standing_in, conditions, ..self.errand(exchange, lookup, spot) };
         let (extent, withholds) = (wanted.extent.clone(), self.withholds(exchange, &errand.headers));
         let leader = Some(Leader { own, withholds, extent });

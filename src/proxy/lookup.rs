@@ -7,8 +7,8 @@ use http::{Method, StatusCode};
 
 use super::access::Asking;
 use super::flying::{Waited, Wanted};
-use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin};
-use crate::coherence::errand::{Asks, Conditions};
+use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, probe};
+use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
 use crate::coherence::parts::Extent;
@@ -119,13 +119,13 @@ impl Proxy {
                 Err(Grounded::Pass(reason)) => return Err(reason),
             }
             let extent = exchange.extent(rest, self.max_object)?;
-            let conditions = match &base {
+            let how = match &base {
                 Some(base) if asking.is_some() && base.said_validators().any() => {
                     self.conditions(exchange, lookup, &spot, base).await
                 }
-                _ => Conditions::Sent,
+                _ => probe::Asks::ON_CONDITIONS,
             };
-            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking, conditions };
+            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking, how };
             let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
                 Waited::Answer(answer) => return Ok(answer),

@@ -2,91 +2,190 @@
 //!
 //! Filters in front of an application (Django's `@condition` outside a token check, output caches) answer 304 to whoever shows the
 //! right tag. To a browser that does no harm, since it has the answer; to us a 304 would be the yes that lets a stranger see it. So
-//! before a 304 counts, the same is asked once without credentials: an origin that says 304 to nobody says nothing by it.
+//! before a 304 counts, the same is asked once without credentials: an origin that says 304 to nobody says nothing by it. One that
+//! refuses nobody, and whose answer then turns out to be what is stored, looks at who asks first.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, StatusCode, header};
 
 use super::{Exchange, Proxy, ToOrigin, target};
 use crate::coherence::errand::Conditions;
 use crate::coherence::find::Spot;
+use crate::coherence::flight::Landing;
 use crate::entry::Entry;
 use crate::policy::Caching;
 use crate::policy::plan::Lookup;
 use crate::policy::validate;
+use crate::policy::yes::version;
 use crate::store::mutants::{Rule, is_off};
 use crate::upstream::Outgoing;
 
-/// What is known of one route's origin; until the next reload.
+/// What is known of the origins, by views; until the next reload. A fixed table: two views that share a place are found out about
+/// more often, never less.
 #[derive(Debug, Default)]
-pub struct Probe(AtomicU8);
+pub struct Probes(OnceLock<Box<[Probe]>>);
 
-const UNKNOWN: u8 = 0;
-const JUDGES_FIRST: u8 = 1;
-const SAYS_304_TO_NOBODY: u8 = 2;
+/// What is known of one view: which it is in the upper bits, and the state in the lowest eight.
+#[derive(Debug, Default)]
+pub struct Probe(AtomicU64);
 
-impl Probe {
-    /// Whether its 304 may count; `None` while that is not known.
-    pub fn conditions(&self) -> Option<Conditions> {
-        if is_off(Rule::Probe) {
-            return Some(Conditions::Sent);
-        }
-        match self.0.load(Ordering::Relaxed) {
-            JUDGES_FIRST => Some(Conditions::Sent),
-            SAYS_304_TO_NOBODY => Some(Conditions::Withheld),
-            _ => None,
-        }
+/// Which view, by 56 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View(u64);
+
+/// What the origin said when it was asked without credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToNobody {
+    /// It confirmed what is stored.
+    Confirmed,
+    /// It sent them away by a status that says so.
+    Refused,
+    /// Nothing that tells what it would do for somebody: it may be ill, or guarded by something that answers in its place.
+    Unclear,
+}
+
+const PLACES: usize = 4096;
+const STATE: u64 = 0xff;
+/// From zero to this: how often it was found out in vain. After that the whole is asked for, and nothing more is tried.
+const MAX_TRIES: u64 = 8;
+const JUDGES_FIRST: u64 = 0x10;
+const SAYS_304_TO_NOBODY: u64 = 0x11;
+
+impl View {
+    /// By the first bits of a digest.
+    pub fn of(digest: &[u8; 32]) -> View {
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        View(u64::from_le_bytes(first) & !STATE)
     }
+}
 
-    /// Learns from what the origin says to nobody, on the condition that it is not what is stored.
-    pub fn heard(&self, status: StatusCode) {
-        match status {
-            StatusCode::NOT_MODIFIED => self.learn(SAYS_304_TO_NOBODY),
-            // It is ill, and says nothing of what it does when it is well.
-            status if status.is_server_error() => {}
-            _ => self.learn(JUDGES_FIRST),
-        }
-    }
-
-    /// What one found to be unsafe stays so.
-    fn learn(&self, found: u8) {
-        let _ = self.0.compare_exchange(UNKNOWN, found, Ordering::Relaxed, Ordering::Relaxed);
-        if found == SAYS_304_TO_NOBODY {
-            self.0.store(found, Ordering::Relaxed);
+impl ToNobody {
+    /// What a status says. A page in place of an answer may be anybody's.
+    pub fn of(status: StatusCode) -> ToNobody {
+        match status.as_u16() {
+            304 => ToNobody::Confirmed,
+            401 | 403 | 301 | 302 | 303 | 307 | 308 => ToNobody::Refused,
+            _ => ToNobody::Unclear,
         }
     }
 }
 
+impl Probes {
+    fn of(&self, view: View) -> &Probe {
+        let places = self.0.get_or_init(|| (0..PLACES).map(|_| Probe::default()).collect());
+        &places[(view.0 >> 8) as usize % PLACES]
+    }
+}
+
+impl Probe {
+    /// Whether the view's 304 may count; `None` while that is not known and may be found out.
+    pub fn conditions(&self, view: View) -> Option<Conditions> {
+        if is_off(Rule::Probe) {
+            return Some(Conditions::Sent);
+        }
+        match self.state(view) {
+            JUDGES_FIRST => Some(Conditions::Sent),
+            SAYS_304_TO_NOBODY | MAX_TRIES.. => Some(Conditions::Withheld),
+            _ => None,
+        }
+    }
+
+    /// Learns from what the origin says to nobody, on the condition that it is not what is stored. That somebody is refused says
+    /// little by itself: what is stored may be out of date, so that nobody would get a 304 for it. See [`Probe::proved`].
+    pub fn heard(&self, view: View, said: ToNobody) {
+        let state = self.state(view);
+        match said {
+            ToNobody::Confirmed => self.0.store(view.0 | SAYS_304_TO_NOBODY, Ordering::Relaxed),
+            ToNobody::Refused | ToNobody::Unclear if state < MAX_TRIES => {
+                self.0.store(view.0 | (state + 1), Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody was refused, and right after that what is stored turned out to be the origin's present answer: it looks at who asks
+    /// first. What was once found to be unsafe stays so.
+    pub fn proved(&self, view: View) {
+        if self.state(view) < MAX_TRIES {
+            self.0.store(view.0 | JUDGES_FIRST, Ordering::Relaxed);
+        }
+    }
+
+    fn state(&self, view: View) -> u64 {
+        let word = self.0.load(Ordering::Relaxed);
+        if word & !STATE == view.0 { word & STATE } else { 0 }
+    }
+}
+
+/// How a flight asks the origin about what is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asks {
+    pub conditions: Conditions,
+    /// Nobody was refused just now: what this brings may prove something.
+    proves: Option<View>,
+}
+
+impl Asks {
+    /// On our conditions.
+    pub(super) const ON_CONDITIONS: Asks = Asks { conditions: Conditions::Sent, proves: None };
+    const WHOLE: Asks = Asks { conditions: Conditions::Withheld, proves: None };
+}
+
 impl Proxy {
-    /// Whether the origin's 304 may count as its yes to somebody. Where that is not known it is found out; where it cannot be, the
-    /// whole is asked for.
+    /// Whether the origin's 304 may count as its yes to somebody. Where that is not known it is found out; until it is, the whole is
+    /// asked for.
     pub(super) fn conditions<'a>(
         &'a self,
         exchange: &'a Exchange<'_>,
         lookup: &'a Lookup,
         spot: &'a Spot<'_>,
         base: &'a Entry,
-    ) -> ToOrigin<'a, Conditions> {
+    ) -> ToOrigin<'a, Asks> {
         Box::pin(async move {
-            let probe = &self.probes[exchange.index];
-            if let Some(known) = probe.conditions() {
-                return known;
+            let view = self.view(exchange);
+            let probe = self.probes.of(view);
+            if let Some(conditions) = probe.conditions(view) {
+                return Asks { conditions, proves: None };
             }
             let validators = base.said_validators();
             let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
-                return Conditions::Withheld;
+                return Asks::WHOLE;
             };
             let mut headers = self.fetch_headers(exchange, spot.vary());
             self.take_credentials_off(exchange, &mut headers);
             validate::add_conditions(&mut headers, &validators);
             let upstream = &self.upstreams[exchange.route.upstream];
             let mut outgoing = Outgoing::get(target, headers);
-            if let Ok(answer) = upstream.send(exchange.client.worker, &mut outgoing).await {
-                probe.heard(answer.head.status);
-            }
-            probe.conditions().unwrap_or(Conditions::Withheld)
+            let said = match upstream.send(exchange.client.worker, &mut outgoing).await {
+                Ok(answer) => ToNobody::of(answer.head.status),
+                Err(_) => ToNobody::Unclear,
+            };
+            probe.heard(view, said);
+            Asks { proves: (said == ToNobody::Refused).then_some(view), ..Asks::WHOLE }
         })
+    }
+
+    /// Learns from what the one who found out was given.
+    pub(super) fn learn(&self, asks: &Asks, base: Option<&Entry>, landed: &Landing) {
+        if let (Some(view), Some(base), Landing::Filling(filling)) = (asks.proves, base, landed) {
+            let stored = version(&base.fields());
+            if filling.head.status == StatusCode::OK && stored.is_some() && stored == version(&filling.head.headers) {
+                self.probes.of(view).proved(view);
+            }
+        }
+    }
+
+    /// A route of one pattern leads to one view of the application; one that takes all below it, to any number.
+    fn view(&self, exchange: &Exchange<'_>) -> View {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret.0);
+        hasher.update(&exchange.index.to_le_bytes());
+        if exchange.route.path.rest {
+            hasher.update(exchange.path.text.as_bytes());
+        }
+        View::of(hasher.finalize().as_bytes())
     }
 
     fn take_credentials_off(&self, exchange: &Exchange<'_>, headers: &mut HeaderMap) {
@@ -103,14 +202,49 @@ impl Proxy {
 mod tests {
     use super::*;
 
+    const VIEW: View = View(7 << 8);
+
     #[test]
     fn what_was_found_unsafe_once_stays_so() {
         let probe = Probe::default();
-        assert_eq!(probe.conditions(), None);
-        probe.learn(JUDGES_FIRST);
-        assert_eq!(probe.conditions(), Some(Conditions::Sent));
-        probe.learn(SAYS_304_TO_NOBODY);
-        probe.learn(JUDGES_FIRST);
-        assert_eq!(probe.conditions(), Some(Conditions::Withheld));
+        assert_eq!(probe.conditions(VIEW), None);
+        probe.heard(VIEW, ToNobody::Refused);
+        assert_eq!(probe.conditions(VIEW), None, "what is stored may have been out of date");
+        probe.proved(VIEW);
+        assert_eq!(probe.conditions(VIEW), Some(Conditions::Sent));
+        assert_eq!(probe.conditions(View(8 << 8)), None, "of another view nothing is known");
+        probe.heard(VIEW, ToNobody::Confirmed);
+        probe.proved(VIEW);
+        assert_eq!(probe.conditions(VIEW), Some(Conditions::Withheld));
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_is_not_tried_for_ever() {
+        let probe = Probe::default();
+        for _ in 0..MAX_TRIES {
+            assert_eq!(probe.conditions(VIEW), None);
+            probe.heard(VIEW, ToNobody::Unclear);
+        }
+        assert_eq!(probe.conditions(VIEW), Some(Conditions::Withheld));
+        probe.heard(VIEW, ToNobody::Refused);
+        probe.proved(VIEW);
+        assert_eq!(probe.conditions(VIEW), Some(Conditions::Withheld));
+    }
+
+    #[test]
+    fn only_a_refusal_is_one() {
+        for (status, said) in [
+            (304, ToNobody::Confirmed),
+            (401, ToNobody::Refused),
+            (302, ToNobody::Refused),
+            (200, ToNobody::Unclear),
+            (400, ToNobody::Unclear),
+            (404, ToNobody::Unclear),
+            (412, ToNobody::Unclear),
+            (429, ToNobody::Unclear),
+            (503, ToNobody::Unclear),
+        ] {
+            assert_eq!(ToNobody::of(StatusCode::from_u16(status).unwrap()), said, "{status}");
+        }
     }
 }

@@ -360,7 +360,7 @@ impl Hasty {
                 return answer(503, &[], "ill");
             }
         }
-        let allowed = ["alice", "bob"].contains(&session(seen));
+        let allowed = ["alice", "bob", "carol"].contains(&session(seen));
         if (by_tag || by_date) && (allowed || self.hasty.load(Ordering::SeqCst)) {
             return answer(304, validators, "");
         }
@@ -421,11 +421,12 @@ async fn a_304_that_anybody_gets_lets_nobody_have_a_chart() {
                 assert_eq!((hasty.probes(), hasty.conditions()), (2, 0), "{cell}");
                 hasty.hasty.store(false, Ordering::SeqCst);
                 stent.reload(origin.address, &yaml);
-                for who in ["alice", "alice", "bob", "bob"] {
+                for who in ["alice", "alice", "bob", "bob", "carol"] {
                     assert!(is_chart(&chart(&stent, who).send().await), "{cell}");
                 }
-                assert_eq!(hasty.probes(), 3, "{cell}");
-                assert!(hasty.conditions() > 0, "{cell}: a 304 counts again");
+                let tells = refusal != 404 && refusal != 200;
+                assert_eq!(hasty.probes() == 3, tells, "{cell}");
+                assert_eq!(hasty.conditions() > 0, tells, "{cell}: a 304 counts again");
             }
         }
     }
@@ -441,13 +442,18 @@ async fn a_304_of_an_origin_that_looks_at_who_asks_is_a_yes() {
             let cell = format!("{validators:?} {refusal}");
             chart(&stent, "alice").send().await;
             assert!(chart(&stent, "alice").send().await.is_hit(), "{cell}");
+            // The first is asked for as a whole: only what it brings proves that what is stored was not out of date.
             let bob = chart(&stent, "bob").send().await;
-            assert!(is_chart(&bob) && bob.cache().contains("fwd-status=304"), "{cell}: {}", bob.cache());
+            assert!(is_chart(&bob) && bob.cache().contains("fwd-status=200"), "{cell}: {}", bob.cache());
             assert!(chart(&stent, "bob").send().await.is_hit(), "{cell}");
-            for _ in 0..2 {
+            let tells = refusal != 404 && refusal != 200;
+            let carol = chart(&stent, "carol").send().await;
+            let status = if tells { "fwd-status=304" } else { "fwd-status=200" };
+            assert!(is_chart(&carol) && carol.cache().contains(status), "{cell}: {}", carol.cache());
+            for _ in 0..20 {
                 assert_eq!(chart(&stent, "eve").send().await.status, refusal, "{cell}");
             }
-            assert_eq!(careful.probes(), 1, "{cell}");
+            assert_eq!(careful.probes(), if tells { 1 } else { 8 }, "{cell}: it is not tried for ever");
             // Nobody was told of it with anybody's credentials.
             let asked = origin.seen();
             let probe = asked.iter().find(|seen| !seen.headers.contains_key("cookie")).expect("it was found out");
@@ -478,11 +484,11 @@ async fn many_who_ask_first_are_each_judged_by_what_is_found_out() {
         }
         let found = filter.probes();
         assert!((1..=crowd.len()).contains(&found), "{found}");
-        assert_eq!(filter.conditions() == 0, hasty);
+        assert!(!hasty || filter.conditions() == 0);
         for who in ["eve", "mallory"] {
             assert_eq!(chart(&stent, who).send().await.status, 403, "{who}");
         }
-        assert_eq!(filter.probes(), found, "and is known from then on");
+        assert!(!hasty || filter.probes() == found, "and is known from then on");
     }
 }
 
@@ -504,4 +510,47 @@ async fn an_origin_that_is_ill_when_it_is_to_be_found_out_says_nothing() {
     }
     assert_eq!((hasty.probes(), hasty.conditions()), (4, 0));
     assert!(is_chart(&chart(&stent, "bob").send().await));
+}
+
+/// Every filter's 304 counts for nothing, whatever was found out when what is stored was out of date, and about whichever view.
+#[tokio::test]
+async fn what_was_refused_for_an_old_version_proves_nothing_of_the_next() {
+    let version = Arc::new(AtomicUsize::new(1));
+    let origin = Origin::start({
+        let version = version.clone();
+        move |seen: Seen| {
+            let number = version.load(Ordering::SeqCst);
+            async move {
+                let tag = format!("\"v{number}\"");
+                // A filter in front of some views.
+                if !seen.path().contains("summary") && seen.header("if-none-match") == Some(tag.as_str()) {
+                    return answer(304, &[("etag", &tag)], "");
+                }
+                match ["alice", "bob", "carol"].contains(&session(&seen)) {
+                    true => answer(200, &[("content-type", "text/plain"), ("etag", &tag)], "chart of patient 7"),
+                    false => answer(403, &[("content-type", "text/plain")], "no"),
+                }
+            }
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, &charts("permitted", "{ask: self, for: 10m}").replace("/charts/<id>", "/charts/**"));
+    let get = |path: &str, who: &str| stent.client().get(path).cookie(&format!("sessionid={who}"));
+    // A view that looks first says nothing of another behind the same route.
+    for who in ["alice", "bob", "carol"] {
+        assert!(is_chart(&get("/charts/summary/7", who).send().await), "{who}");
+    }
+    assert!(is_chart(&get("/charts/7", "alice").send().await));
+    // The record changes; whoever asks now is refused, and so is nobody.
+    version.store(2, Ordering::SeqCst);
+    assert_eq!(get("/charts/7", "eve").send().await.status, 403);
+    assert!(is_chart(&get("/charts/7", "alice").send().await));
+    assert!(is_chart(&get("/charts/7", "bob").send().await));
+    for _ in 0..3 {
+        assert_eq!(get("/charts/7", "eve").send().await.status, 403);
+    }
+    assert!(is_chart(&get("/charts/9", "alice").send().await));
+    for (path, who) in [("/charts/7", "mallory"), ("/charts/9", "mallory"), ("/charts/summary/7", "mallory")] {
+        assert_eq!(get(path, who).send().await.status, 403, "{path}");
+    }
 }
