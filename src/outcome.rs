@@ -282,7 +282,10 @@ impl Forward {
             Forward::VaryMiss => "vary-miss",
             Forward::Partial => "partial",
             Forward::Stale(
-                RevalidateReason::RequestNoCache | RevalidateReason::RequestAge | RevalidateReason::Access,
+                RevalidateReason::RequestNoCache
+                | RevalidateReason::RequestAge
+                | RevalidateReason::Access
+                | RevalidateReason::Touch,
             ) => "request",
             Forward::Stale(_) => "stale",
             Forward::Unusable(_) => "miss",

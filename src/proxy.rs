@@ -192,13 +192,13 @@ impl Proxy {
             exchange.proven = self.proven(&exchange);
         }
         let mut planned = self.plan(&exchange, body);
-        if let Plan::Lookup(lookup) = &planned {
+        if let Plan::Lookup(lookup) = &mut planned {
             exchange.leave_dates_of_others(lookup);
             if let Some(answer) = self.fresh(&exchange, lookup, began) {
                 if !self.is_touch_due(&exchange, lookup, began) {
                     return Reply::Now(self.end(&exchange, begun, answer));
                 }
-                planned = Plan::Pass(PassReason::Touch);
+                lookup.directives.touch = true;
             }
         }
         let Exchange { arrival, method, headers, proven, .. } = exchange;
@@ -243,6 +243,18 @@ impl Proxy {
     }
 
     async fn asked_first(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, question: Question) -> Answer {
+        // A yes that is kept lets somebody see what is stored. It fetches nothing for others: their session may have ended since, and
+        // what the origin says to them then is a page to sign in at.
+        let now = self.cache.clock.instant();
+        if let Some(facts) = self.kept(&question, now) {
+            exchange.proven.access = Some(facts);
+            if let Plan::Lookup(lookup) = self.plan(exchange, presence(&incoming))
+                && let Some(answer) = self.fresh(exchange, &lookup, now)
+            {
+                return answer;
+            }
+            exchange.proven.access = None;
+        }
         exchange.proven.access = match self.ask(exchange, &question).await {
             Verdict::Yes(facts) => Some(facts),
             Verdict::Refusal(refusal) => return refusal,

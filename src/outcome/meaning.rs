@@ -44,7 +44,7 @@ const fn is(reason: &'static str, when: &'static str, advice: &'static str) -> M
 }
 
 /// Why a request is passed.
-pub const PASSED: [Meaning; 33] = [
+pub const PASSED: [Meaning; 32] = [
     is("no-policy", "the route has no policy", "give the route a `policy`, if its answers may be kept"),
     is("cache-bypassed", "`cache.mode: bypass`", "write `cache: {mode: serve}`"),
     is(
@@ -86,11 +86,6 @@ pub const PASSED: [Meaning; 33] = [
         "signed-request",
         "its client has signed it (Digest, AWS, HTTP signatures): it is forwarded byte for byte",
         "let the client show a token or a cookie instead, if its answers are to be kept",
-    ),
-    is(
-        "touch",
-        "the origin has not heard of this principal for the policy's `touch`: its session is kept alive",
-        "a longer `touch` lets fewer requests through; it must be shorter than the session's idle time",
     ),
     is(
         "unkeyed-authorization",
@@ -165,7 +160,7 @@ pub const PASSED: [Meaning; 33] = [
 ];
 
 /// Why what is stored was not used as it is.
-pub const NOT_USED: [Meaning; 7] = [
+pub const NOT_USED: [Meaning; 8] = [
     is("stale", "its lifetime is over", "a longer `ttl`, or `stale_while_revalidate`, lets fewer wait"),
     is("soft-purged", "purged softly", ""),
     is("request-no-cache", "the client says `no-cache`", "the client decides; browsers say so on a reload"),
@@ -176,6 +171,11 @@ pub const NOT_USED: [Meaning; 7] = [
         "access",
         "with `access: {ask: self}`: the origin has to be asked whether this client may have it",
         "a longer `for` lets the origin's yes be kept",
+    ),
+    is(
+        "touch",
+        "the origin has not heard of this principal for the policy's `touch`: its session is kept alive",
+        "a longer `touch` lets fewer requests through; it must be shorter than the session's idle time",
     ),
 ];
 

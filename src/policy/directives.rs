@@ -63,6 +63,8 @@ pub struct RequestDirectives {
     pub max_stale: Option<Duration>,
     /// RFC 5861 §4: for this request alone.
     pub stale_if_error: Option<Duration>,
+    /// Nothing that the client says: the origin is to hear of its principal by this request.
+    pub touch: bool,
 }
 
 impl RequestDirectives {

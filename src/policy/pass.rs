@@ -31,8 +31,6 @@ pub enum PassReason {
     UrlCredential,
     /// A signature over this very request.
     Signed,
-    /// The origin has not heard of this principal for the policy's `touch`.
-    Touch,
     /// `Authorization` where it is no part of the principal.
     Authorization,
     /// Signed in, on a route for those who are not.
@@ -89,7 +87,6 @@ impl PassReason {
             PassReason::Header => "unknown-header",
             PassReason::UrlCredential => "url-credential",
             PassReason::Signed => "signed-request",
-            PassReason::Touch => "touch",
             PassReason::Authorization => "unkeyed-authorization",
             PassReason::SignedIn => "signed-in",
             PassReason::NoPrincipal => "no-principal",

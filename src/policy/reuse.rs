@@ -44,6 +44,8 @@ pub enum RevalidateReason {
     Ceiling,
     /// Whether the client may have it is the origin's to say.
     Access,
+    /// The origin has not heard of this principal for the policy's `touch`.
+    Touch,
 }
 
 impl RevalidateReason {
@@ -56,6 +58,7 @@ impl RevalidateReason {
             RevalidateReason::RequestAge => "request-age",
             RevalidateReason::Ceiling => "ceiling",
             RevalidateReason::Access => "access",
+            RevalidateReason::Touch => "touch",
         }
     }
 }
@@ -97,6 +100,9 @@ pub fn reuse(
     let life = &vital.lifetime;
     if directives.no_cache {
         return Reuse::Revalidate(RevalidateReason::RequestNoCache);
+    }
+    if directives.touch {
+        return Reuse::Revalidate(RevalidateReason::Touch);
     }
     if age >= life.ceiling {
         return Reuse::Revalidate(RevalidateReason::Ceiling);

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
 use super::sent::{copy, set};
 use super::{Answer, Exchange, Proxy, ToOrigin, target};
 use crate::body::Body;
+use crate::coherence::errand::Asks;
 use crate::coherence::find::Spot;
 use crate::coherence::flight::Landing;
 use crate::coherence::tags::{Place, facets, principal_parts};
@@ -104,13 +105,10 @@ impl Proxy {
         facets(route, &Known { headers: &exchange.headers, proven: &looked, part: &part }, worth)
     }
 
-    /// The origin's yes to a question and what it says besides, kept or new.
+    /// The origin's yes to a question and what it says besides. Whatever else it says ends a yes that was kept.
     pub(super) fn ask<'a>(&'a self, exchange: &'a Exchange<'_>, question: &'a Question) -> ToOrigin<'a, Verdict> {
         Box::pin(async move {
             let now = self.cache.clock.instant();
-            if let Some(facts) = self.kept(question, now) {
-                return Verdict::Yes(facts);
-            }
             let born = self.cache.log.stamp();
             let denied = Sent::Past(PassReason::Denied);
             let Some(mut outgoing) = self.question(exchange, question) else {
@@ -123,6 +121,9 @@ impl Proxy {
             };
             self.heed_answer(&exchange.headers, &answer.head);
             if !answer.head.status.is_success() {
+                if is_refusal(answer.head.status) {
+                    self.permissions.end(&question.digest);
+                }
                 return Verdict::Refusal(self.refusal(exchange, answer));
             }
             let (status, headers) = (answer.head.status, answer.head.headers.clone());
@@ -130,6 +131,7 @@ impl Proxy {
             let is_yes = question.yes.by_head(status, &headers, Likeness::Alike)
                 && question.yes.by_body(&headers, json.as_ref());
             if !is_yes {
+                self.permissions.end(&question.digest);
                 return Verdict::NoYes;
             }
             let facts = Arc::new(match json {
@@ -151,11 +153,8 @@ impl Proxy {
     /// another, and a yes that came with another version of the answer is none to this one. Where nothing is stored, there is nothing
     /// that a yes could have been about.
     pub(super) fn asking(&self, spot: &Spot<'_>, stored: Option<&Entry>, now: Instant) -> Option<Asking> {
-        let Permission::ByOwnAnswer { digest, keep } = spot.permission() else { return None };
-        let digest = match spot.vary() {
-            [] => *digest,
-            _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(spot.key()).finalize().as_bytes(),
-        };
+        let Permission::ByOwnAnswer { keep, .. } = spot.permission() else { return None };
+        let digest = self.permission_digest(spot)?;
         let asking = Asking::new(digest, *keep, now);
         if asking.until.is_none() {
             return Some(asking);
@@ -165,11 +164,24 @@ impl Proxy {
         if kept.is_some() { None } else { Some(asking) }
     }
 
+    /// Under which a yes to one's own request is kept, where the policy has one.
+    pub(super) fn permission_digest(&self, spot: &Spot<'_>) -> Option<[u8; 32]> {
+        let Permission::ByOwnAnswer { digest, .. } = spot.permission() else { return None };
+        Some(match spot.vary() {
+            [] => *digest,
+            _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(spot.key()).finalize().as_bytes(),
+        })
+    }
+
     /// Whether an answer that a caller got is a yes to their having what is stored that may be kept, and about which version of it.
     pub(super) fn own_yes(&self, exchange: &Exchange<'_>, base: Option<&Entry>, landed: &Landing) -> Option<u64> {
         let Caching::Named(NamedPolicy { access: Some(Access::Ask { yes, .. }), .. }) = &exchange.route.caching else {
             return None;
         };
+        // What answers HEAD is often another thing than what answers GET.
+        if exchange.asks() == Asks::Head {
+            return None;
+        }
         match landed {
             // A 304 of an origin that looks at who asks first: see [`super::probe`].
             Landing::Revalidated(entry) => version(&entry.fields()),
@@ -236,6 +248,11 @@ impl Asking {
         let until = if keep.is_zero() { None } else { now.checked_add(keep) };
         Asking { digest, until }
     }
+}
+
+/// Whether a status says that somebody may not have what is there, or not any more.
+pub(super) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection() && status != StatusCode::NOT_MODIFIED
 }
 
 /// The JSON of an answer, if that is what it says it is, and no longer than is read.

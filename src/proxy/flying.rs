@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 
-use super::access::Asking;
+use super::access::{Asking, is_refusal};
 use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, probe, target};
 use crate::body::Body;
@@ -32,6 +32,7 @@ use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::Caching;
 use crate::policy::admit::NotStored;
 use crate::policy::bound::Binding;
+use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason, form_cookies};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
@@ -154,7 +155,7 @@ impl Proxy {
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
         }
-        if leader.is_some() {
+        if leader.is_some() && exchange.asks() != Asks::Head {
             self.learn(&how, base.as_ref(), &landed);
         }
         if let Some(asking) = asking.filter(|_| leader.is_some())
@@ -203,13 +204,24 @@ impl Proxy {
         forward: Forward,
         landed: &Landing,
     ) -> Option<Answer> {
-        let asked = lookup.directives.stale_if_error.filter(|_| matches!(exchange.route.caching, Caching::Http(_)))?;
         let failure = match landed {
             Landing::Failed(failure) => *failure,
             Landing::Filling(filling) if is_ill(filling.head.status) => Failure::sent(FailureKind::Protocol),
             _ => return None,
         };
         let (standing, now) = (self.cache.log.check(base.birth(), base), self.cache.clock.instant());
+        // It would have been a hit, if the origin were not to hear of its principal now and then.
+        if let Forward::Stale(RevalidateReason::Touch) = forward {
+            let directives = RequestDirectives { touch: false, ..lookup.directives };
+            return match reuse(&base.vital(), standing, &directives, lookup.credentialed, now) {
+                Reuse::Fresh(freshness) => {
+                    let outcome = Outcome::Stale(freshness, StaleBecause::Rescued(forward, failure));
+                    Some(serve(exchange, base, freshness, outcome))
+                }
+                _ => None,
+            };
+        }
+        let asked = lookup.directives.stale_if_error.filter(|_| matches!(exchange.route.caching, Caching::Http(_)))?;
         match rescue(&base.vital(), standing, Some(asked), now) {
             Rescue::ServeStale(freshness) => Some(serve(
                 exchange,
@@ -248,7 +260,7 @@ impl Proxy {
         let leader = Some(Leader { own, withholds, extent });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
         let interim = Some(exchange.client.interim.clone());
-        let trip = Trip { interim, own: Some(sender), ..self.trip(exchange, target) };
+        let trip = Trip { interim, own: Some(sender), ..self.trip(exchange, target, self.permission_digest(spot)) };
         tokio::spawn(fly(Fetch::new(self.cache.clone(), takeoff, errand), trip));
         Boarded { flight, landing, leader }
     }
@@ -352,7 +364,10 @@ impl Proxy {
         let joined = self.cache.board(&passenger, || self.deadline(exchange));
         let Joined::Leader(takeoff) = joined else { return };
         let errand = Errand { base: Some(entry.clone()), ..self.errand(exchange, lookup, spot) };
-        let (fetch, trip) = (Fetch::new(self.cache.clone(), takeoff, errand), self.trip(exchange, target));
+        let (fetch, trip) = (
+            Fetch::new(self.cache.clone(), takeoff, errand),
+            self.trip(exchange, target, self.permission_digest(spot)),
+        );
         tokio::spawn(async move {
             let _permit = permit;
             fly(fetch, trip).await;
@@ -363,7 +378,8 @@ impl Proxy {
         Instant::now() + self.upstreams[exchange.route.upstream].settings.deadline
     }
 
-    fn trip(self: &Arc<Self>, exchange: &Exchange<'_>, target: Uri) -> Trip {
+    /// The way to the origin; a refusal there ends what is kept under `permission`.
+    fn trip(self: &Arc<Self>, exchange: &Exchange<'_>, target: Uri, permission: Option<[u8; 32]>) -> Trip {
         let upstream = self.upstreams[exchange.route.upstream].clone();
         // Under a built-in policy a fetch shows what its client does; what is everybody's by an operator's policy shows nothing.
         let shows = exchange.route.caching.is_sensitive() || matches!(exchange.route.caching, Caching::Http(_));
@@ -372,7 +388,12 @@ impl Proxy {
             self.touched_by(exchange);
         }
         let proxy = self.clone();
-        let heed = move |head: &http::response::Parts| proxy.heed(head.status, &head.headers, || shown.clone());
+        let heed = move |head: &http::response::Parts| {
+            if is_refusal(head.status) {
+                permission.iter().for_each(|digest| proxy.permissions.end(digest));
+            }
+            proxy.heed(head.status, &head.headers, || shown.clone());
+        };
         let heed = Heed(Arc::new(heed));
         Trip { upstream, worker: exchange.client.worker, target, interim: None, own: None, heed }
     }

@@ -24,6 +24,11 @@ impl<V: Clone + Send + Sync + 'static> Found<V> {
         self.all.get(digest).map(|(found, _)| found)
     }
 
+    /// Forgets it.
+    pub fn remove(&self, digest: &[u8; 32]) {
+        self.all.invalidate(digest);
+    }
+
     /// Keeps it; it takes about this many bytes.
     pub fn put(&self, digest: [u8; 32], found: V, bytes: usize) {
         self.all.insert(digest, (found, u32::try_from(bytes + PLACE).unwrap_or(u32::MAX)));

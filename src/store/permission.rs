@@ -56,6 +56,11 @@ impl Permissions {
         holds.then(|| permission.facts.clone())
     }
 
+    /// Ends a yes: the origin has said otherwise.
+    pub fn end(&self, digest: &[u8; 32]) {
+        self.0.remove(digest);
+    }
+
     /// Keeps a yes, unless it has more tags than a purge could find it by.
     pub fn keep(&self, digest: [u8; 32], permission: Permission) {
         if permission.tags.overflowed() {

@@ -239,7 +239,7 @@ async fn one_request_of_a_principal_goes_through_in_each_span() {
                         heard += 1;
                         assert_eq!(
                             reply.cache(),
-                            "stent; fwd=bypass; detail=touch; fwd-status=200",
+                            "stent; fwd=request; fwd-status=200; stored; ttl=36000; detail=touch",
                             "{session} {span}"
                         );
                     }
@@ -328,7 +328,7 @@ async fn whatever_reaches_the_origin_counts() {
 /// What is said to the one that goes through is heeded: a session that is over shows nothing more.
 #[tokio::test]
 async fn a_touch_that_is_refused_ends_what_is_kept() {
-    for status in [401, 403] {
+    for status in [401, 403, 404, 410, 302] {
         let over = Arc::new(AtomicUsize::new(0));
         let now = over.clone();
         let origin = clinic(move |seen, number| match now.load(Ordering::SeqCst) {
@@ -343,6 +343,40 @@ async fn a_touch_that_is_refused_ends_what_is_kept() {
         stent.clock.advance(EVERY);
         assert_eq!(home(&stent, "alice").send().await.status, status);
         let kept = are_kept(&stent, &["alice", "bob"]).await;
-        assert_eq!(kept, [status != 401, true], "{status}");
+        assert_eq!(kept, [false, true], "{status}");
     }
+}
+
+/// A touch is a question whether what is stored still holds: a newer version takes its place.
+#[tokio::test]
+async fn a_touch_brings_the_version_of_now_and_an_outage_nothing() {
+    let ill = Arc::new(AtomicUsize::new(0));
+    let now = ill.clone();
+    let origin = clinic(move |seen, number| match (now.load(Ordering::SeqCst), seen.header("if-none-match")) {
+        (1, _) => answer(503, &[], "ill"),
+        (2, Some(tag)) => answer(304, &[("etag", tag)], ""),
+        _ => kept(&[("etag", &format!("\"{number}\""))], format!("#{number}")),
+    })
+    .await;
+    let stent = before(origin.address, &touching());
+    assert_eq!(home(&stent, "alice").send().await.text(), "#1");
+    stent.clock.advance(EVERY);
+    assert_eq!(home(&stent, "alice").send().await.text(), "#2");
+    let hit = home(&stent, "alice").send().await;
+    assert_eq!((hit.text().as_str(), hit.is_hit()), ("#2", true), "no older one comes back");
+    now_is(&ill, 2);
+    stent.clock.advance(EVERY);
+    let confirmed = home(&stent, "alice").send().await;
+    assert_eq!((confirmed.text().as_str(), detail(&confirmed)), ("#2", "touch"));
+    assert!(confirmed.cache().contains("fwd-status=304"), "{}", confirmed.cache());
+    // The origin fails: it would have been a hit without the touch.
+    now_is(&ill, 1);
+    stent.clock.advance(EVERY);
+    let reply = home(&stent, "alice").send().await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "#2"), "{}", reply.cache());
+    assert!(home(&stent, "alice").send().await.is_hit());
+}
+
+fn now_is(ill: &AtomicUsize, what: usize) {
+    ill.store(what, Ordering::SeqCst);
 }

@@ -534,7 +534,10 @@ async fn what_was_refused_for_an_old_version_proves_nothing_of_the_next() {
         }
     })
     .await;
-    let stent = Stent::start(origin.address, &charts("permitted", "{ask: self, for: 10m}").replace("/charts/<id>", "/charts/**"));
+    let stent = Stent::start(
+        origin.address,
+        &charts("permitted", "{ask: self, for: 10m}").replace("/charts/<id>", "/charts/**"),
+    );
     let get = |path: &str, who: &str| stent.client().get(path).cookie(&format!("sessionid={who}"));
     // A view that looks first says nothing of another behind the same route.
     for who in ["alice", "bob", "carol"] {
@@ -552,5 +555,95 @@ async fn what_was_refused_for_an_old_version_proves_nothing_of_the_next() {
     assert!(is_chart(&get("/charts/9", "alice").send().await));
     for (path, who) in [("/charts/7", "mallory"), ("/charts/9", "mallory"), ("/charts/summary/7", "mallory")] {
         assert_eq!(get(path, who).send().await.status, 403, "{path}");
+    }
+}
+
+/// What answers HEAD may not look at who asks: it lets nobody have what GET shows.
+#[tokio::test]
+async fn an_answer_to_head_is_no_yes() {
+    for tag in ["\"v1\"", "\"v2\""] {
+        let origin = Origin::start(move |seen: Seen| async move {
+            let may = session(&seen) == "alice";
+            match (seen.method.as_str(), may) {
+                ("HEAD", _) => answer(200, &[("content-type", "text/plain"), ("etag", "\"v1\"")], ""),
+                (_, true) => answer(200, &[("content-type", "text/plain"), ("etag", tag)], "chart of patient 7"),
+                (_, false) => answer(403, &[("content-type", "text/plain")], "no"),
+            }
+        })
+        .await;
+        let stent = Stent::start(origin.address, &charts("permitted", "{ask: self, for: 10m}"));
+        assert!(is_chart(&chart(&stent, "alice").send().await));
+        for _ in 0..3 {
+            stent.client().ask("HEAD", "/charts/7").cookie("sessionid=eve").send().await;
+            let eve = chart(&stent, "eve").send().await;
+            assert_eq!(eve.status, 403, "{tag}: {}", eve.cache());
+        }
+    }
+}
+
+/// The session ended while its yes is kept: what the origin says to them now takes nobody's chart away.
+#[tokio::test]
+async fn a_yes_that_is_kept_fetches_nothing_for_others() {
+    for share in ["permitted", "[tenant]"] {
+        let alive = Arc::new(AtomicBool::new(true));
+        let is_alive = alive.clone();
+        let origin = Origin::start(move |seen: Seen| {
+            let known = session(&seen) != "alice" || is_alive.load(Ordering::SeqCst);
+            async move {
+                match (known, seen.path()) {
+                    (false, _) => answer(200, &[("content-type", "text/html")], LOGIN),
+                    (_, "/authz") => answer(200, &[("content-type", "application/json")], r#"{"tenant": "north"}"#),
+                    _ => answer(200, &[("content-type", "text/html")], "chart of patient 7"),
+                }
+            }
+        })
+        .await;
+        let yaml = charts(share, "{ask: /authz, for: 1h}").replace("ttl: 1h", "ttl: 1m");
+        let stent = Stent::start(origin.address, &yaml);
+        for who in ["alice", "bob"] {
+            assert!(is_chart(&chart(&stent, who).send().await), "{who}");
+        }
+        assert!(chart(&stent, "alice").send().await.is_hit());
+        alive.store(false, Ordering::SeqCst);
+        stent.clock.advance(Duration::from_secs(90));
+        assert_eq!(chart(&stent, "alice").send().await.text(), LOGIN);
+        let bob = chart(&stent, "bob").send().await;
+        assert!(is_chart(&bob), "{share}: {}", bob.cache());
+        assert_eq!(chart(&stent, "alice").send().await.text(), LOGIN, "{share}: her yes has ended");
+    }
+}
+
+/// Whoever is refused has no yes any more.
+#[tokio::test]
+async fn ones_own_refusal_ends_ones_own_yes() {
+    for status in [403, 404, 410, 302] {
+        for keep in ["{ask: self, for: 1h}", "{ask: /authz, for: 1h}"] {
+            let refused = Arc::new(AtomicBool::new(false));
+            let is_refused = refused.clone();
+            let origin = Origin::start(move |seen: Seen| {
+                let known = session(&seen) != "alice" || !is_refused.load(Ordering::SeqCst);
+                async move {
+                    match known {
+                        false => answer(status, &[("location", "/sign-in")], "no"),
+                        true => {
+                            answer(200, &[("content-type", "text/plain"), ("etag", "\"v1\"")], "chart of patient 7")
+                        }
+                    }
+                }
+            })
+            .await;
+            let yaml = charts("permitted", keep).replace("ttl: 1h", "ttl: 1m");
+            let stent = Stent::start(origin.address, &yaml);
+            assert!(is_chart(&chart(&stent, "alice").send().await));
+            assert!(is_chart(&chart(&stent, "bob").send().await));
+            assert!(chart(&stent, "alice").send().await.is_hit(), "{keep}");
+            refused.store(true, Ordering::SeqCst);
+            stent.clock.advance(Duration::from_secs(90));
+            assert_eq!(chart(&stent, "alice").send().await.status, status, "{keep}");
+            // Somebody else makes it fresh again.
+            assert!(is_chart(&chart(&stent, "bob").send().await));
+            let alice = chart(&stent, "alice").send().await;
+            assert_eq!(alice.status, status, "{keep}: {}", alice.cache());
+        }
     }
 }
