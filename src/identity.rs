@@ -170,6 +170,10 @@ impl Identity {
     pub fn see_cookies(&self, field: &HeaderValue, shown: &mut Shown) {
         for cookie in cookies(field) {
             match self.cookie(cookie.name) {
+                // Some servers read further pairs out of such a value: another cookie may hide in it.
+                CookieRole::Affinity | CookieRole::Form if may_hide_others(cookie.pair) => {
+                    (shown.other, shown.other_cookie, shown.cookie) = (true, true, true);
+                }
                 // What a sign-out left behind, or a script wrote where there was nothing, is nobody.
                 CookieRole::Principal if is_empty_value(cookie.value().unwrap_or_default()) => {}
                 CookieRole::Principal => (shown.principal, shown.cookie) = (true, true),
@@ -182,6 +186,11 @@ impl Identity {
             }
         }
     }
+}
+
+/// RFC 6265 §4.1.1 lets none of these be in a value. By RFC 2965 a comma ends a pair, as some servers still have it.
+fn may_hide_others(pair: &[u8]) -> bool {
+    memchr::memchr3(b',', b'"', b' ', pair).is_some()
 }
 
 /// One pair of a `Cookie` field.

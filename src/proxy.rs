@@ -53,7 +53,7 @@ use crate::edge::connection::{Client, Reply};
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::fields::drop_untrusted;
-use crate::edge::incoming::{Arrival, Hearsay, SignsIn, Trust, Upgrade};
+use crate::edge::incoming::{Arrival, SignsIn, Trust, Upgrade};
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::facet::certificate::Authorities;
@@ -340,7 +340,7 @@ impl Exchange<'_> {
 
     /// It comes from a proxy, believed or not, whose next request may be another person's.
     fn is_handed_on(&self) -> bool {
-        self.arrival.trust == Trust::Proxy || self.arrival.hearsay == Hearsay::Told
+        self.arrival.trust == Trust::Proxy || self.arrival.through_proxy
     }
 
     /// Where it takes place: what tags are made from, less who asks.

@@ -63,6 +63,8 @@ pub struct Arrival {
     pub trust: Trust,
     /// Whether a stranger says that it forwards for somebody.
     pub hearsay: Hearsay,
+    /// A field is there that proxies add, whatever it says.
+    pub through_proxy: bool,
     /// The id of this request, from a trusted proxy or new.
     pub request_id: HeaderValue,
     /// The protocol that it came by.
@@ -196,6 +198,7 @@ impl Arrival {
             forwarded: Forwarded::default(),
             trust,
             hearsay: Hearsay::None,
+            through_proxy: false,
             request_id: HeaderValue::from_static(""),
             version: head.version,
             trailers: Trailers::Unsaid,
@@ -237,7 +240,11 @@ impl Arrival {
                     }
                     dropped.push(header::EXPECT);
                 }
-                "via" => hops += value.to_str().map_or(0, |via| via.matches(" stent").count()),
+                "cdn-loop" => arrival.through_proxy = true,
+                "via" => {
+                    arrival.through_proxy = true;
+                    hops += value.to_str().map_or(0, |via| via.matches(" stent").count());
+                }
                 "keep-alive" | "proxy-connection" | "transfer-encoding" | "proxy-authorization" | "proxy" => {
                     dropped.push(name.clone());
                 }
@@ -247,6 +254,7 @@ impl Arrival {
                 }
                 text if same_field(text, "x-request-id") => dropped.push(name.clone()),
                 text if is_forwarding(text) => {
+                    arrival.through_proxy = true;
                     match trust {
                         Trust::Proxy => arrival.believe(text, value),
                         Trust::Stranger if tells_of_client(text) => arrival.hearsay = Hearsay::Told,

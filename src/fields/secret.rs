@@ -38,7 +38,7 @@ const WORDS: [&str; 16] = [
 const PUBLIC: [&str; 3] = ["access-control-allow-credentials", "session-affinity", "token-count"];
 
 /// Names that have none of these words. `WWW-Authenticate` asks, and hands out nothing but nonces.
-const NAMED: [&str; 9] = [
+const NAMED: [&str; 24] = [
     "authorization",
     "authentication-info",
     "proxy-authentication-info",
@@ -48,6 +48,21 @@ const NAMED: [&str; 9] = [
     "x-set-cookie",
     "persistent-auth",
     "sforce-auth",
+    "access-key",
+    "api-key",
+    "x-auth",
+    "x-auth-key",
+    "x-access-key",
+    "x-api-key",
+    "x-authorization",
+    "x-bearer",
+    "x-jsessionid",
+    "phpsessid",
+    "jsessionid",
+    "x-sid",
+    "x-passcode",
+    "x-magic-link",
+    "dpop-nonce",
 ];
 
 #[cfg(test)]
@@ -74,6 +89,12 @@ mod tests {
             "set-authorization",
             "x-session-token",
             "id-token",
+            "x-api-key",
+            "x-authorization",
+            "x-access-key",
+            "x-jsessionid",
+            "x-magic-link",
+            "x-passcode",
         ] {
             assert!(is_secret(field, &[]), "{field}");
         }

@@ -78,8 +78,8 @@ pub fn path_without(path: &str, names: &[String]) -> Option<String> {
 /// Whether a parameter of this name holds a credential.
 pub fn is_credential(name: &str, names: &[String]) -> bool {
     let name = name.trim();
-    NAMED.iter().any(|known| known.eq_ignore_ascii_case(name))
-        || ENDINGS.iter().any(|ending| ends_with(name, ending)) && !is_of_a_list(name)
+    NAMED.iter().any(|known| is_spelled(known, name))
+        || (has_ending(name) || is_bracketed(name)) && !is_of_a_list(name)
         || !names.is_empty() && names.iter().any(|own| glob(own, &name.to_ascii_lowercase()))
 }
 
@@ -88,9 +88,31 @@ fn ends_with(name: &str, ending: &str) -> bool {
     tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))
 }
 
+/// Whether it is this name, whatever stands between its words.
+fn is_spelled(known: &str, name: &str) -> bool {
+    let bare = |byte: &u8| !matches!(byte, b'_' | b'-' | b'.');
+    let (mut known, mut name) = (known.bytes().filter(bare), name.bytes().filter(bare));
+    loop {
+        match (known.next(), name.next()) {
+            (None, None) => return true,
+            (Some(a), Some(b)) if a.eq_ignore_ascii_case(&b) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// `user[token]`, `token[]`: some frameworks nest what forms send.
+fn is_bracketed(name: &str) -> bool {
+    let mut parts = name.split(['[', ']']).filter(|part| !part.is_empty());
+    name.ends_with(']') && parts.any(|part| NAMED.iter().any(|known| is_spelled(known, part)) || has_ending(part))
+}
+
+fn has_ending(name: &str) -> bool {
+    ENDINGS.iter().any(|ending| ends_with(name, ending))
+}
+
 fn is_of_a_list(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    PAGING.iter().any(|word| name.contains(word))
+    PAGING.iter().any(|known| is_spelled(known, name))
 }
 
 fn path_holds(path: &str, names: &[String]) -> bool {
@@ -114,7 +136,7 @@ fn is_code_of_a_sign_in(query: &str) -> bool {
 
 /// `(S(…))` of ASP.NET, which may hold several: `(A(…)F(…))`. However it is written: what stands in a log was not put in normal
 /// form.
-fn is_cookieless(segment: &str) -> bool {
+pub fn is_cookieless(segment: &str) -> bool {
     match decode(segment).as_bytes() {
         [b'(', kind, b'(', ..] => b"SAFX".contains(&kind.to_ascii_uppercase()),
         _ => false,
@@ -141,47 +163,54 @@ fn parameter_told(piece: &str, names: &[String]) -> String {
     }
 }
 
-/// Names of parameters, in lower case, that none of [`ENDINGS`] has.
-const NAMED: [&str; 50] = [
+/// Names of parameters, in lower case, that none of [`ENDINGS`] has; what stands between their words means nothing.
+const NAMED: [&str; 56] = [
     "access_key",
-    "accesskey",
-    "apikey",
-    "api_key",
     "api-key",
     "artifact",
     "assertion",
     "auth",
+    "auth_code",
     "auth_key",
-    "authkey",
     "authorization",
     "awsaccesskeyid",
     "bearer",
     "cfid",
+    "client_assertion",
     "credential",
+    "device_code",
     "googleaccessid",
     "hdnea",
     "hdnts",
     "hmac",
-    "invite",
+    "id_token_hint",
     "invitation",
+    "invite",
+    "jsessionidsso",
     "jwt",
     "key-pair-id",
+    "login_hint_token",
     "magic",
+    "magic_link",
     "oauth_nonce",
     "oauth_verifier",
+    "one_time_code",
     "otp",
     "passwd",
     "password",
     "phpsessid",
+    "private_key",
     "pwd",
+    "s_id",
     "samlart",
     "samlrequest",
     "samlresponse",
-    "sesskey",
+    "secret_key",
+    "sessid",
     "session",
     "session_id",
-    "sessid",
-    "sid",
+    "sessionkey",
+    "sesskey",
     "sig",
     "signed",
     "subscription-key",
@@ -190,17 +219,33 @@ const NAMED: [&str; 50] = [
     "wresult",
     "x-amz-credential",
     "x-goog-credential",
+    "x_api_key",
     "zoomtoken",
-    "sessionkey",
-    "s_id",
 ];
 
 /// Ends of such names, in lower case.
 const ENDINGS: [&str; 10] =
     ["token", "signature", "sessionid", "jsessionid", "sessid", "secret", "ticket", "password", "hmac", "api_key"];
 
-/// Words of names that say where a list goes on, and let nobody in.
-const PAGING: [&str; 6] = ["page", "next", "continu", "cursor", "sync", "scroll"];
+/// Names that say where a list goes on, and let nobody in.
+const PAGING: [&str; 16] = [
+    "page_token",
+    "next_page_token",
+    "next_token",
+    "next_continuation_token",
+    "continuation_token",
+    "pagination_token",
+    "paging_token",
+    "paging_state_token",
+    "cursor_token",
+    "sync_token",
+    "next_sync_token",
+    "scroll_token",
+    "skip_token",
+    "$skiptoken",
+    "resumption_token",
+    "delta_token",
+];
 
 #[cfg(test)]
 mod tests {
@@ -244,6 +289,19 @@ mod tests {
             "X-Goog-Signature=1",
             "oauth_signature=a",
             "a=1;sid=2",
+            "id_token_hint=a",
+            "client_assertion=a",
+            "session-id=a",
+            "session_key=a",
+            "x-api-key=a",
+            "private_key=a",
+            "auth_code=a",
+            "jsessionidsso=a",
+            "token[]=a",
+            "user[token]=a",
+            "user%5Bpassword%5D=a",
+            "page_access_token=a",
+            "next_reset_token=a",
         ] {
             check("/a", query, true);
         }
@@ -258,6 +316,11 @@ mod tests {
             "state=open",
             "continuationToken=x",
             "signature_date=2",
+            "next_page_token=a",
+            "sync-token=a",
+            "$skiptoken=a",
+            "filter[status]=open",
+            "ids[]=7",
         ] {
             check("/a", query, false);
         }

@@ -3,7 +3,7 @@
 //! Some pages are protected by nothing but the address of whoever asks: the status pages of web servers, consoles that answer
 //! the local machine alone. Behind a proxy on the same machine everybody has that address, so they would be everybody's.
 //!
-//! The comparison errs on the side of refusing. It ignores ASCII case, parameters of segments (`;x=y`) and percent-encoding;
+//! The comparison errs on the side of refusing. It ignores sessions of ASP.NET in the path (`/(S(…))/`), ASCII case, parameters of segments (`;x=y`) and percent-encoding;
 //! an entry takes everything below it, since such pages take further segments. A path that can be read in two ways is
 //! refused when any reading is. An extension is not ignored: `/server-status.html` is another page. What is encoded twice is
 //! decoded once, as origins do.
@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::RequestPath;
+use crate::fields::url::is_cookieless;
 
 /// The word that stands for [`LOOPBACK_PAGES`] in a configuration.
 pub const LOOPBACK_WORD: &str = "loopback-pages";
@@ -69,6 +70,8 @@ pub struct RefusedPaths {
     texts: Vec<String>,
     /// The same by the length of their first segment: nearly every other path is told apart by that alone.
     by_length: Vec<Vec<Entry>>,
+    /// Handlers of ASP.NET (`.axd`), which answer in every folder.
+    everywhere: Vec<Name>,
 }
 
 /// A segment, decoded and in lower case.
@@ -85,6 +88,9 @@ impl RefusedPaths {
     pub fn add(&mut self, path: &str) {
         let mut segments = segments(path).map(|segment| name(segment).collect::<Name>());
         let Some(first) = segments.next() else { return };
+        if first.ends_with(b".axd") {
+            self.everywhere.push(first.clone());
+        }
         if self.by_length.len() <= first.len() {
             self.by_length.resize_with(first.len() + 1, Vec::new);
         }
@@ -108,8 +114,8 @@ impl RefusedPaths {
             return false;
         }
         // Some leave an empty segment where they take off a parameter: to them `/;x/manager` is `//manager`.
-        let may_have = path.text.bytes().any(|byte| matches!(byte, b';' | b'%'));
-        let parameters = may_have && (path.text.contains(';') || path.text.contains("%3B"));
+        let may_have = path.text.bytes().any(|byte| matches!(byte, b';' | b'%' | b'('));
+        let parameters = may_have && [";", "%3B", "(", "%28"].iter().any(|mark| path.text.contains(mark));
         match path.ambiguity.is_some() || parameters {
             false => self.take(segments(&path.text)),
             true => Reading::ALL.iter().any(|reading| self.take(reading.segments(&path.text).into_iter())),
@@ -117,6 +123,10 @@ impl RefusedPaths {
     }
 
     fn take<'s>(&self, segments: impl Iterator<Item = &'s [u8]> + Clone) -> bool {
+        let mut all = segments.clone();
+        if all.any(|segment| self.everywhere.iter().any(|entry| is(segment, entry))) {
+            return true;
+        }
         let mut rest = segments;
         let Some(first) = rest.next() else { return false };
         let is_plain = !first.iter().any(|byte| matches!(byte, b'%' | b';'));
@@ -233,6 +243,10 @@ impl Reading {
         let inner = path.strip_prefix('/').unwrap_or(path).as_bytes();
         let mut kept = Vec::new();
         for segment in self.split(inner) {
+            // ASP.NET takes it off before it looks at the path.
+            if str::from_utf8(segment).is_ok_and(is_cookieless) {
+                continue;
+            }
             let dots: Cow<'_, [u8]> = match self.dots {
                 Dots::Bare => decoded(segment).take(3).collect(),
                 Dots::WithParameters => name(segment).take(3).collect(),
@@ -296,6 +310,11 @@ mod tests {
         check("/rails/info", true);
         check("/rails;a/INFO;b/properties", true);
         check("/elmah.axd", true);
+        check("/any/folder/ELMAH.axd/detail", true);
+        check("/(S(lit3py55t21z5v55vlm25s55))/elmah.axd", true);
+        check("/(S(x))/server-status", true);
+        check("/%28A%28x%29F%28y%29%29/rails/info", true);
+        check("/(x)/server-status", false);
         check("/stra%c3%9fe:1", true);
         check("/stra%C3%9Fe%3A1", true);
         // Not what merely looks alike.

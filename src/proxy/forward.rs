@@ -57,6 +57,9 @@ impl Proxy {
 
     async fn pass(self: &Arc<Self>, exchange: &mut Exchange<'_>, incoming: Body, reason: PassReason) -> Answer {
         let sent = self.send_on(exchange, incoming).await;
+        if let Ok(exchanged) = &sent {
+            self.heed_refusal(exchange, exchanged.head.status, reason);
+        }
         self.end_pass(exchange, sent, reason)
     }
 

@@ -8,7 +8,8 @@ use super::{Exchange, Proxy};
 use crate::canonical;
 use crate::coherence::waiter::{leaves_out, varies_by};
 use crate::edge::fields::is_override;
-use crate::identity::{CookieRole, cookies};
+use crate::fields::credential::{is_empty_authorization, is_empty_value};
+use crate::identity::{Cookie, CookieRole, cookies};
 use crate::key::{self, KeyBuf};
 use crate::policy::directives::ResponseDirectives;
 use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, form_cookies};
@@ -58,9 +59,23 @@ impl Proxy {
         if !listed && is_withheld(name) {
             return None;
         }
-        if *name == header::COOKIE && self.shows_cookie(asked, CookieRole::Ignored) {
-            let others = self.cookies_of(asked, |role| role != CookieRole::Ignored);
-            return (!others.is_empty()).then(|| KeyBuf::from_vec(others));
+        if *name == header::COOKIE {
+            let means_nothing = |cookie: &Cookie<'_>| match self.identity.cookie(cookie.name) {
+                CookieRole::Ignored => true,
+                CookieRole::Principal => is_empty_value(cookie.value().unwrap_or_default()),
+                CookieRole::Affinity | CookieRole::Form | CookieRole::Other => false,
+            };
+            if asked.get_all(name).iter().flat_map(cookies).any(|cookie| means_nothing(&cookie)) {
+                let others = self.cookies_of(asked, |cookie| !means_nothing(cookie));
+                return (!others.is_empty()).then(|| KeyBuf::from_vec(others));
+            }
+        }
+        // What counts as no credential is none for the origin either, which may take `deleted` for a name.
+        let mut lines = asked.get_all(name).iter();
+        if *name == header::AUTHORIZATION && lines.all(is_empty_authorization)
+            || self.identity.headers.contains(name) && lines.all(|value| is_empty_value(value.as_bytes()))
+        {
+            return None;
         }
         canonical::field(asked, name, &route.serves)
     }
@@ -87,7 +102,7 @@ impl Proxy {
             CookieRole::Form => policy.share == Share::Principal,
             CookieRole::Ignored | CookieRole::Other => false,
         };
-        set_cookies(headers, &self.cookies_of(asked, is_own));
+        set_cookies(headers, &self.cookies_of(asked, |cookie| is_own(self.identity.cookie(cookie.name))));
     }
 
     pub(super) fn shows_cookie(&self, headers: &HeaderMap, role: CookieRole) -> bool {
@@ -95,11 +110,11 @@ impl Proxy {
         all.any(|cookie| self.identity.cookie(cookie.name) == role)
     }
 
-    /// The cookies in such a role, as one line.
-    fn cookies_of(&self, asked: &HeaderMap, is_wanted: impl Fn(CookieRole) -> bool) -> Vec<u8> {
+    /// Some of the cookies, as one line.
+    fn cookies_of(&self, asked: &HeaderMap, is_wanted: impl Fn(&Cookie<'_>) -> bool) -> Vec<u8> {
         let mut kept: Vec<u8> = Vec::new();
         for cookie in asked.get_all(header::COOKIE).iter().flat_map(cookies) {
-            if is_wanted(self.identity.cookie(cookie.name)) {
+            if is_wanted(&cookie) {
                 if !kept.is_empty() {
                     kept.extend_from_slice(b"; ");
                 }

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode, header};
 
+use super::access::is_refusal;
 use super::{Exchange, Proxy};
 use crate::coherence::tags::{cookie_digest, principal_parts};
 use crate::identity::cookies;
 use crate::key::Partition;
-use crate::policy::plan::{Lookup, principal};
-use crate::policy::{Caching, NamedPolicy};
+use crate::policy::plan::{Lookup, PassReason, principal};
+use crate::policy::{Caching, NamedPolicy, Share};
 use crate::store::purge::Strength;
 use crate::tag::TagSet;
 
@@ -40,6 +41,35 @@ impl Proxy {
     /// The same for an exchange whose request is at hand.
     pub(super) fn heed_answer(&self, asked: &HeaderMap, answer: &http::response::Parts) {
         self.heed(answer.status, &answer.headers, || principal_parts(asked, &self.identity, &self.secret));
+    }
+
+    /// Heeds a refusal to somebody for whom something may be kept here, and whose request was passed for its own sake: what they
+    /// may not have now is not shown to them later either.
+    pub(super) fn heed_refusal(&self, exchange: &Exchange<'_>, status: StatusCode, reason: PassReason) {
+        let is_kept = match &exchange.route.caching {
+            Caching::Named(policy) => policy.share == Share::Principal,
+            _ => false,
+        };
+        let for_its_own_sake = matches!(
+            reason,
+            PassReason::NoStore
+                | PassReason::Precondition
+                | PassReason::Range
+                | PassReason::Cookie
+                | PassReason::Header
+                | PassReason::UrlCredential
+                | PassReason::Signed
+        );
+        // A 401 is heeded wherever it comes.
+        if !is_kept || !for_its_own_sake || !is_refusal(status) || status == StatusCode::UNAUTHORIZED {
+            return;
+        }
+        let mut tags = TagSet::default();
+        let parts = principal_parts(&exchange.headers, &self.identity, &self.secret);
+        parts.iter().for_each(|digest| tags.principal(digest));
+        if !parts.is_empty() {
+            self.purge(&tags, Strength::Hard);
+        }
     }
 
     /// The digests of the principal's cookies that an answer sets, as a request would show them.

@@ -437,6 +437,7 @@ async fn empty_credentials_show_nobody() {
                 way if is_somebodys(way) => assert_eq!(detail(&again), "no-principal", "{cell}"),
                 "origin" => {
                     assert!(again.is_hit(), "{cell}");
+                    assert!(first.text().starts_with("for nobody"), "{cell}: {}: it is nobody's name", first.text());
                     assert!(stent.client().get(&path).send().await.is_hit(), "{cell}: as for those who show nothing");
                 }
                 // `Authorization` is a credential by the letter, whatever it says; a cookie never is.
@@ -455,7 +456,7 @@ async fn empty_credentials_show_nobody() {
 }
 
 /// Targets with a credential in them, and the secret that nobody may find.
-const IN_THE_URL: [(&str, &str); 30] = [
+const IN_THE_URL: [(&str, &str); 33] = [
     ("/p/7;jsessionid=SECRET1", "SECRET1"),
     ("/p/7;JSESSIONID=SECRET1?a=1", "SECRET1"),
     ("/p;sid=SECRET1/7", "SECRET1"),
@@ -486,6 +487,9 @@ const IN_THE_URL: [(&str, &str); 30] = [
     ("/q/8%3Bjsessionid=SECRET1", "SECRET1"),
     ("/(%53(SECRET1))/q/7", "SECRET1"),
     ("/p/7?access%5Ftoken=SECRET1;b=2", "SECRET1"),
+    ("/p/7?user[token]=SECRET1", "SECRET1"),
+    ("/p/7?session-id=SECRET1", "SECRET1"),
+    ("/p/7?page_access_token=SECRET1", "SECRET1"),
 ];
 
 const OWN_NAMES: &str = "  url_credentials: [visit_*]\n";

@@ -380,3 +380,28 @@ async fn a_touch_brings_the_version_of_now_and_an_outage_nothing() {
 fn now_is(ill: &AtomicUsize, what: usize) {
     ill.store(what, Ordering::SeqCst);
 }
+
+/// What somebody is refused beside the store is not shown to them from the store.
+#[tokio::test]
+async fn a_refusal_beside_the_store_ends_what_is_kept_for_whoever_it_is_said_to() {
+    for status in [401, 403, 404, 410, 302] {
+        for (field, value) in [("cache-control", "no-store"), ("if-match", "\"v1\""), ("cookie", "ward=icu")] {
+            let over = Arc::new(AtomicUsize::new(0));
+            let now = over.clone();
+            let origin = clinic(move |_, number| match now.load(Ordering::SeqCst) {
+                1 => answer(status, &[("location", "/sign-in")], "over"),
+                _ => kept(&[], format!("#{number}")),
+            })
+            .await;
+            let stent = before(origin.address, &plain());
+            settle(&stent, &["alice", "bob"]).await;
+            // A success says nothing of the kind.
+            home(&stent, "alice").header(field, value).send().await;
+            assert_eq!(are_kept(&stent, &["alice", "bob"]).await, [true, true], "{field}");
+            now_is(&over, 1);
+            let refused = home(&stent, "alice").header(field, value).send().await;
+            assert_eq!(refused.status, status, "{field}: {}", refused.cache());
+            assert_eq!(are_kept(&stent, &["alice", "bob"]).await, [false, true], "{status} {field}");
+        }
+    }
+}

@@ -307,7 +307,9 @@ async fn a_proxy_that_asks_for_many_people_is_told_why_it_may_not_sign_in() {
     let behind = Stent::start(origin.address, &format!("{server}\n{EVERY_POLICY}"));
     let direct = Stent::start(origin.address, EVERY_POLICY);
     let forwarded = "X-Forwarded-For: 192.0.2.1";
-    for (stent, more) in [(&behind, "X-Nothing: 1"), (&behind, forwarded), (&direct, forwarded)] {
+    let tells = [forwarded, "Via: 1.1 front", "CDN-Loop: front", "X-Forwarded-Proto: https"];
+    let all = [(&behind, "X-Nothing: 1"), (&behind, forwarded)].into_iter().chain(tells.map(|tells| (&direct, tells)));
+    for (stent, more) in all {
         for policy in POLICIES {
             let mut proxy = Person::at(stent).await;
             let refused = proxy.get(&format!("{policy}/a"), &[ALICE, more]).await;

@@ -211,3 +211,16 @@ async fn explain_tells_that_it_is_sent_and_not_keyed() {
     assert_eq!(told["dropped"][0]["name"], "SERVERID");
     assert_eq!(told["dropped"][0]["why"], "for affinity: neither keyed nor sent for what others share");
 }
+
+/// By RFC 2965 a comma ends a pair, and some servers still read a value so.
+#[tokio::test]
+async fn another_cookie_that_hides_in_its_value_is_seen() {
+    let origin = origin().await;
+    let stent = Stent::start(origin.address, SHARES);
+    for line in ["SERVERID=a,sessionid=s", "SERVERID=\"a\"", "SERVERID=a sessionid=s"] {
+        for path in ["/origin", "/anonymous"] {
+            let asked = stent.client().get(path).cookie(line).send().await;
+            assert!(!asked.cache().contains("stored") && !asked.is_hit(), "{path} {line}: {}", asked.cache());
+        }
+    }
+}
