@@ -38,7 +38,7 @@ const WORDS: [&str; 16] = [
 const PUBLIC: [&str; 3] = ["access-control-allow-credentials", "session-affinity", "token-count"];
 
 /// Names that have none of these words. `WWW-Authenticate` asks, and hands out nothing but nonces.
-const NAMED: [&str; 24] = [
+const NAMED: [&str; 31] = [
     "authorization",
     "authentication-info",
     "proxy-authentication-info",
@@ -63,6 +63,13 @@ const NAMED: [&str; 24] = [
     "x-passcode",
     "x-magic-link",
     "dpop-nonce",
+    "x-key",
+    "x-pin",
+    "x-code",
+    "x-sso",
+    "x-saml-response",
+    "x-client-key",
+    "x-signed-url",
 ];
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn parameter_told(piece: &str, names: &[String]) -> String {
 }
 
 /// Names of parameters, in lower case, that none of [`ENDINGS`] has; what stands between their words means nothing.
-const NAMED: [&str; 56] = [
+const NAMED: [&str; 60] = [
     "access_key",
     "api-key",
     "artifact",
@@ -173,6 +173,7 @@ const NAMED: [&str; 56] = [
     "auth_code",
     "auth_key",
     "authorization",
+    "authorization_code",
     "awsaccesskeyid",
     "bearer",
     "cfid",
@@ -195,6 +196,7 @@ const NAMED: [&str; 56] = [
     "oauth_nonce",
     "oauth_verifier",
     "one_time_code",
+    "oscsid",
     "otp",
     "passwd",
     "password",
@@ -215,7 +217,9 @@ const NAMED: [&str; 56] = [
     "signed",
     "subscription-key",
     "tgt",
+    "token_id",
     "uidb64",
+    "verification_code",
     "wresult",
     "x-amz-credential",
     "x-goog-credential",
