@@ -234,9 +234,11 @@ async fn run_all<S: Service>(all: Vec<(std::net::TcpListener, Accepting<S>)>, po
     while listening.join_next().await.is_some() {}
 }
 
-/// What has to be done now and then: idle connections, the store's evictions, bypasses whose time is over.
+/// What has to be done now and then: idle connections, the store's evictions, what purges left behind in it, bypasses whose time is over.
 async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>, _post: Post) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut sweeping: Option<tokio::task::JoinHandle<Duration>> = None;
+    let (mut rested, mut dead_since) = (Instant::now(), None);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -248,8 +250,25 @@ async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>, 
         }
         proxy.upstreams.iter().for_each(|upstream| upstream.tend(now));
         proxy.cache.memory.tend();
+        if sweeping.as_ref().is_some_and(|sweep| sweep.is_finished())
+            && let Some(sweep) = sweeping.take()
+        {
+            rested = now + sweep.await.unwrap_or_default();
+        }
+        let cache = &proxy.cache;
+        if sweeping.is_none() && cache.swept.is_done(&cache.log) {
+            dead_since = None;
+        } else if sweeping.is_none() && now >= rested && now >= *dead_since.get_or_insert(now) + PURGED_IS_SAID {
+            dead_since = None;
+            let (cache, stage) = (cache.clone(), stage.clone());
+            let go_on = move || *stage.borrow() != Stage::Ending;
+            sweeping = Some(tokio::task::spawn_blocking(move || cache.swept.walk(&cache.memory, &cache.log, go_on)));
+        }
     }
 }
+
+/// How long what was purged stays where it was: whoever asks for it meanwhile is told why it is fetched.
+const PURGED_IS_SAID: Duration = Duration::from_secs(2);
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use crate::authority::without_port;
 
-pub use self::template::{PurgeTemplate, TagPiece, TagSource, TagTemplate, Unknown, Values, json_values};
+pub use self::template::{PurgeTemplate, SEPARATORS, TagPiece, TagSource, TagTemplate, Unknown, Values, json_values};
 
 /// The hash of a tag, equal on every node, of 24 bits. Two tags with one hash cost a hit, never truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -304,7 +304,7 @@ mod tests {
 
     impl Values for Fixed {
         fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown> {
-            let TagSource::Part(name) = source else { return Err(Unknown) };
+            let (TagSource::Part(name) | TagSource::Query(name)) = source else { return Err(Unknown) };
             let found = self.0.iter().find(|(part, _)| part == name).ok_or(Unknown)?;
             Ok(found.1.iter().map(|&value| value.to_owned()).collect())
         }
@@ -327,6 +327,63 @@ mod tests {
         assert_eq!(made(&["p:", "<many>"]), Ok(vec!["p:1".into(), "p:2".into()]));
         assert_eq!(made(&["p:", "<none>"]), Ok(vec![]));
         assert_eq!(made(&["p:", "<missing>"]), Err(Unknown));
+    }
+
+    #[test]
+    fn a_value_that_lists_several_things_makes_a_tag_of_each() {
+        let values =
+            Fixed(vec![("ids", vec!["1,2", "3"]), ("one", vec!["2"]), ("odd", vec!["a;b|c"]), ("not", vec![","])]);
+        let listed = |name: &str, separator| {
+            let source = TagSource::Listed(Box::new(TagSource::Part(name.into())), separator);
+            TagTemplate { pieces: vec![TagPiece::Text("p:".into()), TagPiece::Value(source)] }
+        };
+        let check = |template: TagTemplate, want: &[&str]| {
+            assert_eq!(template.tags(&values).unwrap(), want, "{template}");
+        };
+        check(listed("ids", ','), &["p:1", "p:2", "p:3"]);
+        check(listed("ids", ';'), &["p:1,2", "p:3"]);
+        check(listed("not", ','), &[]);
+        // While nothing is said, the whole may be a name as well.
+        check(template(&["p:", "<ids>"]), &["p:1", "p:2", "p:1,2", "p:3"]);
+        check(template(&["p:", "<odd>"]), &["p:a;b|c"]);
+        let parameter = TagPiece::Value(TagSource::Query("odd".into()));
+        check(TagTemplate { pieces: vec![parameter] }, &["a", "b", "c", "a;b|c"]);
+        check(template(&["p:", "<one>"]), &["p:2"]);
+        assert_eq!(listed("ids", ',').purged(&values), ["p:1", "p:2", "p:3"]);
+        assert_eq!(listed("not", ',').purged(&values), ["p:*"]);
+        assert_eq!(listed("ids", ',').to_string(), "p:<ids:,>");
+    }
+
+    #[test]
+    fn it_is_known_which_tags_a_template_can_make() {
+        let check = |pieces: &[&str], named: &str, want: bool| {
+            let digits = |_: &TagSource, value: &str| value.bytes().all(|b| b.is_ascii_digit());
+            assert_eq!(template(pieces).makes(named, &digits), want, "{pieces:?} {named}");
+        };
+        let patient: &[&str] = &["patient:", "<id>"];
+        for (named, want) in [
+            ("patient:7", true),
+            ("patient:007", true),
+            ("patient:*", true),
+            ("*", true),
+            ("patient", false),
+            ("patients:7", false),
+            ("pateint:7", false),
+            ("patient:x", false),
+            ("patient:7:x", false),
+            ("patient:7:*", false),
+            ("patient:", false),
+        ] {
+            check(patient, named, want);
+        }
+        check(&["patients"], "patients", true);
+        check(&["patients"], "patients:*", false);
+        check(&["p:", "<id>", ":notes"], "p:7:notes", true);
+        check(&["p:", "<id>", ":notes"], "p:7:*", true);
+        check(&["p:", "<id>", ":notes"], "p:*", true);
+        check(&["p:", "<id>", ":notes"], "p:x:*", false);
+        check(&["p:", "<id>", "-v"], "p:7-v", true);
+        check(&["p:", "<id>", "-v"], "p:7", false);
     }
 
     #[test]

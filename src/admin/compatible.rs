@@ -257,6 +257,7 @@ mod tests {
             ("PURGE", "/a", &[("host", "127.0.0.1:9090")], "", none, &["/a"]),
             ("PURGE", "/", &[("host", "x"), ("xkey", "/books /books/1")], "", &["/books", "/books/1"], none),
             ("PURGETAGS", "/", &[("x-cache-tags", "a,b")], "", &["a", "b"], none),
+            ("POST", "/service/x/purge", &[("surrogate-key", "a,b\tc")], "", &["a", "b", "a,b", "c"], none),
             ("PURGEKEYS", "/", &[("xkey-purge", "a b")], "", &["a", "b"], none),
             ("PURGE", "/souin-api/souin", &[("surrogate-key", "/books, /books/1")], "", &["/books", "/books/1"], none),
             ("PURGE", "/souin-api/souin/GET-https-a-b.example-/x?y=1", &[], "", none, &["https://a-b.example/x?y=1"]),

@@ -3,7 +3,9 @@
 mod bypass;
 mod compatible;
 mod explain;
-mod purge;
+mod known;
+pub(crate) mod named;
+pub(crate) mod purge;
 mod reload;
 pub mod settings;
 
@@ -29,6 +31,7 @@ use crate::notice;
 use crate::posts::Posts;
 use crate::proxy::Proxy;
 use crate::reload::Configuration;
+use crate::store::sweep::Dead;
 use crate::telemetry::Registry;
 
 /// The longest body of a call in bytes.
@@ -111,7 +114,7 @@ impl Admin {
             }
             "/api/v1/status" if is_get => {
                 self.allow(head, Scope::Read)?;
-                Ok(json_answer(&self.status()))
+                Ok(json_answer(&self.status().await))
             }
             "/api/v1/routes" if is_get => {
                 self.allow(head, Scope::Read)?;
@@ -133,7 +136,16 @@ impl Admin {
             "/api/v1/purge" if head.method == Method::POST => {
                 let who = self.allow(head, Scope::Purge)?;
                 let call = Purge::read(&read(body).await?)?;
-                Ok(json_answer(&self.purge(&call, &who)?.json()))
+                let configuration = self.configuration.clone();
+                // Off the thread that answers health checks; and to its end, even if the caller goes away.
+                let told = tokio::task::spawn_blocking(move || {
+                    let receipt = call.apply_and_tell(&configuration.current)?;
+                    if !call.dry_run {
+                        say(&receipt, &who);
+                    }
+                    Ok(receipt.json())
+                });
+                told.await.unwrap_or(Err(BROKEN)).map(|receipt| json_answer(&receipt))
             }
             "/api/v1/reload" if head.method == Method::POST => {
                 let who = self.allow(head, Scope::Reload)?;
@@ -150,10 +162,10 @@ impl Admin {
         }
     }
 
-    /// Purges, and says who did when, never what: a tag may name a patient.
+    /// Purges in the words of others, who ask nothing more than that.
     fn purge(&self, call: &Purge, who: &str) -> Result<Receipt, Problem> {
         let receipt = call.apply(&self.configuration.current)?;
-        notice::say(format_args!("purge at epoch {} by {who}", receipt.epoch.0));
+        say(&receipt, who);
         Ok(receipt)
     }
 
@@ -224,11 +236,19 @@ impl Admin {
         response
     }
 
-    fn status(&self) -> Value {
+    async fn status(&self) -> Value {
         let proxy = self.proxy();
         let cache = &proxy.cache;
         cache.memory.tend();
         let (entries, bytes) = cache.memory.size();
+        let looked = cache.clone();
+        let dead = tokio::task::spawn_blocking(move || looked.swept.dead(&looked.memory, &looked.log));
+        let dead = match dead.await.unwrap_or(Dead::NotCounted) {
+            Dead::Nothing => Some(0),
+            Dead::Bytes(bytes) => Some(bytes),
+            Dead::NotCounted => None,
+        };
+        let done = cache.swept.is_done(&cache.log);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": self.readiness() == Readiness::Ready,
@@ -237,6 +257,7 @@ impl Admin {
                 crate::store::settings::CacheMode::Bypass => "bypass",
             },
             "memory": {"entries": entries, "bytes": bytes},
+            "sweep": {"done": done, "dead_bytes": dead, "swept_bytes": cache.swept.bytes()},
             "flights": cache.flights.len(),
             "epoch": cache.log.stamp().0,
             "bypasses": bypass::list(&self.configuration.current),
@@ -305,6 +326,11 @@ fn names_this_machine(head: &http::request::Parts) -> bool {
     address.parse::<std::net::IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
 }
 
+/// Who purged when, never what: a tag may name a patient.
+fn say(receipt: &Receipt, who: &str) {
+    notice::say(format_args!("purge at epoch {} by {who}", receipt.epoch.0));
+}
+
 /// A call's body.
 async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
     let whole = tokio::time::timeout(CALL_TIME, Limited::new(body, MAX_CALL).collect()).await;
@@ -336,6 +362,8 @@ const FAILED: Problem = problem(
     "A part of the process has ended that should not; it ends too, to be started again.",
 );
 const STOPPING: Problem = problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The process is stopping.");
+const BROKEN: Problem =
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "It is not known whether this was done; send it again.");
 const METHOD: Problem = problem(
     StatusCode::METHOD_NOT_ALLOWED,
     "method",

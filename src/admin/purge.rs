@@ -6,14 +6,14 @@ use std::time::Instant;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::known::{Item, Known, What};
+use super::named::{As, Named, Unread};
 use super::problem;
-use crate::authority;
 use crate::edge::error::Problem;
-use crate::key::Scheme;
-use crate::path::RequestPath;
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
 use crate::store::purge::{Stamp, Strength};
+use crate::store::sweep::MOST_COUNTED;
 use crate::tag::{MAX_TAGS, TagSet};
 
 /// What is to be purged; something must be named.
@@ -30,19 +30,35 @@ pub struct Purge {
     pub all: bool,
     /// No longer fresh instead of gone.
     pub soft: bool,
+    /// Says what would go, and purges nothing.
+    pub dry_run: bool,
 }
 
 /// What came of it: the answer goes out after every worker can see the record, since there is one log for all of them.
 pub struct Receipt {
-    /// Where the purge stands in the log.
+    /// Where the purge stands in the log; where the log stands, if nothing was purged.
     pub epoch: Stamp,
+    dry_run: bool,
     took_ms: f64,
+    known: Option<Known>,
 }
 
 impl Receipt {
     /// As callers read it.
     pub fn json(&self) -> Value {
-        json!({"epoch": self.epoch.0, "acknowledged": true, "took_ms": self.took_ms})
+        let mut receipt = json!({"epoch": self.epoch.0, "acknowledged": !self.dry_run, "took_ms": self.took_ms});
+        if let Some(known) = &self.known {
+            receipt["known"] = json!(known.known());
+            receipt["met"] = json!(known.met);
+            receipt["unknown"] = json!(known.unknown);
+            if self.dry_run {
+                receipt["dry_run"] = json!(true);
+                let routes = known.routes.iter();
+                let met = |met: &u64| known.met.map(|_| *met);
+                receipt["routes"] = routes.map(|(name, stored)| json!({"name": name, "met": met(stored)})).collect();
+            }
+        }
+        receipt
     }
 }
 
@@ -52,6 +68,18 @@ impl Purge {
         serde_json::from_slice(body).map_err(|_| NOT_UNDERSTOOD)
     }
 
+    /// As [`Purge::apply`], and says what is known of what is named; or says only that. Blocks for a moment.
+    pub fn apply_and_tell(&self, current: &Current) -> Result<Receipt, Problem> {
+        let began = Instant::now();
+        let proxy = current.load_full();
+        let known = Some(Known::of(&proxy, &self.items(&proxy)?, MOST_COUNTED));
+        let receipt = match self.dry_run {
+            true => Receipt { epoch: proxy.cache.log.stamp(), dry_run: true, took_ms: 0.0, known },
+            false => Receipt { known, ..self.apply(current)? },
+        };
+        Ok(Receipt { took_ms: since(began), ..receipt })
+    }
+
     /// Carries it out by the rules in force; once more, should others have come into force meanwhile.
     pub fn apply(&self, current: &Current) -> Result<Receipt, Problem> {
         let began = Instant::now();
@@ -59,42 +87,22 @@ impl Purge {
             let proxy = current.load_full();
             let epoch = self.apply_to(&proxy)?;
             if Arc::ptr_eq(&proxy, &current.load()) {
-                return Ok(Receipt { epoch, took_ms: began.elapsed().as_micros() as f64 / 1000.0 });
+                return Ok(Receipt { epoch, dry_run: false, took_ms: since(began), known: None });
             }
         }
     }
 
     fn apply_to(&self, proxy: &Proxy) -> Result<Stamp, Problem> {
-        if self.tags.is_empty() && self.urls.is_empty() && self.prefixes.is_empty() && !self.all {
-            return Err(NOTHING);
-        }
         let strength = if self.soft { Strength::Soft } else { Strength::Hard };
         let mut records = vec![TagSet::default()];
-        // One record holds so many tags; a longer call makes several, and is acknowledged once the last is applied.
-        let mut add = |name: &mut dyn FnMut(&mut TagSet)| {
-            if records.last().is_none_or(|record| record.hashes().len() + 4 > MAX_TAGS) {
+        for item in self.items(proxy)? {
+            // One record holds so many tags; a longer call makes several, and is acknowledged once the last is applied.
+            if records.last().is_none_or(|record| record.hashes().len() + item.tags.hashes().len() > MAX_TAGS) {
                 records.push(TagSet::default());
             }
             if let Some(record) = records.last_mut() {
-                name(record);
+                record.union(&item.tags);
             }
-        };
-        for tag in &self.tags {
-            if !is_tag(tag) {
-                return Err(NOT_A_TAG);
-            }
-            add(&mut |record| record.name(tag));
-        }
-        for url in &self.urls {
-            let named = Named::read(url)?;
-            add(&mut |record| named.url(proxy, record));
-        }
-        for prefix in &self.prefixes {
-            let named = Named::read(prefix)?;
-            add(&mut |record| record.prefix(&named.host, &named.path));
-        }
-        if self.all {
-            add(&mut |record| record.all());
         }
         let mut epoch = proxy.cache.log.stamp();
         for record in &records {
@@ -103,49 +111,43 @@ impl Purge {
         }
         Ok(epoch)
     }
+
+    /// What is named, each with its tags.
+    fn items(&self, proxy: &Proxy) -> Result<Vec<Item>, Problem> {
+        if self.tags.is_empty() && self.urls.is_empty() && self.prefixes.is_empty() && !self.all {
+            return Err(NOTHING);
+        }
+        let mut items = Vec::new();
+        for (at, tag) in self.tags.iter().enumerate() {
+            if !is_tag(tag) {
+                return Err(NOT_A_TAG);
+            }
+            items.push(Item::new(("tags", at), What::Tag(tag.clone()), |tags| tags.name(tag)));
+        }
+        for (at, url) in self.urls.iter().enumerate() {
+            let named = Named::read(url, As::Url).map_err(Unread::problem)?;
+            items.push(Item::new(("urls", at), What::Url(named.clone()), |tags| named.url(proxy, tags)));
+        }
+        for (at, prefix) in self.prefixes.iter().enumerate() {
+            let named = Named::read(prefix, As::Prefix).map_err(Unread::problem)?;
+            let (host, path) = (named.host.clone(), named.path.clone());
+            items.push(Item::new(("prefixes", at), What::Prefix(named), |tags| tags.prefix(&host, &path)));
+        }
+        if self.all {
+            items.push(Item::new(("all", 0), What::All, TagSet::all));
+        }
+        Ok(items)
+    }
+}
+
+fn since(began: Instant) -> f64 {
+    began.elapsed().as_micros() as f64 / 1000.0
 }
 
 /// `a`, `a:b`, `a:*`, `*`: a star stands alone or for all after a colon.
-fn is_tag(tag: &str) -> bool {
+pub(crate) fn is_tag(tag: &str) -> bool {
     let stem = if tag == "*" { "all" } else { tag.strip_suffix(":*").unwrap_or(tag) };
     !stem.trim().is_empty() && !stem.contains('*')
-}
-
-/// `http://host/path?query` or `/path?query`; the latter means every host.
-struct Named {
-    host: String,
-    path: String,
-    query: Option<String>,
-}
-
-impl Named {
-    fn read(text: &str) -> Result<Named, Problem> {
-        let (host, rest) = match text.split_once("://").filter(|_| !text.starts_with('/')) {
-            None => (String::new(), text),
-            Some((scheme, rest)) => {
-                let scheme = if scheme.eq_ignore_ascii_case("https") { Scheme::Https } else { Scheme::Http };
-                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                // Whoever names a host that is none means some host, not every one.
-                (authority::normal(&rest[..end], scheme).ok_or(NOT_A_URL)?, &rest[end..])
-            }
-        };
-        let rest = rest.split('#').next().unwrap_or(rest);
-        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-        let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
-        let normal = RequestPath::new(path);
-        if !path.starts_with('/') || normal.ambiguity.is_some() {
-            return Err(NOT_A_URL);
-        }
-        Ok(Named { host, path: normal.text.into_owned(), query: query.map(str::to_owned) })
-    }
-
-    /// All variants and partitions of the URL; with `?*` any query.
-    fn url(&self, proxy: &Proxy, record: &mut TagSet) {
-        if self.query.as_deref() == Some("*") {
-            return record.path(&self.host, &self.path);
-        }
-        proxy.name_url(&self.host, &self.path, self.query.as_deref(), record);
-    }
 }
 
 const NOT_UNDERSTOOD: Problem = problem(
@@ -160,8 +162,37 @@ const NOT_A_TAG: Problem = problem(
     "not-a-tag",
     "A tag is not empty, and a star in it stands alone or after the last colon: patients, patient:7, patient:*, *.",
 );
-const NOT_A_URL: Problem = problem(
-    StatusCode::BAD_REQUEST,
-    "not-a-url",
-    "URLs and prefixes are http://host/path or /path, without encoded slashes or empty segments; add ?* for any query.",
-);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::coherence::Slots;
+    use crate::entry::{Entry, Slot};
+
+    #[test]
+    fn of_a_store_that_is_too_large_nothing_is_counted_and_what_only_it_could_tell_is_not_told() {
+        let yaml = "upstreams: {app: {servers: [http://127.0.0.1:9]}}\npolicies: {all: {share: public, ttl: 60s}}\n\
+            routes: [{name: case, path: /cases/<int:id>, policy: all, tags: [case:<id>]}]";
+        let loaded = crate::config::parse("test.yaml", yaml, &|_| None);
+        let settings = loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings;
+        let proxy = crate::app::unserved(settings).unwrap();
+        let mut head = crate::entry::tests::head(HeaderMap::new());
+        head.tags.carry("named-by-the-origin");
+        proxy.cache.memory.put(b"a"[..].into(), Slot::Entry(Entry::new(&head, Bytes::new())));
+        for (tag, most, met, known) in [
+            ("case:1", 1, Some(0), Some(true)),
+            ("case:1", 0, None, Some(true)),
+            ("named-by-the-origin", 1, Some(1), Some(true)),
+            ("named-by-the-origin", 0, None, None),
+            ("named-by-nobody", 1, Some(0), Some(false)),
+            ("named-by-nobody", 0, None, None),
+        ] {
+            let call = Purge { tags: vec![tag.to_owned()], ..Purge::default() };
+            let told = Known::of(&proxy, &call.items(&proxy).unwrap(), most);
+            assert_eq!((told.met, told.known()), (met, known), "{tag} {most}");
+        }
+    }
+}

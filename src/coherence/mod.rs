@@ -45,6 +45,7 @@ use crate::policy::reuse::{Reuse, reuse};
 use crate::spool::budget::Budget;
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::PurgeLog;
+use crate::store::sweep::Swept;
 
 /// The most refreshes that nobody waits for, at once.
 pub const MAX_REFRESHES: usize = 64;
@@ -77,6 +78,8 @@ pub struct Cache<S> {
     pub filing: Filing,
     /// What of them is still true.
     pub log: PurgeLog,
+    /// How far what is dead was taken out.
+    pub swept: Swept,
     /// Fetches under way.
     pub flights: Arc<Flights>,
     /// The time, for those who call the steps.

@@ -43,7 +43,7 @@ impl Place {
         let mut tags = TagSet::default();
         tags.route(&route.name);
         let hosts = [Some(self.authority.as_str()), self.forwarded_host.as_deref(), Some("")];
-        let query = query::sorted(&self.query);
+        let query = query::named(&self.query);
         for host in hosts.into_iter().flatten() {
             if self.principal.is_empty() || !is_off(Rule::AllPartitions) {
                 tags.url(host, &self.path, &query);
@@ -181,6 +181,7 @@ impl Values for ExchangeValues<'_> {
                 known.map(|(_, values)| values.clone()).ok_or(Unknown)
             }
             TagSource::Query(name) => Ok(query::parameters(&self.place.query, name)),
+            TagSource::Listed(source, _) => self.values(source),
             TagSource::Sent(path) => self.sent.map_or(Ok(Vec::new()), |json| json_values(json, path)),
             TagSource::Answer(path) => self.answer.map_or(Err(Unknown), |json| json_values(json, path)),
         }

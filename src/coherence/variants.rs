@@ -129,6 +129,15 @@ impl<S: Slots> Cache<S> {
     }
 
     fn place(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
+        let entry = slot.entry().cloned();
+        self.put(selected, slot, now);
+        // Looked at once it is there: whoever takes out what is dead comes later, or is told.
+        if entry.is_some_and(|entry| self.log.check(entry.birth(), &entry) == Standing::Dead) {
+            self.swept.came_late();
+        }
+    }
+
+    fn put(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
         let Selected { primary, names, .. } = selected;
         if names.is_empty() && !matches!(self.memory.get(primary), Some(Slot::Variants(_))) {
             return self.memory.put(primary.clone(), slot);
@@ -227,6 +236,7 @@ mod tests {
             memory: Memory::new(64 << 20),
             filing: Filing::of(most),
             log: Default::default(),
+            swept: Default::default(),
             flights: Arc::default(),
             clock: Clock::System,
             budget: Arc::new(Budget::beside(0, 0)),

@@ -169,6 +169,7 @@ fn tag(text: &mut Canonical, field: &str, tag: &TagTemplate) {
             TagPiece::Text(piece) => text.put("text", piece),
             TagPiece::Value(TagSource::Part(name)) => text.put("part", name),
             TagPiece::Value(TagSource::Query(name)) => text.put("query", name),
+            TagPiece::Value(TagSource::Listed(..)) => text.put("listed", &tag.to_string()),
             TagPiece::Value(TagSource::Facet(facet)) => self::facet(text, "facet", facet),
             TagPiece::Value(TagSource::Sent(fields)) => text.put("sent", &fields.join(".")),
             TagPiece::Value(TagSource::Answer(fields)) => text.put("answer", &fields.join(".")),

@@ -211,17 +211,22 @@ pub const TAG_FIELDS: [&str; 4] = ["surrogate-key", "xkey", "cache-tag", "x-cach
 /// The tags that such a field lists.
 pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
     let is_separator = |c: char| match name {
-        // A comma may be part of a key, but some write `a, b`.
-        "surrogate-key" => c == ' ',
+        // A comma may be part of a key, but some write `a, b`, and some `a,b`.
+        "surrogate-key" => c == ' ' || c == '\t',
         "cache-tag" | "x-cache-tags" => c == ',',
-        _ => c == ' ' || c == ',',
+        _ => c == ' ' || c == '\t' || c == ',',
     };
     let mut tags = Vec::new();
     for line in headers.get_all(name) {
         // Text that is not ASCII is nobody's tag; it cannot be purged by name, and it is not kept under another.
         let text = String::from_utf8_lossy(line.as_bytes()).into_owned();
         let pieces = text.split(is_separator).map(|tag| tag.trim().trim_end_matches(','));
-        tags.extend(pieces.filter(|tag| !tag.is_empty()).map(str::to_owned));
+        for tag in pieces.filter(|tag| !tag.is_empty()) {
+            if tag.contains(',') {
+                tags.extend(tag.split(',').filter(|piece| !piece.is_empty()).map(str::to_owned));
+            }
+            tags.push(tag.to_owned());
+        }
     }
     tags
 }

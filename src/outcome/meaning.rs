@@ -301,7 +301,7 @@ pub const PATHS: [Meaning; 7] = [
 const PLAIN_PATH: &str = "let the client send a plain path; for names that must hold such, `ambiguous_path: pass`";
 
 /// Errors of the proxy's own, besides the failures.
-pub const REFUSED: [Meaning; 17] = [
+pub const REFUSED: [Meaning; 18] = [
     is(
         "refused-path",
         "`server.refuse` takes the path: it is for the origin's own machine alone, or for nobody",
@@ -309,6 +309,11 @@ pub const REFUSED: [Meaning; 17] = [
     ),
     is("no-route", "no route takes it", "end `routes` with {name: rest, path: /**}, if the rest is to be passed"),
     is("ambiguous-path", "the path can be read in two ways", PLAIN_PATH),
+    is(
+        "a-pattern",
+        "`PURGE` of a URL with a star in it, which is no pattern; a star itself is `%2A`",
+        "name the URL, or ?* for any query; purge by prefix or by tag at the admin",
+    ),
     is(
         "purge-not-allowed",
         "`PURGE`, on a route that takes it from elsewhere",

@@ -11,20 +11,20 @@ use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Hearsay, Trust};
 use crate::outcome::Outcome;
-use crate::query::sorted;
+use crate::query::named;
 use crate::route::{PURGE, Route};
 use crate::store::purge::Strength;
 use crate::tag::TagSet;
 
 impl Proxy {
-    /// Adds a URL to a record: all its variants, for everybody; of every host where none is given.
+    /// Adds a URL to a record: all its variants, for everybody; of every host where none is given, with any query where it is `*`.
     pub fn name_url(&self, host: &str, path: &str, query: Option<&str>, record: &mut TagSet) {
         // Routes that rewrite queries key this one as something else; which route, the host and headers of each request say.
         let rewrites = |route: &Route| !route.query.keeps_parameters() && route.path.takes(path);
-        if self.router.routes().iter().any(|route| rewrites(route)) {
+        if query == Some("*") || self.router.routes().iter().any(|route| rewrites(route)) {
             return record.path(host, path);
         }
-        record.url(host, path, &sorted(query.unwrap_or("")));
+        record.url(host, path, &named(query.unwrap_or("")));
     }
 
     /// Whether a request is a purge that we carry out ourselves.
@@ -37,6 +37,11 @@ impl Proxy {
         let allowed = |ip: IpAddr| exchange.route.purge_from.iter().any(|net| net.contains(&ip));
         if !self.speaks_for(exchange).is_some_and(allowed) {
             return exchange.problem(NOT_ALLOWED, Outcome::Refused(NOT_ALLOWED.code));
+        }
+        // Whoever writes a star means a pattern, and would be told of a success that is none.
+        let query = exchange.uri.query().filter(|query| *query != "*");
+        if exchange.path.text.contains('*') || query.is_some_and(|query| query.contains('*')) {
+            return exchange.problem(PATTERN, Outcome::Refused(PATTERN.code));
         }
         let mut tags = TagSet::default();
         let hosts = [Some(exchange.arrival.authority.clone()), exchange.arrival.other_host_named()];
@@ -83,6 +88,12 @@ pub(crate) fn strength_asked(headers: &HeaderMap) -> Strength {
     if says("fastly-soft-purge") || says("soft-purge") { Strength::Soft } else { Strength::Hard }
 }
 
+const PATTERN: Problem = Problem {
+    status: StatusCode::BAD_REQUEST,
+    detail: "A star is no pattern in a URL: PURGE takes one URL, or with ?* one path with any query; a star itself is %2A.",
+    code: "a-pattern",
+    connection: Connection::Keep,
+};
 const NOT_ALLOWED: Problem = Problem {
     status: StatusCode::FORBIDDEN,
     detail: "This route does not take PURGE from there; see its `purge` in the configuration.",

@@ -168,6 +168,10 @@ fn tagged_by(route: &Route) -> Vec<&String> {
     let pieces = route.tags.iter().chain(purges).flat_map(|template| &template.pieces);
     let tagged = pieces.filter_map(|piece| match piece {
         TagPiece::Value(TagSource::Part(name)) => Some(name),
+        TagPiece::Value(TagSource::Listed(source, _)) => match &**source {
+            TagSource::Part(name) => Some(name),
+            _ => None,
+        },
         TagPiece::Value(TagSource::Facet(facet)) => part_of(facet),
         _ => None,
     });

@@ -3,6 +3,7 @@
 //! Keys are compared whole. moka's own expiry, invalidation predicates and loaders are not used: they stall reads or store
 //! what a purge has overtaken.
 
+use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
 use crate::coherence::Slots;
@@ -33,6 +34,20 @@ impl Memory {
     /// Entries, and their bytes; as of the last housekeeping.
     pub fn size(&self) -> (u64, u64) {
         (self.slots.entry_count(), self.slots.weighted_size())
+    }
+
+    /// All that is kept, in no order, while it goes on changing; reads are not counted for it.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Slot)> {
+        self.slots.iter().map(|(key, slot)| (Key::clone(&key), slot))
+    }
+
+    /// Takes out what is kept under a key if it is still to be: whether it was.
+    pub fn take_out(&self, key: &Key, is: impl Fn(&Slot) -> bool) -> bool {
+        let done = self.slots.entry(key.clone()).and_compute_with(|there| match there {
+            Some(there) if is(there.value()) => Op::Remove,
+            _ => Op::Nop,
+        });
+        matches!(done, CompResult::Removed(_))
     }
 }
 

@@ -6,3 +6,4 @@ pub mod mutants;
 pub mod permission;
 pub mod purge;
 pub mod settings;
+pub mod sweep;

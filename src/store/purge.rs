@@ -126,6 +126,11 @@ impl PurgeLog {
         Stamp(self.stamp.load(Ordering::Acquire))
     }
 
+    /// The last hard record: nothing can be dead by a later one.
+    pub fn last_hard(&self) -> Stamp {
+        Stamp(self.last_hard.load(Ordering::Relaxed))
+    }
+
     /// Applies a record and answers its stamp. Whatever was born before is judged by it from now on.
     pub fn apply(&self, tags: &TagSet, strength: Strength) -> Stamp {
         let _one = self.append.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! Templates of tags: text with holes, which an exchange fills.
 
-use super::{MAX_TAG_BYTES, MAX_TAGS, escape};
+use super::{MAX_TAG_BYTES, MAX_TAGS, canonical_tag, escape};
 use crate::facet::Facet;
 
 /// `patient:<id>`, `patient:<answer.patient_id>`: text with holes.
@@ -28,6 +28,8 @@ pub enum TagSource {
     Facet(Facet),
     /// `<query.x>`: a query parameter.
     Query(String),
+    /// `<query.x:,>`, `<ids:,>`: a parameter or a part whose value lists several things, with this between them.
+    Listed(Box<TagSource>, char),
     /// `<sent.x.y>`: a field of the request's JSON body.
     Sent(Vec<String>),
     /// `<answer.x.y>`: a field of the answer's JSON body; through arrays, every element's.
@@ -50,6 +52,47 @@ pub trait Values {
     fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown>;
 }
 
+/// What stands between the things that one value lists, where nothing is said of it.
+const LIKELY: [char; 3] = [',', ';', '|'];
+
+/// What stands between the things that one value lists, where something may be said of it.
+pub const SEPARATORS: [char; 5] = [',', ';', '|', '~', ' '];
+
+/// The things that a value lists. Where it is not known what stands between them, the whole may be one thing and each piece may
+/// be: it is all of them, so that no purge of any is too narrow.
+fn listed(source: &TagSource, value: String, all: &mut Vec<String>) {
+    let pieces = |is_between: &dyn Fn(char) -> bool, all: &mut Vec<String>| {
+        let pieces = value.split(is_between).map(str::trim).filter(|piece| !piece.is_empty());
+        all.extend(pieces.map(str::to_owned));
+    };
+    match source {
+        TagSource::Listed(_, separator) => pieces(&|c| c == *separator, all),
+        TagSource::Query(_) | TagSource::Sent(_) if value.contains(LIKELY) => {
+            pieces(&|c| LIKELY.contains(&c), all);
+            all.push(value);
+        }
+        // Behind a `;` in a path are its parameters.
+        TagSource::Part(_) if value.contains(',') => {
+            pieces(&|c| c == ',', all);
+            all.push(value);
+        }
+        _ => all.push(value),
+    }
+}
+
+/// The values of a source, each thing for itself and once.
+fn things(source: &TagSource, values: &dyn Values) -> Result<Vec<String>, Unknown> {
+    let mut all = Vec::new();
+    let asked = match source {
+        TagSource::Listed(source, _) => source,
+        source => source,
+    };
+    values.values(asked)?.into_iter().for_each(|value| listed(source, value, &mut all));
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|value| seen.insert(value.clone()));
+    Ok(all)
+}
+
 /// A value cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unknown;
@@ -62,7 +105,7 @@ impl TagTemplate {
             match piece {
                 TagPiece::Text(text) => tags.iter_mut().for_each(|tag| tag.push_str(text)),
                 TagPiece::Value(source) => {
-                    let found = values.values(source)?;
+                    let found = things(source, values)?;
                     if tags.len().saturating_mul(found.len()) > MAX_TAGS {
                         return Err(Unknown);
                     }
@@ -93,7 +136,7 @@ impl TagTemplate {
         for piece in &self.pieces {
             match piece {
                 TagPiece::Text(text) => tag.push_str(text),
-                TagPiece::Value(source) => match values.values(source) {
+                TagPiece::Value(source) => match things(source, values) {
                     Ok(found) if found.len() == 1 => tag.push_str(&escape(&found[0])),
                     _ => {
                         // Entries carry wildcards at colons only.
@@ -106,6 +149,46 @@ impl TagTemplate {
             }
         }
         tag
+    }
+
+    /// Whether it can make what a purge names: that tag, or one below `a:*`. `fits` says whether a source can have a value, in
+    /// the form that tags have.
+    pub fn makes(&self, named: &str, fits: &dyn Fn(&TagSource, &str) -> bool) -> bool {
+        /// Stands for a hole.
+        const HOLE: char = '\0';
+        let named = canonical_tag(named);
+        if named == "*" {
+            return true;
+        }
+        let mut holes = self.pieces.iter().filter_map(|piece| match piece {
+            TagPiece::Value(source) => Some(source),
+            TagPiece::Text(_) => None,
+        });
+        let whole: String = self
+            .pieces
+            .iter()
+            .map(|piece| match piece {
+                TagPiece::Text(text) => text.clone(),
+                TagPiece::Value(_) => HOLE.to_string(),
+            })
+            .collect();
+        let own: Vec<&str> = whole.split(':').collect();
+        let parts: Vec<&str> = named.split(':').collect();
+        let (wanted, long_enough) = match parts.split_last() {
+            Some((&"*", before)) => (before, own.len() > before.len()),
+            _ => (&*parts, own.len() == parts.len()),
+        };
+        // A hole stands behind a colon, and text may follow it.
+        let mut takes = |own: &str, part: &str| match own.strip_prefix(HOLE) {
+            None => canonical_tag(own) == part,
+            Some(rest) => {
+                let source = holes.next();
+                part.strip_suffix(rest).is_some_and(|value| {
+                    !value.is_empty() && (!rest.is_empty() || source.is_none_or(|source| fits(source, value)))
+                })
+            }
+        };
+        long_enough && own.iter().zip(wanted).all(|(own, part)| takes(own, part))
     }
 
     /// Whether a value comes from the answer's body.
@@ -122,6 +205,11 @@ impl std::fmt::Display for TagTemplate {
             TagPiece::Value(TagSource::Part(name)) => write!(f, "<{name}>"),
             TagPiece::Value(TagSource::Facet(facet)) => write!(f, "<{}>", facet.name),
             TagPiece::Value(TagSource::Query(name)) => write!(f, "<query.{name}>"),
+            TagPiece::Value(TagSource::Listed(source, separator)) => match &**source {
+                TagSource::Query(name) => write!(f, "<query.{name}:{separator}>"),
+                TagSource::Part(name) => write!(f, "<{name}:{separator}>"),
+                _ => Ok(()),
+            },
             TagPiece::Value(TagSource::Sent(path)) => write!(f, "<sent.{}>", path.join(".")),
             TagPiece::Value(TagSource::Answer(path)) => write!(f, "<answer.{}>", path.join(".")),
         })

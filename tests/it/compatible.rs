@@ -78,6 +78,11 @@ async fn a_listed_address_purges_a_url_for_everybody() {
     assert!(after(&stent, "/open/1?a=1", client.ask("PURGE", "/open/1?a=2")).await.1, "another query");
     assert!(after(&stent, "/open/1?a=1", client.ask("PURGE", "/open/1?a=1").header("host", "other.example")).await.1);
     assert!(!after(&stent, "/open/1?a=1", client.ask("PURGE", "/open/1?a=1")).await.1);
+    for target in ["/open/*", "/open/1?a=*"] {
+        let (refused, kept) = after(&stent, "/open/1?a=1", client.ask("PURGE", target)).await;
+        assert!(refused.status == 400 && kept, "{target} is no pattern");
+    }
+    assert!(!after(&stent, "/open/1?a=1", client.ask("PURGE", "/open/1?*")).await.1, "with any query");
     let soft = client.ask("PURGE", "/open/2").header("soft-purge", "1");
     client.get("/open/2").send().await;
     soft.send().await;

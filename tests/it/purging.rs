@@ -1,6 +1,12 @@
 //! What purges take, and what writes take with them.
 
+use std::collections::HashMap;
+
 use serde_json::json;
+use stent::coherence::tags::Place;
+use stent::key::Scheme;
+use stent::store::purge::{Birth, PurgeLog, Standing, Strength};
+use stent::tag::TagSet;
 
 use crate::scenario::{Counter, Origin, Stent, answer};
 
@@ -16,6 +22,7 @@ routes:
   - {name: tagged, path: /tagged, policy: all, tags: [by:<query.case>]}
   - {name: rewritten, host: clinic.example, path: /rewritten, policy: all, query: {size: {default: 20}, other: pass}}
   - {name: search, path: /search, methods: [POST], read_only: true}
+  - {name: batch, path: /batch, policy: all, tags: ['case:<query.ids:,>']}
   - {name: login, path: /login, purges: [principal]}
   - {name: own, path: /own/**, policy: own}
   - {name: all, path: /**, policy: all}
@@ -342,9 +349,217 @@ async fn purges_that_name_nothing_are_refused() {
         json!({"urls": ["http:///a"]}),
         json!({"prefixes": ["https://.:443/"]}),
         json!({"urls": ["http://h h/a"]}),
+        json!({"urls": ["/img/*"]}),
+        json!({"urls": ["/img/*.jpg"]}),
+        json!({"urls": ["/q?n=*"]}),
+        json!({"prefixes": ["/img/*"]}),
+        json!({"urls": ["http://*.example/a"]}),
+        json!({"urls": ["ftp://clinic.example/a"]}),
+        json!({"urls": ["clinic.example/a"]}),
+        // Of what is right nothing is purged if something else is wrong.
+        json!({"all": true, "urls": ["/img/*"]}),
     ] {
         assert_eq!(admin.ask("POST", "/api/v1/purge").body(call.to_string()).send().await.status, 400, "{call}");
     }
+    for target in ["/img/*", "http://clinic.example/q?n=*"] {
+        let host = "clinic.example";
+        assert_eq!(admin.ask("PURGE", target).header("host", host).send().await.status, 400, "{target}");
+    }
+    assert_eq!(clinic.stent.cache().log.stamp().0, 1, "none of them is in the log");
+}
+
+#[tokio::test]
+async fn a_url_is_found_as_a_browser_would_ask_for_it() {
+    let clinic = Clinic::open().await;
+    for (kept, named) in [
+        ("/free/a%20b", "/free/a b"),
+        ("/free/%C3%A9", "/free/\u{e9}"),
+        ("/free/c", "/free/x/../c"),
+        ("/free/d", "http://CLINIC.example/free/./d#top"),
+        ("/free/e?q=a%20b", "/free/e?q=a b"),
+        ("/free/f?q=a+b", "/free/f?q=a b"),
+        ("/free/g?q=*", "/free/g?q=%2A"),
+        ("/free/h%2Ai", "/free/h%2ai"),
+        ("/free/j?a[]=1", "/free/j?a%5B%5D=1"),
+    ] {
+        clinic.keep(kept).await;
+        let receipt = clinic.stent.purge(json!({"urls": [named]})).await;
+        assert_eq!(receipt["met"], 1, "{named}: {receipt}");
+        assert!(!clinic.is_kept(kept).await, "{named}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_says_what_is_known() {
+    let clinic = Clinic::open().await;
+    for target in ["/cases/1", "/cases/2", "/cases", "/keyed", "/free/a"] {
+        clinic.keep(target).await;
+    }
+    // Purged, so it is met by nothing.
+    clinic.keep("/cases/3").await;
+    clinic.stent.purge(json!({"tags": ["case:3"]})).await;
+    let epoch = clinic.stent.cache().log.stamp();
+    for (call, known, met, routes) in [
+        (
+            json!({"tags": ["case:1"]}),
+            json!(true),
+            1,
+            json!([{"name": "batch", "met": 0}, {"name": "case", "met": 1}, {"name": "visit", "met": 0}]),
+        ),
+        (
+            json!({"tags": ["case:3"]}),
+            json!(true),
+            0,
+            json!([{"name": "batch", "met": 0}, {"name": "case", "met": 0}, {"name": "visit", "met": 0}]),
+        ),
+        (json!({"tags": ["caes:1"]}), json!(false), 0, json!([])),
+        (json!({"tags": ["case:1:notes"]}), json!(false), 0, json!([])),
+        (
+            json!({"tags": ["case:1", "caes:1"]}),
+            json!(false),
+            1,
+            json!([{"name": "batch", "met": 0}, {"name": "case", "met": 1}, {"name": "visit", "met": 0}]),
+        ),
+        // The origin alone named these.
+        (json!({"tags": ["a:*"]}), json!(true), 1, json!([{"name": "all", "met": 1}])),
+        (json!({"tags": ["e"]}), json!(false), 0, json!([])),
+        (json!({"urls": ["/cases?*"]}), json!(true), 1, json!([{"name": "cases", "met": 1}])),
+        (json!({"urls": ["/login"]}), json!(false), 0, json!([])),
+        (json!({"urls": ["http://other.example/cases/2"]}), json!(true), 0, json!([{"name": "case", "met": 0}])),
+        (
+            json!({"prefixes": ["/cases"]}),
+            json!(true),
+            3,
+            json!([{"name": "all", "met": 0}, {"name": "case", "met": 2}, {"name": "cases", "met": 1}]),
+        ),
+    ] {
+        let mut dry = call.clone();
+        dry["dry_run"] = json!(true);
+        let told = clinic.stent.purge(dry).await;
+        assert_eq!((&told["known"], &told["met"]), (&known, &json!(met)), "{call}: {told}");
+        assert_eq!(told["routes"], routes, "{call}");
+        assert_eq!((&told["dry_run"], &told["acknowledged"]), (&json!(true), &json!(false)), "{told}");
+    }
+    assert_eq!(clinic.stent.cache().log.stamp(), epoch, "nothing is in the log");
+    for target in ["/cases/1", "/cases/2", "/cases", "/keyed", "/free/a"] {
+        assert!(clinic.is_kept(target).await, "{target}");
+    }
+    let all = clinic.stent.purge(json!({"tags": ["case:1", "nothing"], "all": true})).await;
+    assert_eq!(
+        (&all["known"], &all["met"], &all["unknown"]),
+        (&json!(false), &json!(5), &json!({"tags": [1]})),
+        "{all}"
+    );
+    assert!(all.get("routes").is_none() && all["acknowledged"] == true, "{all}");
+}
+
+#[tokio::test]
+async fn a_host_that_no_route_has_is_not_known() {
+    let origin = clinic().await;
+    let yaml = "policies: {all: {share: public, ttl: 60s}}\n\
+        routes:\n  - {name: clinic, host: clinic.example, path: /**, policy: all}\n  \
+        - {name: tenant, host: \"<tenant>.example\", path: /t/**, policy: all}";
+    let stent = Stent::start(origin.address, yaml);
+    for (call, known) in [
+        (json!({"urls": ["http://clinic.example/a"]}), true),
+        (json!({"urls": ["http://clinic.exmaple/a"]}), false),
+        (json!({"urls": ["http://a.example/t/1"]}), true),
+        (json!({"urls": ["http://a.example/u/1"]}), false),
+        (json!({"prefixes": ["http://b.a.example/"]}), false),
+        (json!({"prefixes": ["http://b.example/"]}), true),
+        (json!({"prefixes": ["/t"]}), true),
+    ] {
+        assert_eq!(stent.purge(call.clone()).await["known"], known, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_purged_leaves_memory_without_a_request() {
+    let clinic = Clinic::open().await;
+    let (cache, client) = (clinic.stent.cache(), clinic.stent.client());
+    let status = async || {
+        serde_json::from_slice::<serde_json::Value>(&clinic.stent.admin("GET", "/api/v1/status").send().await.body)
+            .unwrap()
+    };
+    for n in 0..50 {
+        client.get(&format!("/cases/{n}")).send().await;
+    }
+    clinic.keep("/free/a").await;
+    clinic.stent.purge(json!({"tags": ["case:*"], "soft": true})).await;
+    cache.memory.tend();
+    let (entries, bytes) = cache.memory.size();
+    assert_eq!(entries, 51, "a soft purge lets go of nothing");
+    assert_eq!(status().await["sweep"], json!({"done": true, "dead_bytes": 0, "swept_bytes": 0}));
+    clinic.stent.purge(json!({"tags": ["case:*"]})).await;
+    crate::scenario::eventually(|| cache.swept.is_done(&cache.log)).await;
+    cache.memory.tend();
+    let left = cache.memory.size();
+    assert_eq!(left.0, 1, "what was not named is there");
+    assert!(clinic.is_kept("/free/a").await);
+    assert_eq!(status().await["sweep"], json!({"done": true, "dead_bytes": 0, "swept_bytes": bytes - left.1}));
+}
+
+#[tokio::test]
+async fn what_a_purge_overtook_on_its_way_leaves_memory_too() {
+    let gate = crate::scenario::Gate::default();
+    let origin = Origin::gated(&gate, || answer(200, &[], "a")).await;
+    let stent = Stent::start(
+        origin.address,
+        "policies: {all: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: all}]",
+    );
+    let cache = stent.cache();
+    let client = stent.client();
+    let slow = tokio::spawn(async move { client.get("/a").send().await.status });
+    gate.arrived(1).await;
+    stent.purge(json!({"all": true})).await;
+    crate::scenario::eventually(|| cache.swept.is_done(&cache.log)).await;
+    gate.open(1);
+    assert_eq!(slow.await.unwrap(), 200);
+    crate::scenario::eventually(|| cache.swept.bytes() > 0 && cache.swept.is_done(&cache.log)).await;
+    cache.memory.tend();
+    assert_eq!(cache.memory.size().0, 0);
+}
+
+#[tokio::test]
+async fn the_command_line_says_what_a_purge_met() {
+    let clinic = Clinic::open().await;
+    clinic.keep("/cases/1").await;
+    let admin = clinic.stent.admin.to_string();
+    let purge = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stent"));
+        let output = command.args(["purge", "--admin", &admin]).args(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let check = |arguments: &[&str], code: i32, out: &str, err: &str| {
+        let (exited, stdout, stderr) = purge(arguments);
+        let right =
+            exited == Some(code) && stdout.contains(out) && stderr.contains(err) && stderr.is_empty() == err.is_empty();
+        assert!(right, "{arguments:?}: {exited:?}\n{stdout}\n{stderr}");
+    };
+    check(
+        &["--dry-run", "case:1"],
+        0,
+        "would purge 1 stored answer; nothing was purged\n  route batch: 0 stored answers\n  route case: 1 stored answer\n",
+        "",
+    );
+    assert!(clinic.is_kept("/cases/1").await);
+    check(
+        &["--url", "/img/*"],
+        2,
+        "",
+        "no request can match /img/*: write stent purge --prefix /img; a star itself is %2A",
+    );
+    check(&["--prefix", "/img/*.jpg"], 2, "", "by a tag");
+    check(&["--url", "ftp://h/a"], 2, "", "write http://h/a or https://h/a");
+    check(&["foo*"], 2, "", "not purged: 400");
+    check(&["caes:1"], 0, ": 0 stored answers", "`caes:1` is not known");
+    check(&["--must-match", "caes:1"], 3, ": 0 stored answers", "`caes:1` is not known");
+    check(&["--must-match", "--dry-run", "caes:1"], 3, "would purge 0 stored answers", "`caes:1` is not known");
+    check(&["--must-match", "case:2"], 0, ": 0 stored answers", "");
+    check(&["--must-match", "--json", "case:1"], 0, "\"met\":1", "");
+    assert!(!clinic.is_kept("/cases/1").await);
+    check(&["--admin-is-not-an-option"], 1, "", "unexpected argument");
 }
 
 #[tokio::test]
@@ -373,4 +588,98 @@ async fn hosts_and_odd_targets_are_reached() {
     kept("/q?next=http://h/a", "b.example").await;
     stent.purge(json!({"urls": ["/q?next=http://h/a"]})).await;
     assert!(!kept("/q?next=http://h/a", "b.example").await);
+}
+
+#[tokio::test]
+async fn a_write_takes_every_batch_that_names_what_it_wrote() {
+    let clinic = Clinic::open().await;
+    let batches = ["1,2,3", "2", "3&NAME=2", "3%2C2", "2,3,2,", "02,3", "1,3", "22", "1;2", "1%7C2"];
+    for (target, name, written) in [("/batch", "ids", &batches[..8]), ("/tagged", "case", &batches[..])] {
+        let targets: Vec<String> =
+            written.iter().map(|batch| format!("{target}?{name}={}", batch.replace("NAME", name))).collect();
+        for target in &targets {
+            clinic.keep(target).await;
+        }
+        match name {
+            "ids" => drop(clinic.stent.client().ask("PUT", "/cases/2").send().await),
+            _ => drop(clinic.stent.purge(json!({"tags": ["by:2"]})).await),
+        }
+        for (target, batch) in targets.iter().zip(written) {
+            assert_eq!(clinic.is_kept(target).await, ["1,3", "22"].contains(batch), "{target}");
+        }
+    }
+}
+
+/// Of ten thousand batches that are read beside writes none shows a record as it was before, whatever stands between their names.
+#[test]
+fn no_batch_is_stale_beside_writes() {
+    const RECORDS: u64 = 40;
+    let yaml = "server: {listen: 127.0.0.1:0}
+upstreams: {app: {servers: [http://127.0.0.1:9]}}
+policies: {all: {share: public, ttl: 60s}}
+routes:
+  - {name: said, path: /said, policy: all, tags: [\"case:<query.ids:,>\"]}
+  - {name: unsaid, path: /unsaid, policy: all, tags: [\"case:<query.ids>\"]}
+  - {name: parts, path: /parts/<ids>, policy: all, tags: [\"case:<ids:,>\"]}
+  - {name: case, path: /cases/<int:id>, policy: all, tags: [\"case:<id>\"]}
+";
+    let loaded = stent::config::parse("test.yaml", yaml, &|_| None);
+    let routes = loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings.routes;
+    let place = |path: &str, query: &str| Place {
+        scheme: Scheme::Http,
+        authority: "clinic.example".to_owned(),
+        forwarded_host: None,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        principal: Vec::new(),
+        facets: Vec::new(),
+    };
+    let log = PurgeLog::default();
+    let mut state = 9u64;
+    let mut random = |below: u64| {
+        // xorshift64*
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
+    };
+    let mut versions: HashMap<u64, u64> = HashMap::new();
+    let mut stored: HashMap<String, (Birth, TagSet, Vec<u64>)> = HashMap::new();
+    let (mut hits, mut read) = (0, 0);
+    while read < 10_000 {
+        if random(6) == 0 {
+            let id = random(RECORDS);
+            *versions.entry(id).or_default() += 1;
+            let mut tags = TagSet::default();
+            let place = place(&format!("/cases/{id}"), "");
+            place.purged(&routes[3], None, None).iter().for_each(|tag| tags.name(tag));
+            log.apply(&tags, Strength::Hard);
+            continue;
+        }
+        read += 1;
+        let ids: Vec<u64> = (0..1 + random(4)).map(|_| random(RECORDS)).collect();
+        let names: Vec<String> = ids.iter().map(u64::to_string).collect();
+        let between = [",", "%2C", ",,", ", ", "%2c+"][random(5) as usize];
+        let (route, path, query) = match random(4) {
+            0 => (&routes[0], "/said".to_owned(), format!("a=1&ids={}", names.join(between))),
+            1 => (&routes[1], "/unsaid".to_owned(), format!("ids={}&b", names.join(between))),
+            2 => (&routes[0], "/said".to_owned(), format!("ids={}", names.join("&ids="))),
+            _ => (&routes[2], format!("/parts/{}", names.join(",")), String::new()),
+        };
+        let now: Vec<u64> = ids.iter().map(|id| versions.get(id).copied().unwrap_or(0)).collect();
+        let key = format!("{path}?{query}");
+        if let Some((birth, tags, then)) = stored.get(&key)
+            && log.check(birth, tags) == Standing::Good
+        {
+            assert_eq!(*then, now, "{key}");
+            hits += 1;
+            continue;
+        }
+        let place = place(&path, &query);
+        let mut tags = place.carried(route);
+        place.add_templates(route, None, &mut tags).unwrap();
+        assert!(!tags.overflowed());
+        stored.insert(key, (Birth::new(log.stamp(), log.stamp()), tags, now));
+    }
+    assert!(hits > 500, "{hits} hits show something");
 }

@@ -49,6 +49,7 @@ impl Runner {
             memory: Shelf::default(),
             filing: Filing::of(MAX_VARIANTS),
             log: Default::default(),
+            swept: Default::default(),
             flights: Arc::default(),
             clock: Clock::System,
             budget: Arc::new(Budget::beside(BUDGET, MAX_OBJECT)),

@@ -69,6 +69,10 @@ fn evidence(route: &Route) -> Option<(&'static str, &str)> {
     let sources = route.tags.iter().flat_map(|tag| &tag.pieces).filter_map(|piece| match piece {
         TagPiece::Text(_) => None,
         TagPiece::Value(TagSource::Part(name) | TagSource::Query(name)) => Some(("tag", name.as_str())),
+        TagPiece::Value(TagSource::Listed(source, _)) => match &**source {
+            TagSource::Part(name) | TagSource::Query(name) => Some(("tag", name.as_str())),
+            _ => None,
+        },
         TagPiece::Value(TagSource::Facet(facet)) => Some(("tag", facet.name.as_str())),
         TagPiece::Value(TagSource::Sent(path) | TagSource::Answer(path)) => {
             path.last().map(|name| ("tag", name.as_str()))

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::policies::{self, BUILT_IN, Policy};
 use super::share::{SIGNED_IN_BY, Surroundings, check_parts, parts_of};
-use super::tags::{purges, tags};
+use super::tags::{purges, tags, unlisted};
 use super::upstreams::Upstreams;
 use super::{covers, patient, query, server, templates, vary};
 use crate::canonical::Serves;
@@ -280,6 +280,9 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     if sound && reader.errors() == before {
         check_parts(reader, table, route, &parts);
         patient::check(reader, table, route);
+        if let Some(node) = table.get("tags") {
+            unlisted(reader, node, route);
+        }
     }
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
     route.fingerprint = fingerprint::of(route, upstream, &scope.around.who.identity);

@@ -7,7 +7,10 @@ use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::facet::FacetSource;
-use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+use crate::policy::Caching;
+use crate::query::QueryRule;
+use crate::route::Route;
+use crate::tag::{PurgeTemplate, SEPARATORS, TagPiece, TagSource, TagTemplate};
 
 /// More tags on one answer are a mistake in the data or in the template.
 const MOST_TAGS: usize = 32;
@@ -92,7 +95,7 @@ fn template(text: &str, parts: &[String], who: &Who, star_may_end: bool) -> Resu
         let Some((hole, after)) = after.split_once('>') else {
             return Err((format!("a `<` in `{text}` is never closed"), "write patient:<id>".to_owned()));
         };
-        pieces.push(TagPiece::Value(source(hole, parts, who)?));
+        pieces.push(TagPiece::Value(listed(hole, parts, who)?));
         rest = after;
     }
     let last = if star_may_end { rest.strip_suffix(":*").unwrap_or(rest) } else { rest };
@@ -126,6 +129,52 @@ fn literal(piece: &str, whole: &str) -> Result<(), Refusal> {
             "write letters, digits, `-`, `_`, `.` and `:`".to_owned(),
         )),
     }
+}
+
+/// A hole that may say what stands between the things that its value lists: `query.ids:,`.
+fn listed(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal> {
+    let Some((name, separator)) = hole.rsplit_once(':') else { return source(hole, parts, who) };
+    if separator.contains(|c: char| c.is_alphanumeric() || c == '_') {
+        return source(hole, parts, who);
+    }
+    let only = SEPARATORS.into_iter().find(|one| one.to_string() == separator);
+    let separator = only.ok_or_else(|| {
+        let message = format!("what stands behind the `:` in `<{hole}>` cannot divide values");
+        (message, "write one of `,`, `;`, `|`, `~` and a space; repeated parameters are told apart anyway".to_owned())
+    })?;
+    match source(name, parts, who)? {
+        source @ (TagSource::Query(_) | TagSource::Part(_)) => Ok(TagSource::Listed(Box::new(source), separator)),
+        _ => Err((
+            format!("`<{hole}>` says what stands between values, which only a query parameter or a part needs"),
+            format!("write <{name}>: lists in JSON are told apart anyway"),
+        )),
+    }
+}
+
+/// Warns of tags made of a parameter that may list several things, while it is not said what stands between them.
+pub(super) fn unlisted(reader: &mut Reader, node: &Node, route: &Route) {
+    let items = reader.one_or_list(node).unwrap_or_default();
+    for item in items {
+        let Some(text) = reader.text(item) else { continue };
+        let template = route.tags.iter().find(|template| template.to_string() == text);
+        let unsaid = template.into_iter().flat_map(|template| &template.pieces).find_map(|piece| match piece {
+            TagPiece::Value(TagSource::Query(name)) if may_list(route, name) => Some(name),
+            _ => None,
+        });
+        if let Some(name) = unsaid {
+            let message = format!(
+                "`<query.{name}>` makes one tag of `1,2` and one of each piece: it is not said what divides them"
+            );
+            let hint =
+                format!("write <query.{name}:,> if the parameter may list several things, and also if it never does");
+            reader.warn(Kind::Value, item, message, hint);
+        }
+    }
+}
+
+/// Whether a value of this parameter is kept that may be more than one number.
+fn may_list(route: &Route, name: &str) -> bool {
+    route.caching != Caching::Pass && route.query.rule_of(name) == QueryRule::Any
 }
 
 fn source(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal> {
