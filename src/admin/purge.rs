@@ -13,7 +13,7 @@ use crate::edge::error::Problem;
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
 use crate::store::purge::{Stamp, Strength};
-use crate::store::sweep::MOST_COUNTED;
+use crate::store::sweep::{COUNTED_UNASKED, MOST_COUNTED};
 use crate::tag::{MAX_TAGS, TagSet};
 
 /// What is to be purged; something must be named.
@@ -32,6 +32,8 @@ pub struct Purge {
     pub soft: bool,
     /// Says what would go, and purges nothing.
     pub dry_run: bool,
+    /// Counts what it meets in a large store too. A stream of purges that counted there would keep a core busy.
+    pub count: bool,
 }
 
 /// What came of it: the answer goes out after every worker can see the record, since there is one log for all of them.
@@ -72,7 +74,8 @@ impl Purge {
     pub fn apply_and_tell(&self, current: &Current) -> Result<Receipt, Problem> {
         let began = Instant::now();
         let proxy = current.load_full();
-        let known = Some(Known::of(&proxy, &self.items(&proxy)?, MOST_COUNTED));
+        let most = if self.count || self.dry_run { MOST_COUNTED } else { COUNTED_UNASKED };
+        let known = Some(Known::of(&proxy, &self.items(&proxy)?, most));
         let receipt = match self.dry_run {
             true => Receipt { epoch: proxy.cache.log.stamp(), dry_run: true, took_ms: 0.0, known },
             false => Receipt { known, ..self.apply(current)? },

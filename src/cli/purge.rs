@@ -69,7 +69,7 @@ pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
     };
     let body = json!({
         "tags": args.tags, "urls": args.url, "prefixes": args.prefix, "all": args.all, "soft": args.soft,
-        "dry_run": args.dry_run,
+        "dry_run": args.dry_run, "count": true,
     });
     let limit = Duration::from_secs(10);
     let (status, answer) =

@@ -43,8 +43,11 @@ const SLICE: Duration = Duration::from_millis(2);
 const REST: u32 = 10;
 const LONGEST_REST: Duration = Duration::from_secs(4);
 
-/// The largest store that is looked through while somebody waits for the answer, and for how long at most.
+/// The largest store that is looked through while somebody waits for the answer.
 pub const MOST_COUNTED: u64 = 50_000;
+/// The largest store that is looked through at each purge without being asked to.
+pub const COUNTED_UNASKED: u64 = 1_000;
+/// For how long at most.
 const COUNTED_FOR: Duration = Duration::from_millis(100);
 
 impl Swept {
