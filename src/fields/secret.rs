@@ -15,7 +15,7 @@ fn is_worded(field: &str) -> bool {
     words(field).any(|word| WORDS.contains(&word)) && !PUBLIC.contains(&field)
 }
 
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 17] = [
     "accesstoken",
     "apikey",
     "assertion",
@@ -24,6 +24,7 @@ const WORDS: [&str; 16] = [
     "credentials",
     "csrf",
     "jwt",
+    "nonce",
     "otp",
     "password",
     "secret",
@@ -102,6 +103,7 @@ mod tests {
             "x-jsessionid",
             "x-magic-link",
             "x-passcode",
+            "x-wp-nonce",
         ] {
             assert!(is_secret(field, &[]), "{field}");
         }

@@ -31,7 +31,8 @@ pub fn path_told<'p>(path: &'p str, names: &[String]) -> Cow<'p, str> {
 
 /// A query as it may be written down.
 pub fn query_told<'q>(query: &'q str, names: &[String]) -> Cow<'q, str> {
-    if !query_holds(query, names) {
+    // A `code` alone may be one that signs in, too.
+    if !query_holds(query, names) && !query.split('&').any(|piece| name_of(piece) == "code") {
         return Cow::Borrowed(query);
     }
     // Between `;` too, as some servers have it; the separators stay.
@@ -164,7 +165,7 @@ fn parameter_told(piece: &str, names: &[String]) -> String {
 }
 
 /// Names of parameters, in lower case, that none of [`ENDINGS`] has; what stands between their words means nothing.
-const NAMED: [&str; 60] = [
+const NAMED: [&str; 64] = [
     "access_key",
     "api-key",
     "artifact",
@@ -190,17 +191,21 @@ const NAMED: [&str; 60] = [
     "jsessionidsso",
     "jwt",
     "key-pair-id",
+    "launch",
     "login_hint_token",
     "magic",
     "magic_link",
+    "nonce",
     "oauth_nonce",
     "oauth_verifier",
     "one_time_code",
     "oscsid",
     "otp",
+    "passcode",
     "passwd",
     "password",
     "phpsessid",
+    "pin",
     "private_key",
     "pwd",
     "s_id",
@@ -306,6 +311,9 @@ mod tests {
             "user%5Bpassword%5D=a",
             "page_access_token=a",
             "next_reset_token=a",
+            "pin=1",
+            "nonce=a",
+            "launch=a",
         ] {
             check("/a", query, true);
         }
@@ -340,6 +348,7 @@ mod tests {
         assert_eq!(query_told("a=1&access_token=x", &[]), "a=1&access_token=*");
         assert_eq!(query_told("a=1;sid=x;b=2&c=3", &[]), "a=1;sid=*;b=2&c=3");
         assert_eq!(query_told("a=1", &[]), "a=1");
+        assert_eq!(query_told("a=1&code=x", &[]), "a=1&code=*");
         assert_eq!(query_told("a=1;sid=2&b=3", &[]), "a=1;sid=*&b=3");
         assert_eq!(query_told("code=x&state=y&a=", &[]), "code=*&state=*&a=");
         let names = credentials_in("/(S(A1))/a;jsessionid=B2", Some("a=1&access%5Ftoken=C3;sid=2"), &[]);

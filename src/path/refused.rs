@@ -4,7 +4,8 @@
 //! the local machine alone. Behind a proxy on the same machine everybody has that address, so they would be everybody's.
 //!
 //! The comparison errs on the side of refusing. It ignores sessions of ASP.NET in the path (`/(S(…))/`), ASCII case, parameters of segments (`;x=y`) and percent-encoding;
-//! an entry takes everything below it, since such pages take further segments. A path that can be read in two ways is
+//! an entry takes everything below it, since such pages take further segments. Dots and spaces at the end of a segment are ignored, as
+//! Windows does, and overlong UTF-8 says what it means to a lenient decoder. A path that can be read in two ways is
 //! refused when any reading is. An extension is not ignored: `/server-status.html` is another page. What is encoded twice is
 //! decoded once, as origins do.
 
@@ -115,8 +116,8 @@ impl RefusedPaths {
         }
         // Some leave an empty segment where they take off a parameter: to them `/;x/manager` is `//manager`.
         let may_have = path.text.bytes().any(|byte| matches!(byte, b';' | b'%' | b'('));
-        let parameters = may_have && [";", "%3B", "(", "%28"].iter().any(|mark| path.text.contains(mark));
-        match path.ambiguity.is_some() || parameters {
+        let marks = [";", "%3B", "(", "%28", "%C0%", "%C1%", "%c0%", "%c1%"];
+        match path.ambiguity.is_some() || may_have && marks.iter().any(|mark| path.text.contains(mark)) {
             false => self.take(segments(&path.text)),
             true => Reading::ALL.iter().any(|reading| self.take(reading.segments(&path.text).into_iter())),
         }
@@ -129,7 +130,7 @@ impl RefusedPaths {
         }
         let mut rest = segments;
         let Some(first) = rest.next() else { return false };
-        let is_plain = !first.iter().any(|byte| matches!(byte, b'%' | b';'));
+        let is_plain = !first.ends_with(b".") && !first.iter().any(|byte| matches!(byte, b'%' | b';' | 0x80..));
         let candidates = match is_plain {
             true => self.by_length.get(first.len()..=first.len()).unwrap_or_default(),
             false => &self.by_length,
@@ -164,7 +165,10 @@ fn segments(path: &str) -> impl Iterator<Item = &[u8]> + Clone {
 }
 
 fn is(segment: &[u8], wanted: &[u8]) -> bool {
-    name(segment).eq(wanted.iter().copied())
+    let mut name = name(segment);
+    // The bytes of a no-break space too, which some trim.
+    wanted.iter().all(|wanted| name.next() == Some(*wanted))
+        && name.all(|byte| matches!(byte, b'.' | b' ' | 0xc2 | 0xa0))
 }
 
 /// A segment without its parameters, in lower case. A control character cuts it too, as NUL does for some.
@@ -172,14 +176,23 @@ fn name(segment: &[u8]) -> impl Iterator<Item = u8> {
     decoded(segment).take_while(|byte| *byte != b';' && !byte.is_ascii_control()).map(|byte| byte.to_ascii_lowercase())
 }
 
-/// What a segment says once percent-encoding is undone; a `%` without its two digits stands for itself.
+/// What a segment says once percent-encoding is undone; a `%` without its two digits stands for itself. `%C0` and `%C1` begin an
+/// ASCII character in two bytes, which no UTF-8 has (RFC 3629 §3) and some decoders take.
 fn decoded(segment: &[u8]) -> impl Iterator<Item = u8> {
+    let escaped = |at: usize| match segment.get(at..at + 3)? {
+        [b'%', digits @ ..] => octet(digits),
+        _ => None,
+    };
     let mut at = 0;
     std::iter::from_fn(move || {
         let byte = *segment.get(at)?;
-        let escaped = (byte == b'%').then(|| segment.get(at + 1..at + 3).and_then(octet)).flatten();
-        at += if escaped.is_some() { 3 } else { 1 };
-        Some(escaped.unwrap_or(byte))
+        let (length, byte) = match (escaped(at), escaped(at + 3)) {
+            (Some(first @ 0xc0..=0xc1), Some(second @ 0x80..=0xbf)) => (6, (first & 1) << 6 | second & 0x3f),
+            (Some(escaped), _) => (3, escaped),
+            (None, _) => (1, byte),
+        };
+        at += length;
+        Some(byte)
     })
 }
 
@@ -266,7 +279,12 @@ impl Reading {
         while let Some(byte) = path.get(at) {
             let length = match (byte, self.separators) {
                 (b'/', _) | (b'\\', Separators::Any) => 1,
-                (b'%', Separators::Any) if matches!(path.get(at + 1..at + 3), Some(b"2f" | b"2F" | b"5c" | b"5C")) => 3,
+                (b'%', Separators::Any) => {
+                    let is = |wanted: &&str| {
+                        path.get(at..at + wanted.len()).is_some_and(|here| here.eq_ignore_ascii_case(wanted.as_bytes()))
+                    };
+                    ["%2f", "%5c", "%c0%af", "%c1%9c"].iter().find(|wanted| is(wanted)).map_or(0, |found| found.len())
+                }
                 _ => 0,
             };
             if length > 0 {
@@ -315,6 +333,17 @@ mod tests {
         check("/(S(x))/server-status", true);
         check("/%28A%28x%29F%28y%29%29/rails/info", true);
         check("/(x)/server-status", false);
+        check("/elmah.axd.", true);
+        check("/elmah.axd%20", true);
+        check("/elmah.axd.%20./x", true);
+        check("/server-status...", true);
+        check("/server-status%C2%A0", true);
+        check("/%c0%afserver-status", true);
+        check("/%C0%AFserver-status", true);
+        check("/x/%c0%ae%c0%ae/server-status", true);
+        check("/%c1%b3erver-status", true);
+        check("/x%c0%afserver-status", false);
+        check("/%c0%e0/server-status", false);
         check("/stra%c3%9fe:1", true);
         check("/stra%C3%9Fe%3A1", true);
         // Not what merely looks alike.
