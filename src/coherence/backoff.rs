@@ -46,6 +46,11 @@ impl Backoff {
         Backoff { start: now, keys: places(PLACES), upstreams: places(UPSTREAMS), hasher }
     }
 
+    /// Whether this key or its upstream is still waited for.
+    pub fn is_waiting(&self, key: &[u8], upstream: usize, now: Instant) -> bool {
+        !self.is_over(&self.keys[self.key(key)], now) || !self.is_over(&self.upstreams[upstream % UPSTREAMS], now)
+    }
+
     /// Whether this key may be refreshed. Where failures came before, whoever is told so is the one who tries, and is taken
     /// to fail until [`Backoff::note`] says otherwise: so that others wait meanwhile.
     pub fn may_refresh(&self, key: &[u8], upstream: usize, now: Instant) -> bool {

@@ -6,7 +6,7 @@
 //! | step | when | decides |
 //! |---|---|---|
 //! | [`Cache::find`], [`Cache::judge`] | a request is there | what is stored for it, and whether that may be used |
-//! | [`Cache::board`], [`Cache::may_refresh`] | nothing may be used, or it is stale | who fetches, who waits |
+//! | [`Cache::board`], [`Cache::board_refresh`] | nothing may be used, or it is stale | who fetches, who waits |
 //! | [`fetch::Fetch`] | the origin is asked, and answers | conditions, 304, what stands in, whose the answer is |
 //! | [`fill::Fill`] | the body comes | what of it is stored, and what is told to whom |
 //! | [`parts::Extent`] | a part is stored | what of the rest is asked for |
@@ -36,7 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::backoff::Backoff;
 use self::errand::Asks;
 use self::find::Spot;
-use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown, Turn};
+use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown, Takeoff, Turn};
 use self::variants::Filing;
 use crate::clock::Clock;
 use crate::entry::Slot;
@@ -145,10 +145,21 @@ impl<S: Slots> Cache<S> {
         }
     }
 
-    /// Whether what is stored under a key may be fetched anew behind a stale answer: not while too much is, or while the
-    /// origin is ill.
-    pub fn may_refresh(&self, key: &[u8], upstream: usize, now: Instant) -> Option<OwnedSemaphorePermit> {
+    /// As [`Cache::board`] for whoever fetches anew behind a stale answer: not while that is under way, too much is, or the origin
+    /// is ill.
+    pub fn board_refresh(
+        self: &Arc<Self>,
+        passenger: &Passenger<'_>,
+        upstream: usize,
+        deadline: impl FnOnce() -> Instant,
+    ) -> Option<(Takeoff, OwnedSemaphorePermit)> {
         let permit = self.refreshes.clone().try_acquire_owned().ok()?;
-        self.backoff.may_refresh(key, upstream, now).then_some(permit)
+        let key = passenger.spot.flight_key(passenger.asks, None);
+        if self.backoff.is_waiting(&key, upstream, passenger.now) {
+            return None;
+        }
+        let Joined::Leader(takeoff) = self.board(passenger, deadline) else { return None };
+        // Only now: a flight that failed meanwhile said so before it left.
+        self.backoff.may_refresh(&key, upstream, passenger.now).then_some((takeoff, permit))
     }
 }

@@ -356,13 +356,11 @@ impl Proxy {
         entry: &Entry,
         now: Instant,
     ) {
-        let key = spot.flight_key(Asks::Whole, None);
-        let Some(permit) = self.cache.may_refresh(&key, exchange.route.upstream, now) else { return };
         let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else { return };
         let (asks, demand) = (Asks::Whole, Demand::ANY);
         let passenger = Passenger { spot, asks, asking: None, demand, failed: None, now };
-        let joined = self.cache.board(&passenger, || self.deadline(exchange));
-        let Joined::Leader(takeoff) = joined else { return };
+        let boarded = self.cache.board_refresh(&passenger, exchange.route.upstream, || self.deadline(exchange));
+        let Some((takeoff, permit)) = boarded else { return };
         let errand = Errand { base: Some(entry.clone()), ..self.errand(exchange, lookup, spot) };
         let (fetch, trip) = (
             Fetch::new(self.cache.clone(), takeoff, errand),

@@ -197,12 +197,9 @@ impl History<'_> {
         let base = match found {
             Found::Usable(entry, _, _, Refresh::No) => return self.serve(number, &entry, Way::Hit),
             Found::Usable(entry, _, _, Refresh::Behind) => {
-                let key = spot.flight_key(Asks::Whole, None);
                 let (asks, demand) = (Asks::Whole, Demand::ANY);
                 let passenger = Passenger { spot: &spot, asks, asking: None, demand, failed: None, now };
-                if let Some(permit) = cache.may_refresh(&key, 0, now)
-                    && let Joined::Leader(takeoff) = cache.board(&passenger, || self.deadline())
-                {
+                if let Some((takeoff, permit)) = cache.board_refresh(&passenger, 0, || self.deadline()) {
                     let errand = Errand { base: Some(entry.clone()), ..errand(Asks::Whole) };
                     tell!(self, "request {number} finds it stale; {} refreshes", told(&takeoff.flight));
                     let resource = self.requests[number].asker.resource;
