@@ -167,14 +167,19 @@ impl<S: Slots> Fetch<S> {
         };
         match self.confirm(&base, arrived, now) {
             Some(entry) => self.over(Landing::Revalidated(entry), Ended::Kept, now.instant),
-            None => Heard::Again(self),
+            None => {
+                // What comes now was asked for after that.
+                self.errand.base.take_if(|base| base.is_ended());
+                Heard::Again(self)
+            }
         }
     }
 
     /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
     fn confirm(&self, base: &Entry, confirmed: Arrived, now: Now) -> Option<Entry> {
         let validators = base.said_validators();
-        if !validators.any() || !validate::confirms(&confirmed.headers, &validators) {
+        // What was refused meanwhile is confirmed by nothing that left before.
+        if base.is_ended() || !validators.any() || !validate::confirms(&confirmed.headers, &validators) {
             return None;
         }
         let (entry, vary) = self.merged(base, confirmed.headers, confirmed.delay, now)?;
@@ -196,7 +201,10 @@ impl<S: Slots> Fetch<S> {
         } else if self.keeps_apart(&arrived, now) {
             return self.private(arrived, NotStored::Unlike, unkept);
         }
+        let was_refused = self.errand.base.as_ref().is_some_and(Entry::is_ended) && !is_off(Rule::AfterRefusal);
         let (terms, storing) = match verdict {
+            // It left before the copy in whose place it would be was refused.
+            Admit::Store(_) if was_refused => return self.private(arrived, NotStored::RefusedSince, unkept),
             Admit::Store(terms) => (terms, Ok(())),
             // It is its asker's alone, and a 5xx of the second flight in a row everybody's who waits; nobody's later.
             Admit::Discard(why) if self.errand.is_everybodys(&arrived, now) => {
@@ -218,10 +226,12 @@ impl<S: Slots> Fetch<S> {
     pub(super) fn end_if_refused(&self, status: StatusCode) {
         let refused = (matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection())
             && !is_off(Rule::AfterRefusal);
-        if let Some(base) = self.errand.base.as_ref().filter(|_| refused)
-            && self.errand.standing_in == StandingIn::Allowed
-        {
-            self.cache.end(&self.errand, base);
+        if !refused || self.errand.standing_in != StandingIn::Allowed {
+            return;
+        }
+        match &self.errand.base {
+            Some(base) => self.cache.end(&self.errand, base),
+            None => self.cache.end_parts(&self.errand),
         }
     }
 

@@ -26,7 +26,7 @@ impl<S: Slots> Fetch<S> {
                 return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
             }
             self.cache.outdate(&self.errand, &base);
-        } else if matches!(arrived.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        } else if arrived.status != StatusCode::NOT_FOUND {
             // Many origins know no HEAD, and say so by a 404.
             self.end_if_refused(arrived.status);
         }

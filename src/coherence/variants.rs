@@ -124,6 +124,14 @@ impl<S: Slots> Cache<S> {
         }
     }
 
+    /// The same of parts of something that is not there as a whole.
+    pub(super) fn end_parts(&self, errand: &Errand) {
+        let _turn = self.filing.turn(&errand.primary);
+        if matches!(self.memory.get(&errand.spot), Some(Slot::Incomplete(_))) {
+            self.memory.remove(&errand.spot);
+        }
+    }
+
     fn is_there(&self, spot: &[u8], entry: &Entry) -> bool {
         matches!(self.memory.get(spot), Some(Slot::Entry(current)) if current.is(entry))
     }

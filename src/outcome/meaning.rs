@@ -180,7 +180,7 @@ pub const NOT_USED: [Meaning; 8] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 24] = [
+pub const NOT_KEPT: [Meaning; 25] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -209,7 +209,7 @@ pub const NOT_KEPT: [Meaning; 24] = [
     ),
     is(
         "redirect-with-query",
-        "a permanent redirect (301, 308) whose target has a query, and no lifetime from the origin: the query may be one person's",
+        "a permanent redirect (301, 308) whose target has a query, parameters, a fragment or a user, and no lifetime from the origin: they may be one person's",
         "let the origin give a lifetime, if the redirect is the same for everybody",
     ),
     is(
@@ -221,6 +221,11 @@ pub const NOT_KEPT: [Meaning; 24] = [
         "unlike-stored",
         "unlike what is stored for several people: another media type, or no validator where there was one",
         "look whether the origin answers 200 with a page to sign in at, where it should refuse",
+    ),
+    is(
+        "refused-since",
+        "it was asked for before the origin refused what is stored, and came after that",
+        "nothing: the next one is asked for anew",
     ),
     is("vary-all", "`Vary: *`, or more than eight headers", "let the origin name the headers that matter"),
     is(

@@ -316,7 +316,7 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
         return Err(NotStored::Status);
     }
     if said.lifetime.is_none_or(|lifetime| lifetime.is_zero())
-        && leads_to_a_query(answered)
+        && leads_to_parameters(answered)
         && !is_off(Rule::QueryRedirect)
     {
         return Err(NotStored::QueryRedirect);
@@ -357,10 +357,11 @@ fn says_expired(answered: &Answered<'_>, said: &Said) -> bool {
     said.lifetime == Some(Duration::ZERO) || pragma.into_iter().any(says_no_cache)
 }
 
-/// A redirect whose target holds parameters may hold somebody's.
-fn leads_to_a_query(answered: &Answered<'_>) -> bool {
+/// A redirect whose target holds parameters may hold somebody's: in its query, its path, its fragment, or in front of its host.
+fn leads_to_parameters(answered: &Answered<'_>) -> bool {
     let location = answered.headers.get(header::LOCATION);
-    answered.status.is_redirection() && location.is_some_and(|location| location.as_bytes().contains(&b'?'))
+    let is_mark = |byte: &u8| b"?;#(@%".contains(byte);
+    answered.status.is_redirection() && location.is_some_and(|location| location.as_bytes().iter().any(is_mark))
 }
 
 /// Applies `no-cache`, which needs something to revalidate with, and what forbids staleness.
@@ -506,6 +507,9 @@ pub(crate) mod tests {
         check(Share::Principal, 301, &[to_query, ("expires", "0")], Err(NotStored::QueryRedirect));
         check(Share::Principal, 301, &[to_query, ("cache-control", "max-age=5")], Ok(300));
         check(Share::Principal, 301, &[("location", "/elsewhere")], Ok(300));
+        for to in ["/a;jsessionid=S1", "/(S(S1))/a", "/a#access_token=S1", "https://u:S1@h.example/a", "/a%3Bsid=S1"] {
+            check(Share::Public, 301, &[("location", to)], Err(NotStored::QueryRedirect));
+        }
         check(Share::Anonymous, 200, &[("cache-control", "private")], Err(NotStored::Private));
         check(Share::Public, 200, &[("cache-control", "no-store")], Err(NotStored::NoStore));
         check(Share::Public, 200, &[("vary", "Cookie")], Err(NotStored::VaryCredential));

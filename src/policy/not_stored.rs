@@ -21,6 +21,8 @@ pub enum NotStored {
     SelfPosting,
     /// It is unlike what is stored: another media type, or no validator where there was one.
     Unlike,
+    /// It was asked for before the origin refused what is stored.
+    RefusedSince,
     /// `Vary: *`.
     VaryAll,
     /// `Vary` names a credential that the policy does not key.
@@ -66,6 +68,7 @@ impl NotStored {
             NotStored::QueryRedirect => "redirect-with-query",
             NotStored::SelfPosting => "self-posting",
             NotStored::Unlike => "unlike-stored",
+            NotStored::RefusedSince => "refused-since",
             NotStored::VaryAll => "vary-all",
             NotStored::VaryCredential => "vary-on-credential",
             NotStored::Credentials => "credentials",
@@ -82,6 +85,11 @@ impl NotStored {
             NotStored::FillMemory => "fill-memory",
             NotStored::Head => "head",
         }
+    }
+
+    /// Whether those who waited for it ask for themselves, one first: it is only for whoever caused it.
+    pub fn is_its_askers(self) -> bool {
+        self.is_passing() || matches!(self, NotStored::Unlike | NotStored::RefusedSince)
     }
 
     /// The origin's own error, refusal or passing state: it says nothing of what the next request is answered, who finds out

@@ -309,7 +309,7 @@ impl Proxy {
 
     /// Hands an answer that nobody may share to whoever caused it.
     fn own_answer(&self, waiter: Waiter<'_>, why: NotStored) -> Waited {
-        if waiter.leader.is_none() && (why.is_passing() || why == NotStored::Unlike) {
+        if waiter.leader.is_none() && why.is_its_askers() {
             return waiter.not_shared();
         }
         let Waiter { exchange, forward, collapsed, leader, .. } = waiter;

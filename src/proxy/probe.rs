@@ -3,18 +3,20 @@
 //! Filters in front of an application (Django's `@condition` outside a token check, output caches) answer 304 to whoever shows the
 //! right tag. To a browser that does no harm, since it has the answer; to us a 304 would be the yes that lets a stranger see it. So
 //! before a 304 counts, the same is asked once without credentials: an origin that says 304 to nobody says nothing by it. One that
-//! refuses nobody, and whose answer then turns out to be what is stored, looks at who asks first.
+//! refuses nobody, and whose answer then turns out to be what is stored, looks at who asks first. And since some look no further than
+//! whether a credential is there before they judge a condition, the same is asked with worthless ones too: both must be refused.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use super::{Exchange, Proxy, ToOrigin, target};
 use crate::coherence::errand::Conditions;
 use crate::coherence::find::Spot;
 use crate::coherence::flight::Landing;
 use crate::entry::Entry;
+use crate::identity::cookies;
 use crate::policy::Caching;
 use crate::policy::plan::Lookup;
 use crate::policy::validate;
@@ -155,17 +157,25 @@ impl Proxy {
                 return Asks::WHOLE;
             };
             let mut headers = self.fetch_headers(exchange, spot.vary());
+            let worthless = self.worthless_credentials(&headers);
             self.take_credentials_off(exchange, &mut headers);
             validate::add_conditions(&mut headers, &validators);
-            let upstream = &self.upstreams[exchange.route.upstream];
-            let mut outgoing = Outgoing::get(target, headers);
-            let said = match upstream.send(exchange.client.worker, &mut outgoing).await {
-                Ok(answer) => ToNobody::of(answer.head.status),
-                Err(_) => ToNobody::Unclear,
-            };
+            let mut said = self.ask_nobody(exchange, target.clone(), headers.clone()).await;
+            if said == ToNobody::Refused {
+                headers.extend(worthless);
+                said = self.ask_nobody(exchange, target, headers).await;
+            }
             probe.heard(view, said);
             Asks { proves: (said == ToNobody::Refused).then_some(view), ..Asks::WHOLE }
         })
+    }
+
+    async fn ask_nobody(&self, exchange: &Exchange<'_>, target: Uri, headers: HeaderMap) -> ToNobody {
+        let upstream = &self.upstreams[exchange.route.upstream];
+        match upstream.send(exchange.client.worker, &mut Outgoing::get(target, headers)).await {
+            Ok(answer) => ToNobody::of(answer.head.status),
+            Err(_) => ToNobody::Unclear,
+        }
     }
 
     /// Learns from what the one who found out was given.
@@ -186,6 +196,45 @@ impl Proxy {
             hasher.update(exchange.path.text.as_bytes());
         }
         View::of(hasher.finalize().as_bytes())
+    }
+
+    /// The credentials of a fetch as somebody would show them who has made them up: of the same form, and nobody's.
+    fn worthless_credentials(&self, headers: &HeaderMap) -> HeaderMap {
+        let mut worthless = HeaderMap::new();
+        for name in self.identity.headers.iter().chain([&header::AUTHORIZATION, &header::COOKIE]) {
+            for value in headers.get_all(name) {
+                let made_up = match *name {
+                    // The scheme stays.
+                    header::AUTHORIZATION => self.made_up(value.as_bytes(), b' '),
+                    header::COOKIE => {
+                        let pairs = cookies(value).map(|cookie| self.made_up(cookie.pair, b'='));
+                        pairs.collect::<Vec<_>>().join(&b"; "[..])
+                    }
+                    _ => self.made_up(value.as_bytes(), 0),
+                };
+                worthless.extend(HeaderValue::from_bytes(&made_up).ok().map(|value| (name.clone(), value)));
+            }
+        }
+        worthless
+    }
+
+    /// Puts another letter for each letter, and another digit for each digit, behind the first `mark` if there is one.
+    fn made_up(&self, text: &[u8], mark: u8) -> Vec<u8> {
+        let begin = text.iter().position(|byte| *byte == mark).map_or(0, |at| at + 1);
+        let mut chance = blake3::Hasher::new_keyed(&self.secret.0).update(text).finalize_xof();
+        let other = |byte: u8, first: u8, many: u8, chance: u8| first + (byte - first + 1 + chance % (many - 1)) % many;
+        let mut made_up = text.to_vec();
+        for byte in &mut made_up[begin..] {
+            let mut drawn = [0];
+            chance.fill(&mut drawn);
+            *byte = match *byte {
+                b'0'..=b'9' => other(*byte, b'0', 10, drawn[0]),
+                b'a'..=b'z' => other(*byte, b'a', 26, drawn[0]),
+                b'A'..=b'Z' => other(*byte, b'A', 26, drawn[0]),
+                as_is => as_is,
+            };
+        }
+        made_up
     }
 
     fn take_credentials_off(&self, exchange: &Exchange<'_>, headers: &mut HeaderMap) {

@@ -327,3 +327,93 @@ async fn a_401_ends_all_that_is_kept_for_whoever_it_is_said_to() {
         assert!(ask(&stent, "principal", "bob", "/b").send().await.is_hit(), "{method} {target}: others keep theirs");
     }
 }
+
+/// What left before a refusal and comes after it brings nothing back, as it is or by a 304.
+#[tokio::test]
+async fn what_left_before_a_refusal_brings_nothing_back() {
+    for share in ["public", "principal"] {
+        for status in [403, 404, 410, 302] {
+            for late in [200, 304] {
+                let (gate, sent) = (Gate::default(), Arc::<AtomicUsize>::default());
+                let (held, number) = (gate.clone(), sent.clone());
+                let origin = Origin::start(move |_: Seen| {
+                    let (held, number) = (held.clone(), number.fetch_add(1, Ordering::SeqCst));
+                    async move {
+                        match number {
+                            0 => answer(200, &[("etag", "\"v1\"")], "chart"),
+                            1 => {
+                                held.pass().await;
+                                answer(late, &[("etag", "\"v1\"")], if late == 200 { "chart" } else { "" })
+                            }
+                            _ => refusal(status, number),
+                        }
+                    }
+                })
+                .await;
+                let yaml = format!(
+                    "identity: {{principal: [cookie.sessionid]}}\npolicies: {{p: {{share: {share}, ttl: 1h}}}}\n\
+                     routes: [{{name: all, path: /**, policy: p}}]"
+                );
+                let stent = crate::scenario::Stent::start(origin.address, &yaml);
+                let cell = format!("{share} {status} {late}");
+                let get = || {
+                    let asking = stent.client().get("/a");
+                    if share == "principal" { asking.cookie("sessionid=a") } else { asking }
+                };
+                assert_eq!(get().send().await.text(), "chart", "{cell}");
+                let older = get().header("cache-control", "no-cache");
+                let older = tokio::spawn(async move { older.send().await });
+                eventually(|| sent.load(Ordering::SeqCst) == 2).await;
+                assert_eq!(get().header("cache-control", "no-cache").send().await.status, status, "{cell}");
+                gate.open(1);
+                older.await.unwrap();
+                eventually(|| stent.cache().flights.is_empty()).await;
+                for _ in 0..2 {
+                    let reply = get().send().await;
+                    assert_eq!(reply.status, status, "{cell}: {}", reply.cache());
+                }
+            }
+        }
+    }
+}
+
+/// Parts of what is too long to be kept whole, and what a refusal of HEAD is about.
+#[tokio::test]
+async fn a_refusal_ends_parts_and_one_of_head_ends_the_whole() {
+    for status in [401, 403, 404, 410, 302] {
+        let now = Arc::new(AtomicU16::new(200));
+        let turn = now.clone();
+        let origin = Origin::start(move |seen: Seen| {
+            let status = turn.load(Ordering::SeqCst);
+            async move {
+                match (status, seen.header("range")) {
+                    (200, Some("bytes=0-9")) => {
+                        answer(206, &[("etag", "\"v1\""), ("content-range", "bytes 0-9/5000")], "0123456789")
+                    }
+                    (200, _) if seen.path() == "/short" => answer(200, &[("etag", "\"v1\"")], "chart"),
+                    (200, _) => answer(200, &[("etag", "\"v1\"")], "0".repeat(5000)),
+                    _ => refusal(status, 0),
+                }
+            }
+        })
+        .await;
+        let yaml = "cache: {max_object: 1KiB}\npolicies: {p: {share: public, ttl: 1h}}\n\
+                    routes: [{name: all, path: /**, policy: p}]";
+        let stent = crate::scenario::Stent::start(origin.address, yaml);
+        let part = || stent.client().get("/long").header("range", "bytes=0-9");
+        stent.client().get("/long").send().await;
+        assert_eq!(part().send().await.status, 206);
+        assert!(part().send().await.is_hit(), "a part is kept");
+        stent.client().get("/short").send().await;
+        now.store(status, Ordering::SeqCst);
+        // More than what is there has to be asked for.
+        let more = stent.client().get("/long").header("range", "bytes=0-19").send().await;
+        assert_eq!(more.status, status);
+        let reply = part().send().await;
+        assert_eq!(reply.status, status, "{}", reply.cache());
+        stent.client().ask("HEAD", "/short").header("cache-control", "no-cache").send().await;
+        let reply = stent.client().get("/short").send().await;
+        // Many origins know no HEAD, and say so by a 404.
+        assert_eq!(reply.status, if status == 404 { 200 } else { status }, "{}", reply.cache());
+    }
+}

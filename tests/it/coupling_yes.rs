@@ -647,3 +647,38 @@ async fn ones_own_refusal_ends_ones_own_yes() {
         }
     }
 }
+
+/// A gateway that wants something to be shown, then a cache of answers that judges conditions, and the application last.
+#[tokio::test]
+async fn a_304_for_whoever_shows_anything_lets_nobody_have_a_chart() {
+    for (field, name) in [("cookie", "cookie.sessionid"), ("authorization", "authorization")] {
+        for keep in ["", ", for: 10m"] {
+            let origin = Origin::start(move |seen: Seen| async move {
+                let shown = seen.header(field).map(str::to_owned);
+                let Some(shown) = shown else { return answer(401, &[], "who?") };
+                if seen.header("if-none-match") == Some("\"v1\"") {
+                    return answer(304, &[("etag", "\"v1\"")], "");
+                }
+                match ["alice", "bob", "carol"].iter().any(|known| shown.ends_with(known)) {
+                    true => answer(200, &[("etag", "\"v1\""), ("content-type", "text/plain")], "chart of patient 7"),
+                    false => answer(401, &[], "nobody that is known"),
+                }
+            })
+            .await;
+            let yaml = charts("permitted", &format!("{{ask: self{keep}}}"));
+            let yaml = yaml.replace("principal: [cookie.sessionid]", &format!("principal: [{name}]"));
+            let stent = Stent::start(origin.address, &yaml);
+            let ask = |who: &str| {
+                let shown = if field == "cookie" { format!("sessionid={who}") } else { format!("Bearer {who}") };
+                stent.client().get("/charts/7").header(field, &shown)
+            };
+            for who in ["alice", "bob", "carol", "bob"] {
+                assert!(is_chart(&ask(who).send().await), "{field}{keep} {who}");
+            }
+            for who in ["eve", "mallory", "eve"] {
+                let reply = ask(who).send().await;
+                assert_eq!((reply.status, reply.text().as_str()), (401, "nobody that is known"), "{field}{keep}");
+            }
+        }
+    }
+}

@@ -179,7 +179,8 @@ fn main() {
     let file = out.join("purge.rs");
     fs::write(&file, &log).expect("the log can be written");
 
-    let mut modules = format!("#[path = {file:?}]\nmod purge;\n");
+    // Of the log that is explored, some is for others to ask.
+    let mut modules = format!("#[allow(dead_code)]\n#[path = {file:?}]\nmod purge;\n");
     let mut table = String::from("const VARIANTS: &[Variant] = &[\n");
     for Variant { name, seen, changes } in VARIANTS {
         let file = out.join(format!("{name}.rs"));
@@ -199,6 +200,6 @@ fn changed(name: &str, text: &str, changes: &[Change]) -> String {
 
 fn module(name: &str, log: &Path, models: &Path) -> String {
     format!(
-        "mod {name} {{\n    #[path = {log:?}]\n    pub mod purge;\n    #[path = {models:?}]\n    pub mod models;\n}}\n"
+        "mod {name} {{\n    #[allow(dead_code)]\n    #[path = {log:?}]\n    pub mod purge;\n    #[path = {models:?}]\n    pub mod models;\n}}\n"
     )
 }

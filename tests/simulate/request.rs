@@ -17,7 +17,7 @@ use stent::coherence::waiter::{Instead, Waiter, is_its_leaders, leaves_out, vari
 use stent::entry::Entry;
 use stent::failure::{Failure, FailureKind};
 use stent::key::{self, KeyBuf};
-use stent::policy::admit::{Answered, NotStored};
+use stent::policy::admit::Answered;
 use stent::policy::plan::{Lookup, PassReason, Permission};
 use stent::proxy::MAX_ROUNDS;
 use stent::spool::Reader;
@@ -313,7 +313,7 @@ impl History<'_> {
                 Ok(()) => self.serve(number, &entry, Way::Rescued),
                 Err(instead) => self.instead(number, instead),
             },
-            Landing::Uncacheable(why) if !waiting.leads && (why.is_passing() || why == NotStored::Unlike) => {
+            Landing::Uncacheable(why) if !waiting.leads && why.is_its_askers() => {
                 self.not_shared(number, waiting);
                 Ok(())
             }
