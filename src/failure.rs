@@ -24,6 +24,8 @@ pub enum FailureKind {
     Reset,
     /// What the origin sent is not HTTP that can be passed on.
     Protocol,
+    /// The answer is in a transfer coding other than `chunked`, which nobody asked for.
+    Coding,
     /// The client's body ended early or came too slowly.
     ClientBody,
     /// The client's body is longer than is allowed here.
@@ -55,7 +57,9 @@ impl Failure {
     /// The status that the client is given (RFC 9110 §15).
     pub fn status(self) -> StatusCode {
         match self.kind {
-            FailureKind::Connect | FailureKind::Reset | FailureKind::Protocol => StatusCode::BAD_GATEWAY,
+            FailureKind::Connect | FailureKind::Reset | FailureKind::Protocol | FailureKind::Coding => {
+                StatusCode::BAD_GATEWAY
+            }
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             FailureKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             FailureKind::ClientBody => StatusCode::BAD_REQUEST,
@@ -65,7 +69,7 @@ impl Failure {
     }
 
     /// A mishap of one exchange: another may well succeed. What says that the origin is ill or overloaded is none, and
-    /// whether that is tried again is for `retries` to say.
+    /// whether that is tried again is for `retries` to say. Nor is what it would answer to the next one, too.
     pub fn is_mishap(self) -> bool {
         matches!(self.kind, FailureKind::Reset | FailureKind::Protocol | FailureKind::Internal)
     }
@@ -78,6 +82,7 @@ impl Failure {
             FailureKind::Busy => "busy",
             FailureKind::Reset => "reset",
             FailureKind::Protocol => "protocol-error",
+            FailureKind::Coding => "answer-coding",
             FailureKind::ClientBody => "client-body",
             FailureKind::BodyTooLarge => "body-too-large",
             FailureKind::Internal => "internal",
@@ -92,6 +97,9 @@ impl Failure {
             FailureKind::Busy => "The server behind this proxy is busy. Please try again shortly.",
             FailureKind::Reset => "The server behind this proxy closed the connection without an answer.",
             FailureKind::Protocol => "The server behind this proxy sent something that is not a valid answer.",
+            FailureKind::Coding => {
+                "The server behind this proxy answered in a transfer coding that is not understood here."
+            }
             FailureKind::ClientBody => "The request's body ended early or came too slowly.",
             FailureKind::BodyTooLarge => "The request's body is longer than is allowed here.",
             FailureKind::Internal => "The proxy made a mistake.",

@@ -53,7 +53,7 @@ use crate::edge::connection::{Client, Reply};
 use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::fields::drop_untrusted;
-use crate::edge::incoming::{Arrival, SignsIn, Trust, Upgrade};
+use crate::edge::incoming::{Arrival, Refusal, SignsIn, Trust, Upgrade, X_REQUEST_ID, is_of_the_server};
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::facet::certificate::Authorities;
@@ -161,6 +161,9 @@ impl Proxy {
         let trust = Trust::of(client.peer.ip, &self.trusted_proxies);
         let arrival = match Arrival::read(&mut head, &client.peer, trust, || self.ids.next(client.worker)) {
             Ok(arrival) => arrival,
+            Err(Refusal::Target) if is_of_the_server(&head) => {
+                return Reply::Now(self.stands(presence(&incoming), client));
+            }
             Err(refusal) => return Reply::Now(self.refuse(Problem::from(refusal), &head.headers, client)),
         };
         drop_untrusted(&mut head.headers, self.identity.trusted_headers(), trust);
@@ -289,6 +292,19 @@ impl Proxy {
         // RFC 9110 §7.8: a wish that is not granted is ignored.
         let granted = exchange.arrival.upgrade == Upgrade::WebSocket && exchange.route.upgrades == Upgrades::WebSocket;
         granted.then_some(PassReason::Upgrade)
+    }
+
+    /// Answers `OPTIONS *`, by which load balancers ask whether a server stands: it is about this one, so no origin hears of it,
+    /// and no cache has a part in it.
+    fn stands(&self, body: BodyPresence, client: &Client) -> Response<Body> {
+        let mut response = Response::new(Body::Empty);
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, self.ids.next(client.worker));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if body == BodyPresence::Present {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Refuses before there is a route.

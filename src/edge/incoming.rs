@@ -191,7 +191,6 @@ impl Arrival {
             // The origin is asked in HTTP/1.1, which wants one.
             head.headers.insert(header::HOST, host.clone());
         }
-        check_target(&head.method, &head.uri, peer.scheme)?;
         let mut arrival = Arrival {
             authority: String::new(),
             scheme: peer.scheme,
@@ -285,6 +284,8 @@ impl Arrival {
         // By the client's scheme, which a trusted proxy may have told just now.
         let host = host.to_str().ok().and_then(|host| normal(host, arrival.scheme));
         arrival.authority = host.ok_or(Refusal::Host)?;
+        // Last: what is wrong with it besides is known by then.
+        check_target(&head.method, &head.uri, peer.scheme)?;
         arrival.request_id = id.unwrap_or_else(new_id);
         Ok(arrival)
     }
@@ -390,6 +391,11 @@ fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
         }
         _ => Err(Refusal::Host),
     }
+}
+
+/// Whether a head asks about the server as a whole, and about no resource (RFC 9110 §9.3.7).
+pub fn is_of_the_server(head: &request::Parts) -> bool {
+    head.method == Method::OPTIONS && head.uri.path() == "*"
 }
 
 fn check_target(method: &Method, uri: &Uri, scheme: Scheme) -> Result<(), Refusal> {

@@ -265,7 +265,7 @@ pub const NOT_KEPT: [Meaning; 25] = [
 ];
 
 /// What failed at the origin.
-pub const FAILED: [Meaning; 8] = [
+pub const FAILED: [Meaning; 9] = [
     is("connect-failed", "no address, or nobody listens", "look whether the origin runs, and at `servers`"),
     is(
         "reset",
@@ -276,6 +276,11 @@ pub const FAILED: [Meaning; 8] = [
         "protocol-error",
         "what came is no HTTP; behind `stale-if-error`, also a status 500, 502, 503 or 504",
         "look into the origin's log",
+    ),
+    is(
+        "answer-coding",
+        "the answer is in a transfer coding other than `chunked`, which nobody asked for",
+        "let the origin send a length or chunks; compression is a content coding",
     ),
     is(
         "timeout",

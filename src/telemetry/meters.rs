@@ -87,8 +87,14 @@ pub struct UpstreamMeters {
 }
 
 /// What is an upstream's own failure, as far as can be told.
-const KINDS: [FailureKind; 5] =
-    [FailureKind::Connect, FailureKind::Timeout, FailureKind::Busy, FailureKind::Reset, FailureKind::Protocol];
+const KINDS: [FailureKind; 6] = [
+    FailureKind::Connect,
+    FailureKind::Timeout,
+    FailureKind::Busy,
+    FailureKind::Reset,
+    FailureKind::Protocol,
+    FailureKind::Coding,
+];
 
 impl UpstreamMeters {
     /// For the upstream of this name.

@@ -96,7 +96,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             let polled = source.poll_head(cx, MAX_HEAD, |bytes, length| read_answer(bytes, length, method));
             let (head, body) = match ready!(polled) {
                 Ok(answer) => answer,
-                Err(NoHead::Fault(_)) => return Poll::Ready(Err(upload.failure(FailureKind::Protocol))),
+                Err(NoHead::Fault(fault)) => return Poll::Ready(Err(upload.failure(kind(fault)))),
                 Err(NoHead::Closed | NoHead::Broken) => return Poll::Ready(Err(upload.failure(FailureKind::Reset))),
             };
             let granted = head.status == StatusCode::SWITCHING_PROTOCOLS
@@ -127,6 +127,19 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let persistence = if head.framing(method) == Framing::Close { Persistence::Close } else { head.persistence };
     let connection = Connection { source, seat, upload, persistence };
     Ok(exchanged(head, body, connection, method, taken, limits))
+}
+
+/// What a head that is refused says of the origin.
+fn kind(fault: HeadFault) -> FailureKind {
+    match fault {
+        HeadFault::Coding => FailureKind::Coding,
+        HeadFault::Syntax
+        | HeadFault::Length
+        | HeadFault::Both
+        | HeadFault::Version
+        | HeadFault::Target
+        | HeadFault::TooLong => FailureKind::Protocol,
+    }
 }
 
 /// A protocol that nobody asked for is not granted (RFC 9110 §7.8).

@@ -1,6 +1,6 @@
 //! A method, a space, a target, a space, a version (RFC 9112 §3).
 
-use crate::case::{Case, HOST, case};
+use crate::case::{After, Case, HOST, case};
 
 /// A request line with CRLF, `Host`, and the end.
 fn line(name: &str, section: &'static str, line: &str) -> Case {
@@ -83,8 +83,10 @@ pub fn cases() -> Vec<Case> {
             .refused(&[400, 414, 431, 501]),
         line("DELETE", methods, "DELETE /one HTTP/1.1").passed("DELETE", "/one", ""),
         line("TRACE", "9110 §9.3.8", "TRACE /one HTTP/1.1").passed("TRACE", "/one", "").refused(&[400, 405, 501]),
+        // It is about this server: nothing of it need reach the one behind.
         line("OPTIONS of the server", "9112 §3.2.4", "OPTIONS * HTTP/1.1")
             .passed("OPTIONS", "*", "")
+            .wanting(&[&[200, 204]], After::Open, &[])
             .refused(&[400, 404, 405, 501]),
         line("a GET of the server", "9112 §3.2.4", "GET * HTTP/1.1").refused(&[400]),
         line("CONNECT", "9112 §3.2.3", "CONNECT h:80 HTTP/1.1").refused(&[400, 405, 501]),

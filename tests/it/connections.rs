@@ -168,3 +168,36 @@ async fn while_an_upload_moves_its_answer_is_waited_for() {
     origin.write_all(b"-last").await.unwrap();
     until(&mut client, "-last").await;
 }
+
+/// RFC 9110 §9.3.7: load balancers ask so whether a server stands. It is about this one, so no origin hears of it.
+#[tokio::test]
+async fn who_asks_whether_the_server_stands_is_told() {
+    let scene = Scene::start("").await;
+    let ask = async |bytes: &str| {
+        let mut client = scene.client(bytes).await;
+        rest(&mut client).await
+    };
+    for check in [
+        "OPTIONS * HTTP/1.0\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nConnection: close\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        let answer = ask(check).await.to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 200 ok\r\n"), "{check}: {answer}");
+        assert!(answer.contains("\r\ncontent-length: 0\r\n") && answer.contains("\r\nx-request-id: "), "{answer}");
+        assert!(!answer.contains("cache-status"), "no cache has a part in it: {answer}");
+    }
+    let twice = ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nOPTIONS * HTTP/1.0\r\n\r\n").await;
+    assert_eq!(twice.matches(" 200 OK").count(), 2, "the connection goes on: {twice}");
+    for refused in [
+        "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS *?a HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        assert!(ask(refused).await.starts_with("HTTP/1.1 400 "), "{refused}");
+    }
+    assert!(tokio::time::timeout(Duration::ZERO, scene.listener.accept()).await.is_err(), "the origin heard of it");
+}

@@ -199,3 +199,31 @@ async fn an_origin_that_is_ill_is_not_asked_once_more_for_the_followers() {
     }
     assert_eq!(origin.requests(), 1);
 }
+
+/// Who answers in a coding that nobody asked for would answer so again: nobody is elected to ask once more, and nothing is
+/// retried. What is no answer at all is another matter.
+#[tokio::test]
+async fn an_answer_in_an_unknown_transfer_coding_is_told_by_its_name() {
+    let coded = |coding: &str| format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {coding}\r\n\r\nx").into_bytes();
+    let (gzip, identity) = (coded("gzip"), coded("identity, chunked"));
+    for (bytes, reason, requests) in [
+        (gzip, "answer-coding", 1),
+        (identity, "answer-coding", 1),
+        (coded("chunked, gzip"), "protocol-error", 2),
+        (b"nonsense\r\n\r\n".to_vec(), "protocol-error", 2),
+    ] {
+        let case = String::from_utf8_lossy(&bytes).into_owned();
+        let origin = Mortal::start(bytes, Death::InOrder).await;
+        let stent = Stent::start_with(origin.address, &format!("{PATIENT}, retries: 2"), PUBLIC);
+        let all: Vec<_> = (0..3).map(|_| tokio::spawn(stent.client().get("/a").send())).collect();
+        eventually(|| stent.cache().flights.waiting() == 3).await;
+        origin.gate.open(100);
+        for one in all {
+            let reply = one.await.unwrap();
+            let want = format!("stent; fwd=uri-miss; detail={reason}");
+            assert_eq!((reply.status, reply.cache()), (502, want.as_str()), "{case}");
+            assert!(reply.text().contains(&format!("\"code\":\"{reason}\"")), "{}", reply.text());
+        }
+        assert_eq!(origin.requests(), requests, "{case}");
+    }
+}
