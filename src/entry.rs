@@ -53,6 +53,8 @@ pub struct Vital {
     pub initial_age: Duration,
     /// The origin allowed requests with credentials to share it (RFC 9111 §3.5).
     pub openness: Openness,
+    /// What its `Date` says of the origin's clock.
+    pub clock: OriginClock,
 }
 
 impl Vital {
@@ -72,7 +74,7 @@ struct Stored {
     status: StatusCode,
     openness: Openness,
     staleness: Staleness,
-    delivered: Delivered,
+    marks: Marks,
     /// Its origin has refused it since to those who may have it.
     ended: AtomicBool,
     /// Where in the text the fields begin.
@@ -92,13 +94,25 @@ struct Stored {
     body: Bytes,
 }
 
-/// Whether the origin's own fields about caching are delivered.
+/// What else is known of an entry, in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivered {
-    /// They are.
-    AsSaid,
-    /// Others are, in their place.
-    Otherwise,
+struct Marks(u8);
+
+impl Marks {
+    /// Other fields about caching are delivered in the place of the origin's own.
+    const OTHERWISE: u8 = 1;
+    /// [`OriginClock::Behind`].
+    const CLOCK_BEHIND: u8 = 2;
+
+    fn of(head: &Head) -> Marks {
+        let otherwise = if head.replaced.is_some() { Marks::OTHERWISE } else { 0 };
+        let clock = if head.vital.clock == OriginClock::Behind { Marks::CLOCK_BEHIND } else { 0 };
+        Marks(otherwise | clock)
+    }
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
 }
 
 /// Tenths of a second, up to thirteen years; then for ever.
@@ -147,12 +161,12 @@ impl Entry {
         kept.for_each(|(name, value)| write_line(&mut text, name, value));
         let replaced = text.len() as u32;
         head.replaced.iter().flatten().for_each(|(name, value)| write_line(&mut text, name, value));
-        let Vital { lifetime, received, initial_age, openness } = head.vital;
+        let Vital { lifetime, received, initial_age, openness, .. } = head.vital;
         Entry(Arc::new(Stored {
             status: head.status,
             openness,
             staleness: lifetime.staleness,
-            delivered: if head.replaced.is_some() { Delivered::Otherwise } else { Delivered::AsSaid },
+            marks: Marks::of(head),
             ended: AtomicBool::new(false),
             fields,
             fresh_for: Tenths::at_most(lifetime.fresh_for),
@@ -192,7 +206,7 @@ impl Entry {
 
     /// The origin's own fields about caching, where others are delivered in their place.
     pub fn replaced(&self) -> Option<impl Iterator<Item = (HeaderName, HeaderValue)>> {
-        (self.0.delivered == Delivered::Otherwise).then(|| fields(&self.0.text[self.0.replaced as usize..]))
+        self.0.marks.has(Marks::OTHERWISE).then(|| fields(&self.0.text[self.0.replaced as usize..]))
     }
 
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
@@ -223,6 +237,7 @@ impl Entry {
             received: beginning() + Duration::from_nanos(stored.received),
             initial_age: stored.initial_age.duration(),
             openness: stored.openness,
+            clock: if stored.marks.has(Marks::CLOCK_BEHIND) { OriginClock::Behind } else { OriginClock::Right },
         }
     }
 
@@ -328,6 +343,16 @@ impl Openness {
     }
 }
 
+/// What the `Date` of an answer says of its origin's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginClock {
+    /// Nothing of note.
+    Right,
+    /// By it the answer is older than all else explains, as long as it took to come and what caches in between say: so much older
+    /// as it was old on arrival.
+    Behind,
+}
+
 /// How long an answer lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
@@ -348,8 +373,10 @@ pub struct Lifetime {
 pub enum Staleness {
     /// Within its windows, and as far as the client allows.
     Allowed,
-    /// Never: `must-revalidate`, `proxy-revalidate`, `s-maxage` or `no-cache`.
+    /// Never: `must-revalidate`, `proxy-revalidate` or `no-cache`.
     Forbidden,
+    /// Never: `s-maxage`, and nothing else that forbids it (RFC 9111 §5.2.2.10).
+    ForbiddenBySMaxage,
 }
 
 impl Lifetime {
@@ -465,7 +492,7 @@ pub(crate) mod tests {
             validators: Validators::of(&headers),
             headers,
             replaced: None,
-            vital: Vital { lifetime, received, initial_age, openness: Openness::Closed },
+            vital: Vital { lifetime, received, initial_age, openness: Openness::Closed, clock: OriginClock::Behind },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
         }

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use crate::failure::Failure;
 use crate::policy::admit::NotStored;
 use crate::policy::plan::PassReason;
-use crate::policy::reuse::{Freshness, RevalidateReason, UnusableReason};
+use crate::policy::reuse::{Behind, Freshness, RevalidateReason, UnusableReason};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +149,15 @@ impl Outcome {
         }
     }
 
+    /// How far the origin's clock is behind, where that is why it was asked.
+    pub fn clock_behind(&self) -> Option<Behind> {
+        match *self {
+            Outcome::Fetched { forward, .. } => forward.clock_behind(),
+            Outcome::Revalidated { why, .. } => Forward::Stale(why).clock_behind(),
+            _ => None,
+        }
+    }
+
     /// The field's value, our member only.
     pub fn cache_status(&self) -> HeaderValue {
         let mut member = Member::new();
@@ -169,14 +178,14 @@ impl Outcome {
                     Stored::IfItFits | Stored::No(_) => member.collapsed(collapsed),
                 };
                 match stored {
-                    Stored::Yes => member.detail(forward.detail()),
+                    Stored::Yes => member.forwarded(forward),
                     Stored::IfItFits => member.detail(Some("stored-if-it-fits")),
                     Stored::No(why) => member.detail(Some(why.as_str())),
                 };
             }
             Outcome::Revalidated { why, collapsed, status, ttl } => {
                 member.word("fwd", Forward::Stale(why).token()).number("fwd-status", status);
-                member.collapsed(collapsed).number("ttl", ttl).detail(Some(why.as_str()));
+                member.collapsed(collapsed).number("ttl", ttl).forwarded(Forward::Stale(why));
             }
             Outcome::Passed(reason, status) => {
                 let why = Some(reason.as_str()).filter(|_| reason != PassReason::Method);
@@ -245,6 +254,14 @@ impl Member {
         if let Some(why) = why { self.word("detail", why) } else { self }
     }
 
+    /// Why it was forwarded; of a clock, by how many seconds it is behind.
+    fn forwarded(&mut self, forward: Forward) -> &mut Member {
+        match forward.clock_behind() {
+            Some(Behind(seconds)) => self.string("detail", &format!("origin-clock {seconds}")),
+            None => self.detail(forward.detail()),
+        }
+    }
+
     fn value(self) -> HeaderValue {
         HeaderValue::from_maybe_shared(bytes::Bytes::from(self.0)).unwrap_or(HeaderValue::from_static("stent"))
     }
@@ -289,6 +306,14 @@ impl Forward {
             ) => "request",
             Forward::Stale(_) => "stale",
             Forward::Unusable(_) => "miss",
+        }
+    }
+
+    /// How far the origin's clock is behind, where that is why.
+    fn clock_behind(self) -> Option<Behind> {
+        match self {
+            Forward::Stale(RevalidateReason::OriginClock(behind)) => Some(behind),
+            _ => None,
         }
     }
 
@@ -349,6 +374,12 @@ mod tests {
         check(
             revalidated(RevalidateReason::RequestNoCache, 200),
             "stent; fwd=request; fwd-status=200; ttl=60; detail=request-no-cache",
+        );
+        let clock = RevalidateReason::OriginClock(Behind(3600));
+        check(revalidated(clock, 304), "stent; fwd=stale; fwd-status=304; ttl=60; detail=\"origin-clock 3600\"");
+        check(
+            fetched(Forward::Stale(clock), No, 200, Stored::Yes),
+            "stent; fwd=stale; fwd-status=200; stored; ttl=60; detail=\"origin-clock 3600\"",
         );
         check(Outcome::Passed(PassReason::Method, Some(201)), "stent; fwd=method; fwd-status=201");
         check(Outcome::Passed(PassReason::NoPolicy, Some(304)), "stent; fwd=bypass; detail=no-policy; fwd-status=304");

@@ -244,13 +244,13 @@ impl Line<'_> {
         if between && base.is_some_and(|base| likeness(&base.headers, &said) == Likeness::Unlike) {
             return Err(said);
         }
-        let Terms { lifetime, initial_age, openness, vary, withheld, .. } = terms;
+        let Terms { lifetime, initial_age, openness, clock, vary, withheld, .. } = terms;
         let mut shown = said;
         withheld.iter().for_each(|name| drop(shown.remove(name)));
         if let Partition::Principal(digest) = &lookup.partition {
             Binding::of(digest).bind(&mut shown);
         }
-        let vital = Vital { lifetime, received: now.instant, initial_age, openness };
+        let vital = Vital { lifetime, received: now.instant, initial_age, openness, clock };
         let mut own = lookup.key.to_vec();
         if !vary.is_empty() {
             own = key::variant(&lookup.key, &vary, headers).to_vec();

@@ -382,8 +382,8 @@ fn pair(dice: &mut Dice, seen: &mut Seen) {
         let mut fields = headers.clone();
         terms.withheld.iter().for_each(|name| drop(fields.remove(name)));
         let received = begin;
-        let vital =
-            Vital { lifetime: terms.lifetime, received, initial_age: terms.initial_age, openness: terms.openness };
+        let stent::policy::admit::Terms { lifetime, initial_age, openness, clock, .. } = terms;
+        let vital = Vital { lifetime, received, initial_age, openness, clock };
         let mut own = lookup.key.to_vec();
         if !terms.vary.is_empty() {
             own = key::variant(&lookup.key, &terms.vary, &request.headers).to_vec();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{ConfigArgs, fail, terminal};
+use super::{ConfigArgs, fail, page, terminal};
 use crate::outcome::meaning::{About, Meaning, meaning};
 use crate::telemetry::settings::Access;
 
@@ -172,6 +172,9 @@ fn explain(line: &Value) -> Explanation {
     };
     if let Some(about) = about {
         told.add("reason", reason, meaning(about, reason));
+    }
+    if let Some(seconds) = line["clock_s"].as_u64() {
+        told.why.push(format!("by its `Date`, the origin's clock is {} behind", page::time(seconds)));
     }
     let not_stored = word("not_stored");
     told.add("not kept", not_stored, meaning(About::NotKept, not_stored));

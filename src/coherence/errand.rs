@@ -12,7 +12,7 @@ use super::tags::Place;
 use super::variants::Selected;
 use super::{Cache, MAX_VARY_NAMES, Slots};
 use crate::clock::Now;
-use crate::entry::{Entry, Lifetime, Openness};
+use crate::entry::{Entry, Lifetime, Openness, OriginClock};
 use crate::http1::Framing;
 use crate::key::Key;
 use crate::policy::Caching;
@@ -152,7 +152,8 @@ impl Errand {
         let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
         let withheld = withheld(&answered, &self.route.caching);
         let (lifetime, openness) = (Lifetime::NOTHING, Openness::Closed);
-        Terms { lifetime, initial_age: Duration::ZERO, openness, vary: Vec::new(), withheld, downstream }
+        let (initial_age, vary, clock) = (Duration::ZERO, Vec::new(), OriginClock::Right);
+        Terms { lifetime, initial_age, openness, clock, vary, withheld, downstream }
     }
 }
 

@@ -331,7 +331,7 @@ fn remove(shard: &mut Under, flight: &Arc<Flight>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Lifetime, Openness, Validators, Vital};
+    use crate::entry::{Lifetime, Openness, OriginClock, Validators, Vital};
     use crate::failure::FailureKind;
     use crate::spool::budget::Budget;
     use crate::store::purge::Birth;
@@ -371,7 +371,7 @@ mod tests {
             headers: http::HeaderMap::new(),
             replaced: None,
             validators: Validators::of(&http::HeaderMap::new()),
-            vital: Vital { lifetime: Lifetime::NOTHING, received, initial_age, openness },
+            vital: Vital { lifetime: Lifetime::NOTHING, received, initial_age, openness, clock: OriginClock::Right },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
         };

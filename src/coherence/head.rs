@@ -58,6 +58,7 @@ pub(super) fn build(
         received: now.instant,
         initial_age: terms.initial_age,
         openness: terms.openness,
+        clock: terms.clock,
     };
     Head { status, headers, replaced, validators, vital, birth, tags }
 }

@@ -160,8 +160,18 @@ pub const PASSED: [Meaning; 32] = [
 ];
 
 /// Why what is stored was not used as it is.
-pub const NOT_USED: [Meaning; 8] = [
+pub const NOT_USED: [Meaning; 10] = [
     is("stale", "its lifetime is over", "a longer `ttl`, or `stale_while_revalidate`, lets fewer wait"),
+    is(
+        "origin-clock",
+        "its `Date` alone makes it stale: the origin's clock is behind, or a cache in between does not say `Age`",
+        "set the origin's clock, or give the policy a `ttl`, which counts from the arrival",
+    ),
+    is(
+        "s-maxage",
+        "its lifetime is over, and `s-maxage` closes the window that `stale-while-revalidate` opens (RFC 9111 §5.2.2.10)",
+        "let the origin say `max-age` in place of `s-maxage`, or say both in `CDN-Cache-Control`, or use a policy of your own with `ttl` and `stale_while_revalidate`",
+    ),
     is("soft-purged", "purged softly", ""),
     is("request-no-cache", "the client says `no-cache`", "the client decides; browsers say so on a reload"),
     is("request-age", "the client wants it younger or fresher", ""),

@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use super::not_stored::NotStored;
 
-use super::lifetime::{guessed, initial_age, received_age};
+use super::lifetime::{guessed, initial_age, origin_clock, received_age};
 use super::plan::Credentialed;
 use super::said::Said;
 use super::status::{is_storable, lives_by_policy};
 use super::types::{self, media_type};
 use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
-use crate::entry::{Lifetime, Openness, Staleness, Validators};
+use crate::entry::{Lifetime, Openness, OriginClock, Staleness, Validators};
 use crate::fields::secret::is_secret;
 use crate::identity::{self, glob};
 use crate::store::mutants::{Rule, is_off};
@@ -54,6 +54,8 @@ pub struct Terms {
     pub lifetime: Lifetime,
     /// Its age on arrival.
     pub initial_age: Duration,
+    /// What its `Date` says of the origin's clock, where that counts.
+    pub clock: OriginClock,
     /// Whether requests with unkeyed credentials may have it.
     pub openness: Openness,
     /// The request headers by which answers differ here, sorted, beside those that are keyed anyway.
@@ -293,7 +295,8 @@ fn http_terms(answered: &Answered<'_>, said: &Said) -> Result<Terms, NotStored> 
         staleness,
     };
     let (downstream, withheld) = (Downstream::AsOrigin, Vec::new());
-    Ok(Terms { lifetime, initial_age: initial_age(answered), openness, vary, withheld, downstream })
+    let (initial_age, clock) = (initial_age(answered), origin_clock(answered));
+    Ok(Terms { lifetime, initial_age, clock, openness, vary, withheld, downstream })
 }
 
 fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Result<Terms, NotStored> {
@@ -344,8 +347,11 @@ fn named_terms(answered: &Answered<'_>, said: &Said, policy: &NamedPolicy) -> Re
     // A time of the operator's counts from the arrival, whatever the origin's clock says and however long it took; what caches
     // nearer to the origin kept it for counts.
     let by_operator = ttl.is_some() && lives_by_policy(answered.status);
-    let initial_age = if by_operator { received_age(answered) } else { initial_age(answered) };
-    Ok(Terms { lifetime, initial_age, openness, vary, withheld, downstream })
+    let (initial_age, clock) = match by_operator {
+        true => (received_age(answered), OriginClock::Right),
+        false => (initial_age(answered), origin_clock(answered)),
+    };
+    Ok(Terms { lifetime, initial_age, clock, openness, vary, withheld, downstream })
 }
 
 /// The origin says that the answer is over when it arrives: the old ways to say that nobody is to keep it, which RFC 9111 reads
@@ -383,7 +389,12 @@ fn origin_lifetime(
     if fresh_for.is_zero() && !can_revalidate && !may_be_stale {
         return Err(NotStored::NoLifetime);
     }
-    Ok((fresh_for, if said.forbids_staleness() { Staleness::Forbidden } else { Staleness::Allowed }))
+    let staleness = match said.forbids_staleness() {
+        true if said.directives.must_revalidate || said.is_no_cache() => Staleness::Forbidden,
+        true => Staleness::ForbiddenBySMaxage,
+        false => Staleness::Allowed,
+    };
+    Ok((fresh_for, staleness))
 }
 
 fn is_credential(name: &HeaderName) -> bool {

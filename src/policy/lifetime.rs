@@ -9,6 +9,7 @@ use super::directives::{MAX_DELTA, seconds};
 use super::plan::Credentialed;
 use super::said::Said;
 use super::{date, status};
+use crate::entry::OriginClock;
 
 /// RFC 9111 §4.2.3, `corrected_initial_age`. What cannot be read is as if it were not there; no age is more than 2^31 s.
 pub fn initial_age(answered: &Answered<'_>) -> Duration {
@@ -18,6 +19,15 @@ pub fn initial_age(answered: &Answered<'_>) -> Duration {
     let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
     apparent.max(received_age(answered) + answered.delay).min(MAX_DELTA)
 }
+
+/// Whether by its `Date` alone an answer is older than it can be: seconds are rounded, and clocks differ a little.
+pub fn origin_clock(answered: &Answered<'_>) -> OriginClock {
+    let explained = received_age(answered) + answered.delay + CLOCKS_DIFFER;
+    if initial_age(answered) > explained { OriginClock::Behind } else { OriginClock::Right }
+}
+
+/// By how much clocks that are kept may differ, with the rounding of a date.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 
 /// The age that other caches say it had (§5.1); of several, the first counts.
 pub fn received_age(answered: &Answered<'_>) -> Duration {
@@ -116,6 +126,24 @@ mod tests {
         ] {
             let age = with(200, lines, delay, initial_age);
             assert_eq!(age.as_secs(), want, "{lines:?} after {delay} s");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_behind_where_nothing_else_explains_the_age() {
+        const HOUR_BEFORE: (&str, &str) = ("date", "Sun, 09 Sep 2001 00:46:40 GMT");
+        for (lines, delay, want) in [
+            (&[][..], 9, OriginClock::Right),
+            (&[HOUR_BEFORE], 0, OriginClock::Behind),
+            (&[HOUR_BEFORE, ("age", "60")], 0, OriginClock::Behind),
+            (&[HOUR_BEFORE, ("age", "3599")], 0, OriginClock::Right), // a cache kept it for so long
+            (&[HOUR_BEFORE], 3600, OriginClock::Right),               // it took so long
+            (&[("date", "Sun, 09 Sep 2001 01:46:38 GMT")], 0, OriginClock::Right),
+            (&[("date", "Sun, 09 Sep 2001 01:46:37 GMT")], 0, OriginClock::Behind),
+            (&[("date", "Sun, 09 Sep 2001 02:46:40 GMT")], 0, OriginClock::Right), // ahead: it makes nothing stale
+            (&[("date", "yesterday")], 0, OriginClock::Right),
+        ] {
+            assert_eq!(with(200, lines, delay, origin_clock), want, "{lines:?} after {delay} s");
         }
     }
 

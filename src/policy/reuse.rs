@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::directives::{MAX_DELTA, RequestDirectives};
 use super::plan::Credentialed;
-use crate::entry::{Staleness, Vital};
+use crate::entry::{OriginClock, Staleness, Vital};
 use crate::store::purge::Standing;
 
 /// The answer to the second question.
@@ -46,7 +46,15 @@ pub enum RevalidateReason {
     Access,
     /// The origin has not heard of this principal for the policy's `touch`.
     Touch,
+    /// Its lifetime is over by its `Date` alone, by which the origin's clock is so much behind.
+    OriginClock(Behind),
+    /// Its lifetime is over, and `s-maxage` closes the window of `stale-while-revalidate` in which it is.
+    SMaxage,
 }
+
+/// By how many seconds a clock is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Behind(pub u32);
 
 impl RevalidateReason {
     /// One spelling for `Cache-Status`, metrics, logs and people.
@@ -59,6 +67,8 @@ impl RevalidateReason {
             RevalidateReason::Ceiling => "ceiling",
             RevalidateReason::Access => "access",
             RevalidateReason::Touch => "touch",
+            RevalidateReason::OriginClock(_) => "origin-clock",
+            RevalidateReason::SMaxage => "s-maxage",
         }
     }
 }
@@ -138,8 +148,23 @@ pub fn reuse(
     }
     Reuse::Revalidate(match standing {
         Standing::Soft => RevalidateReason::SoftPurged,
-        _ => RevalidateReason::Stale,
+        _ if asked_for_fresh => RevalidateReason::Stale,
+        _ => over(vital, now),
     })
+}
+
+/// Why a lifetime is over that might not be.
+fn over(vital: &Vital, now: Instant) -> RevalidateReason {
+    let life = &vital.lifetime;
+    let stale_for = vital.age(now).saturating_sub(life.fresh_for);
+    if vital.clock == OriginClock::Behind && now.saturating_duration_since(vital.received) < life.fresh_for {
+        let behind = u32::try_from(vital.initial_age.as_secs()).unwrap_or(u32::MAX);
+        return RevalidateReason::OriginClock(Behind(behind));
+    }
+    match life.staleness {
+        Staleness::ForbiddenBySMaxage if stale_for < life.stale_while_revalidate => RevalidateReason::SMaxage,
+        _ => RevalidateReason::Stale,
+    }
 }
 
 impl Freshness {
@@ -160,7 +185,8 @@ pub(crate) mod tests {
 
     /// Of an answer of this lifetime that arrived now.
     pub(crate) fn vital(lifetime: Lifetime, now: Instant) -> Vital {
-        Vital { lifetime, received: now, initial_age: Duration::ZERO, openness: Openness::Open }
+        let (initial_age, openness, clock) = (Duration::ZERO, Openness::Open, OriginClock::Right);
+        Vital { lifetime, received: now, initial_age, openness, clock }
     }
 
     /// Fresh for 100 s, then 50 s while revalidating, 200 s when the origin fails; never beyond 180 s.

@@ -10,10 +10,11 @@ use http::{Method, Version};
 use super::event::{Cut, End, Event};
 use super::stamp::{Stamp, three_digits};
 use crate::outcome::{Outcome, Stored};
+use crate::policy::reuse::Behind;
 use crate::route::{HostTemplate, Route};
 
 /// The fields of a line, in their order.
-pub const FIELDS: [&str; 26] = [
+pub const FIELDS: [&str; 27] = [
     "time",
     "level",
     "id",
@@ -24,6 +25,7 @@ pub const FIELDS: [&str; 26] = [
     "status",
     "outcome",
     "reason",
+    "clock_s",
     "stored",
     "not_stored",
     "ttl",
@@ -95,6 +97,9 @@ pub fn write(out: &mut Vec<u8>, stamp: &mut Stamp, level: Level, event: &Event, 
     word_field(out, "outcome", event.outcome.label());
     if let Some(reason) = event.outcome.reason() {
         word_field(out, "reason", reason);
+    }
+    if let Some(Behind(seconds)) = event.outcome.clock_behind() {
+        number_field(out, "clock_s", seconds);
     }
     match event.outcome {
         Outcome::Fetched { stored: Stored::Yes, .. } => word_field(out, "stored", "yes"),

@@ -1,6 +1,9 @@
 //! What was met in the field, in front of servers and behind clients that nobody here wrote: each with its neighbours.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
 
 use crate::scenario::{Origin, Seen, Stent, answer};
 
@@ -87,6 +90,87 @@ async fn a_ttl_does_not_hang_on_the_origins_clock() {
         assert_eq!(ask().await.is_hit(), hit, "{date} {age:?}");
         stent.clock.advance(Duration::from_secs(61));
         assert!(!ask().await.is_hit(), "{date} {age:?}");
+    }
+}
+
+/// Where the origin alone decides, its clock counts (RFC 9111 §4.2.3): that it is wrong is told, and by how much.
+#[tokio::test]
+async fn a_clock_that_is_behind_is_told_by_how_much() {
+    let at = Arc::new(Mutex::new(HeaderMap::new()));
+    let said = at.clone();
+    let origin = Origin::start(move |seen: Seen| {
+        let mut response = answer(if seen.header("if-none-match").is_some() { 304 } else { 200 }, &[], "x");
+        response.headers_mut().extend(said.lock().unwrap().clone());
+        async move { response }
+    })
+    .await;
+    let stent = Stent::start(origin.address, POLICIES);
+    let second = async |path: &str, fields: &[(&str, &str)]| {
+        let fields = fields.iter().map(|(name, value)| (HeaderName::try_from(*name).unwrap(), value.parse().unwrap()));
+        *at.lock().unwrap() = fields.collect();
+        stent.client().get(path).send().await;
+        stent.client().get(path).send().await.cache().to_owned()
+    };
+    let before = |seconds| {
+        httpdate::fmt_http_date(
+            stent::clock::Clock::Manual(stent.clock.clone()).now().wall - Duration::from_secs(seconds),
+        )
+    };
+    let (hour, minutes) = (before(3600), before(90));
+    let fresh = ("cache-control", "max-age=60");
+    let told = second("/origin/1", &[fresh, ("date", &hour)]).await;
+    assert!(told.starts_with("stent; fwd=stale; fwd-status=200; stored; ttl=-35"), "{told}");
+    assert!(told.ends_with("detail=\"origin-clock 3600\""), "{told}");
+    let told = second("/origin/2", &[fresh, ("date", &minutes), ("etag", "\"a\"")]).await;
+    assert!(told.starts_with("stent; fwd=stale; fwd-status=304"), "{told}");
+    assert!(told.ends_with("detail=\"origin-clock 90\""), "{told}");
+    // It is old, and a cache in between says so.
+    let told = second("/origin/3", &[fresh, ("date", &hour), ("age", "3600")]).await;
+    assert!(told.ends_with("detail=stale"), "{told}");
+    assert!(second("/page/1", &[("date", &hour)]).await.starts_with("stent; hit"), "a time of the operator's");
+    let told = second("/origin/4", &[fresh, ("date", &before(20))]).await;
+    assert!(told.starts_with("stent; hit; ttl=4"), "{told}");
+    // Once its time would be over by any clock, that is why.
+    stent.clock.advance(Duration::from_secs(61));
+    let told = stent.client().get("/origin/4").send().await.cache().to_owned();
+    assert!(told.ends_with("detail=stale"), "{told}");
+}
+
+/// RFC 9111 §5.2.2.10: what closes the window is told.
+#[tokio::test]
+async fn that_s_maxage_closes_a_stale_window_is_told() {
+    for (control, cdn, want) in [
+        (
+            "s-maxage=1, stale-while-revalidate=600",
+            None,
+            "stent; fwd=stale; fwd-status=200; stored; ttl=1; detail=s-maxage",
+        ),
+        ("s-maxage=1", None, "stent; fwd=stale; fwd-status=200; stored; ttl=1; detail=stale"),
+        ("s-maxage=1, stale-while-revalidate=1", None, "stent; fwd=stale; fwd-status=200; stored; ttl=1; detail=stale"),
+        (
+            "max-age=1, must-revalidate, stale-while-revalidate=600",
+            None,
+            "stent; fwd=stale; fwd-status=200; stored; ttl=1; detail=stale",
+        ),
+        ("max-age=1, stale-while-revalidate=600", None, "stent; hit; ttl=-1; detail=stale-while-revalidate"),
+        (
+            "s-maxage=1",
+            Some("max-age=1, stale-while-revalidate=600"),
+            "stent; hit; ttl=-1; detail=stale-while-revalidate",
+        ),
+    ] {
+        let origin = Origin::start(move |_| async move {
+            let cdn = cdn.map(|cdn| ("cdn-cache-control", cdn));
+            answer(200, &[("cache-control", control)].into_iter().chain(cdn).collect::<Vec<_>>(), "x")
+        })
+        .await;
+        let stent = Stent::start(origin.address, POLICIES);
+        stent.client().get("/origin/1").send().await;
+        stent.clock.advance(Duration::from_secs(2));
+        let question = r#"{"method": "GET", "url": "http://clinic.example/origin/1"}"#;
+        let explained = stent.admin("POST", "/api/v1/explain").body(question).send().await.text();
+        assert_eq!(explained.contains("s-maxage"), want.ends_with("s-maxage"), "{control}: {explained}");
+        assert_eq!(stent.client().get("/origin/1").send().await.cache(), want, "{control}");
     }
 }
 

@@ -44,6 +44,20 @@ fn a_cache_status_is_told_by_itself() {
         ),
         ("cache-status:stent;fwd=stale;fwd-status=304;detail=stale", &["revalidated: the origin", "a longer `ttl`"]),
         ("stent; fwd=request; fwd-status=200; ttl=60; detail=request-no-cache", &["revalidated:", "`no-cache`"]),
+        (
+            "stent; fwd=stale; fwd-status=200; stored; ttl=-3540; detail=\"origin-clock 3600\"",
+            &[
+                "miss: what is stored could not",
+                "reason `origin-clock`: its `Date` alone",
+                "clock is 1h behind",
+                "set the",
+            ],
+        ),
+        ("stent; fwd=stale; fwd-status=304; ttl=-9; detail=\"origin-clock 69\"", &["revalidated:", "is 1m 9s behind"]),
+        (
+            "stent; fwd=stale; fwd-status=200; stored; ttl=1; detail=s-maxage",
+            &["`s-maxage` closes", "`max-age` in place"],
+        ),
         ("stent; fwd=request; detail=request-no-store", &["pass: it went to the origin", "`no-store`"]),
         ("stent; fwd=uri-miss; fwd-status=200; stored; collapsed", &["collapsed: another request was fetching"]),
         (

@@ -54,6 +54,8 @@ struct Said<'a> {
     reason: Option<&'a str>,
     not_stored: Option<&'a str>,
     detail: Option<&'a str>,
+    /// By how many seconds the origin's clock is behind.
+    clock_s: Option<u64>,
 }
 
 impl<'a> Said<'a> {
@@ -64,8 +66,12 @@ impl<'a> Said<'a> {
         };
         let is = |name| member.parameter(name) == Some(&Bare::Boolean(true));
         let (fwd, detail) = (text("fwd"), text("detail"));
+        let (detail, clock_s) = match detail.and_then(|detail| detail.strip_prefix("origin-clock ")) {
+            Some(seconds) => (Some("origin-clock"), seconds.parse().ok()),
+            None => (detail, None),
+        };
         let means = |about| detail.is_some_and(|detail| meaning(about, detail).is_some());
-        let said = |outcome, reason| Said { outcome, reason, not_stored: None, detail };
+        let said = |outcome, reason| Said { outcome, reason, not_stored: None, detail, clock_s };
         let missed = fwd.filter(|fwd| matches!(*fwd, "vary-miss" | "partial"));
         let fetched = if is("collapsed") { "collapsed" } else { "miss" };
         if let Some(failed) = detail.and_then(|detail| detail.strip_prefix("stale-if-error ")) {
@@ -97,7 +103,7 @@ impl<'a> Said<'a> {
     }
 
     fn line(&self) -> Value {
-        json!({"outcome": self.outcome, "reason": self.reason, "not_stored": self.not_stored})
+        json!({"outcome": self.outcome, "reason": self.reason, "not_stored": self.not_stored, "clock_s": self.clock_s})
     }
 }
 
