@@ -153,7 +153,7 @@ impl Entry {
     /// delivery's own.
     pub fn new(head: &Head, body: Bytes) -> Entry {
         let mut text: Vec<u8> = head.tags.tag_hashes().flat_map(TagHash::to_bytes).collect();
-        // At most `MAX_TAGS` are before them.
+        // At most `MOST_TAGS` are before them, each of three bytes.
         let fields = text.len() as u16;
         let via = head.headers.get_all(header::VIA).iter().next_back().filter(|via| *via == VIA);
         let is_own = |name, value| OWN.contains(name) || via.is_some_and(|via| std::ptr::eq(via, value));

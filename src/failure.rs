@@ -26,6 +26,8 @@ pub enum FailureKind {
     Protocol,
     /// The answer is in a transfer coding other than `chunked`, which nobody asked for.
     Coding,
+    /// The answer's head is longer than is allowed.
+    HeadTooLong,
     /// The client's body ended early or came too slowly.
     ClientBody,
     /// The client's body is longer than is allowed here.
@@ -57,9 +59,11 @@ impl Failure {
     /// The status that the client is given (RFC 9110 §15).
     pub fn status(self) -> StatusCode {
         match self.kind {
-            FailureKind::Connect | FailureKind::Reset | FailureKind::Protocol | FailureKind::Coding => {
-                StatusCode::BAD_GATEWAY
-            }
+            FailureKind::Connect
+            | FailureKind::Reset
+            | FailureKind::Protocol
+            | FailureKind::Coding
+            | FailureKind::HeadTooLong => StatusCode::BAD_GATEWAY,
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             FailureKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             FailureKind::ClientBody => StatusCode::BAD_REQUEST,
@@ -83,6 +87,7 @@ impl Failure {
             FailureKind::Reset => "reset",
             FailureKind::Protocol => "protocol-error",
             FailureKind::Coding => "answer-coding",
+            FailureKind::HeadTooLong => "answer-head-too-long",
             FailureKind::ClientBody => "client-body",
             FailureKind::BodyTooLarge => "body-too-large",
             FailureKind::Internal => "internal",
@@ -100,6 +105,7 @@ impl Failure {
             FailureKind::Coding => {
                 "The server behind this proxy answered in a transfer coding that is not understood here."
             }
+            FailureKind::HeadTooLong => "The server behind this proxy sent a head that is longer than is allowed here.",
             FailureKind::ClientBody => "The request's body ended early or came too slowly.",
             FailureKind::BodyTooLarge => "The request's body is longer than is allowed here.",
             FailureKind::Internal => "The proxy made a mistake.",

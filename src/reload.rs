@@ -88,7 +88,7 @@ impl Configuration {
         let seed = u64::from_le_bytes(seed);
         let cache = Cache {
             memory: Memory::new(settings.cache.memory),
-            filing: Filing::of(settings.cache.variants),
+            filing: Filing::of(settings.cache.bounds),
             log: Default::default(),
             swept: Default::default(),
             flights: Arc::default(),
@@ -162,7 +162,10 @@ fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str
     keep("server.limits.connections", &old.server.limits.connections, connections, &mut needed);
     keep("log.access", &old.log.access, &mut next.log.access, &mut needed);
     keep("cache.memory", &old.cache.memory, &mut next.cache.memory, &mut needed);
-    keep("cache.variants", &old.cache.variants, &mut next.cache.variants, &mut needed);
+    let (was, bounds) = (&old.cache.bounds, &mut next.cache.bounds);
+    keep("cache.variants", &was.variants, &mut bounds.variants, &mut needed);
+    keep("cache.vary", &was.vary, &mut bounds.vary, &mut needed);
+    keep("cache.tags", &was.tags, &mut bounds.tags, &mut needed);
     next.cache.max_object = next.cache.max_object.min(next.cache.memory);
     // Its tokens wait with its address: those of a listener on loopback may be none, and this one may not be there.
     let listen = |settings: &Settings| settings.admin.as_ref().map(|admin| admin.listen);

@@ -67,6 +67,8 @@ pub struct Route {
     pub access_log: AccessLog,
     /// Whether what its origin says to caches like this one alone goes on to clients.
     pub targeted: Targeted,
+    /// The fields by which its origin names tags, beside those that are known.
+    pub tag_fields: Arc<[HeaderName]>,
     /// Changes when anything does that decides keys, tags or partitions; part of every key, so that an entry
     /// which was made under other rules is a miss (purge rule 15).
     pub fingerprint: u64,
@@ -288,6 +290,7 @@ pub(crate) mod tests {
             ambiguous_path: AmbiguousPath::Refuse,
             access_log: AccessLog::Written,
             targeted: Targeted::default(),
+            tag_fields: Arc::default(),
             fingerprint: 0,
         }
     }

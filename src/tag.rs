@@ -7,6 +7,7 @@
 mod template;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash};
 
 use smallvec::SmallVec;
@@ -32,18 +33,42 @@ impl TagHash {
     }
 }
 
-/// The most tags that an answer may have, those of its URL included; one with more is not stored (purge rule 17).
+/// The most tags of a record, and of what a template makes; a record of more forgets everything.
 pub const MAX_TAGS: usize = 256;
+
+/// The most tags that an answer can have, whatever is configured: an entry counts their bytes by 16 bits (purge rule 17).
+pub const MOST_TAGS: usize = 20_000;
+
+/// From here on hashes are found by an index.
+const MANY: usize = 64;
 
 /// The longest tag in bytes.
 pub const MAX_TAG_BYTES: usize = 512;
 
 /// The tags of an entry or of a purge: deduplicated hashes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TagSet {
     hashes: SmallVec<[TagHash; 24]>,
-    /// More than [`MAX_TAGS`] were added.
+    /// The same, once there are many.
+    index: Option<HashSet<TagHash, foldhash::fast::FixedState>>,
+    most: usize,
+    /// More than fit were added.
     overflowed: bool,
+}
+
+impl PartialEq for TagSet {
+    fn eq(&self, other: &TagSet) -> bool {
+        (&self.hashes, self.overflowed) == (&other.hashes, other.overflowed)
+    }
+}
+
+impl Eq for TagSet {}
+
+impl Default for TagSet {
+    /// For a record: [`MAX_TAGS`] at most.
+    fn default() -> TagSet {
+        TagSet::up_to(MAX_TAGS)
+    }
 }
 
 /// What carries tags.
@@ -60,7 +85,7 @@ impl Tagged for TagSet {
 
 impl FromIterator<TagHash> for TagSet {
     fn from_iter<I: IntoIterator<Item = TagHash>>(hashes: I) -> TagSet {
-        let mut set = TagSet::default();
+        let mut set = TagSet::up_to(MOST_TAGS);
         hashes.into_iter().for_each(|hash| set.push(hash));
         set
     }
@@ -84,9 +109,27 @@ impl TagSet {
         &self.hashes
     }
 
+    /// For so many at most.
+    pub fn up_to(most: usize) -> TagSet {
+        TagSet { hashes: SmallVec::new(), index: None, most: most.min(MOST_TAGS), overflowed: false }
+    }
+
+    /// The same, with room for so many; what is there already stays.
+    pub fn bounded(self, most: usize) -> TagSet {
+        let overflowed = self.overflowed || self.hashes.len() > most;
+        TagSet { most: most.min(MOST_TAGS), overflowed, ..self }
+    }
+
     /// Whether all of `other` is in it.
     pub fn contains(&self, other: &TagSet) -> bool {
-        other.hashes.iter().all(|hash| self.hashes.contains(hash))
+        other.hashes.iter().all(|hash| self.has(*hash))
+    }
+
+    fn has(&self, hash: TagHash) -> bool {
+        match &self.index {
+            Some(index) => index.contains(&hash),
+            None => self.hashes.contains(&hash),
+        }
     }
 
     /// Bytes on the heap.
@@ -206,14 +249,19 @@ impl TagSet {
     }
 
     fn push(&mut self, hash: TagHash) {
-        if self.hashes.contains(&hash) {
+        if self.has(hash) {
             return;
         }
-        if self.hashes.len() >= MAX_TAGS {
+        if self.hashes.len() >= self.most {
             self.overflowed = true;
             return;
         }
         self.hashes.push(hash);
+        match &mut self.index {
+            Some(index) => drop(index.insert(hash)),
+            None if self.hashes.len() > MANY => self.index = Some(self.hashes.iter().copied().collect()),
+            None => {}
+        }
     }
 }
 
@@ -525,6 +573,17 @@ mod tests {
         assert!(!set.overflowed());
         set.name("one more");
         assert!(set.overflowed());
+        for most in [1, MANY, MANY + 1, 2000] {
+            let mut set = TagSet::up_to(most);
+            let add = |set: &mut TagSet| (0..most).for_each(|i| set.name(&format!("t{i}")));
+            add(&mut set);
+            let once = set.clone();
+            add(&mut set);
+            assert!(!set.overflowed() && set == once && set.contains(&once), "{most}: each counts once");
+            assert!(once.clone().bounded(most - 1).overflowed() && !once.bounded(most).overflowed(), "{most}");
+            set.name("one more");
+            assert!(set.overflowed() && set.hashes().len() == most, "{most}");
+        }
     }
 
     #[test]

@@ -174,6 +174,9 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
         Not,
     ),
     ("max_object: 1MiB", "max_object: 2MiB", Widens, Not),
+    ("max_object: 1MiB", "max_object: 1MiB, tags: 2600", Widens, Not),
+    ("max_object: 1MiB", "max_object: 1MiB, vary: 17", Widens, Not),
+    ("max_object: 1MiB", "max_object: 1MiB, tag_headers: [X-Site-Tags]", Not, Widens),
     ("size: {max: 100}", "size: {default: 20, max: 100}", Widens, Not),
     // Which requests a route takes.
     ("name: documents, path: /documents/**", "name: documents, path: /documents/<id>", Not, Not),

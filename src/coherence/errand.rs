@@ -10,7 +10,7 @@ use super::head::Delivery;
 use super::parts::Extent;
 use super::tags::Place;
 use super::variants::Selected;
-use super::{Cache, MAX_VARY_NAMES, Slots};
+use super::{Cache, Slots};
 use crate::clock::Now;
 use crate::entry::{Entry, Lifetime, Openness, OriginClock};
 use crate::http1::Framing;
@@ -22,6 +22,7 @@ use crate::policy::plan::Credentialed;
 use crate::policy::range::Span;
 use crate::route::Route;
 use crate::store::mutants::{Rule, is_off};
+use crate::store::settings::Bounds;
 use crate::tag::TagSet;
 
 /// What a flight is to bring, and for whom.
@@ -170,7 +171,7 @@ impl<S: Slots> Cache<S> {
         now: Instant,
     ) {
         let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
-        let keeps = |terms: &Terms| terms.vary.len() <= MAX_VARY_NAMES;
+        let keeps = |terms: &Terms| terms.vary.len() <= self.filing.bounds.vary;
         let verdict = judge(answered, framing, max_object, &route.caching);
         if is_known && matches!(verdict, Admit::Store(terms) if keeps(&terms)) {
             self.keep_again(&key.into(), now);
@@ -179,12 +180,12 @@ impl<S: Slots> Cache<S> {
 }
 
 /// What of the judgement takes the tags.
-pub(super) fn storable(terms: &Terms, tags: &TagSet) -> Result<(), NotStored> {
+pub(super) fn storable(terms: &Terms, tags: &TagSet, bounds: &Bounds) -> Result<(), NotStored> {
     if tags.overflowed() && !is_off(Rule::Bound) {
         return Err(NotStored::TooManyTags);
     }
-    if terms.vary.len() > MAX_VARY_NAMES {
-        return Err(NotStored::VaryAll);
+    if terms.vary.len() > bounds.vary {
+        return Err(NotStored::VaryNames);
     }
     Ok(())
 }

@@ -267,12 +267,12 @@ impl<S: Slots> Fetch<S> {
     ) -> (Filling, HeaderMap) {
         let Fetch { cache, errand, .. } = self;
         let mut fields = arrived.headers;
-        deliver::leave_hop(&mut fields);
+        deliver::leave_hop(&mut fields, &errand.route.tag_fields);
         if !fields.contains_key(header::DATE) {
             fields.insert(header::DATE, http_date(now));
         }
-        let mut tags = errand.place.carried(&errand.route);
-        deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
+        let mut tags = errand.place.carried(&errand.route).bounded(cache.filing.bounds.tags);
+        deliver::take_tags(&mut fields, &errand.route.tag_fields, &errand.place.origin(), &mut tags);
         // Of what is not stored too: it may be given to those who wait.
         let told = errand.place.add_known_templates(&errand.route, &mut tags);
         if storing.is_err() && is_off(Rule::FollowersTagsOfUnstored) {
@@ -283,7 +283,8 @@ impl<S: Slots> Fetch<S> {
             false => TagsKnown::All,
         };
         if storing.is_ok() {
-            storing = told.map_err(|_| NotStored::TagUnknown).and_then(|()| storable(&terms, &tags));
+            storing =
+                told.map_err(|_| NotStored::TagUnknown).and_then(|()| storable(&terms, &tags, &cache.filing.bounds));
             if let Err(why) = storing {
                 self.remember_uncacheable(why, arrived.status, now.instant);
             }

@@ -52,16 +52,18 @@ impl<S: Slots> Fetch<S> {
         if errand.credentialed != Credentialed::No && !openness(&fields, now.wall).is_for(errand.credentialed) {
             return None;
         }
-        deliver::leave_hop(&mut fields);
+        deliver::leave_hop(&mut fields, &errand.route.tag_fields);
         fields.remove(header::VIA);
         let mut tags = if is_off(Rule::MergedTags) { TagSet::default() } else { base.tags() };
+        tags = tags.bounded(cache.filing.bounds.tags);
         // A 304 that names no tags drops none: the union.
-        deliver::take_tags(&mut fields, &errand.place.origin(), &mut tags);
-        let mut merged = validate::merge(&as_said(base), &fields, &errand.route.caching);
+        deliver::take_tags(&mut fields, &errand.route.tag_fields, &errand.place.origin(), &mut tags);
+        let said = as_said(base);
+        let mut merged = validate::merge(&said, &fields, &errand.route.caching);
         if !fields.contains_key(header::DATE) {
             merged.insert(header::DATE, http_date(now));
         }
-        if !is_of_usual_size(&merged) {
+        if !is_of_usual_size(&merged) && size(&merged) > size(&said) {
             return None;
         }
         let answered = errand.answered(base.status(), &merged, delay, now);
@@ -69,7 +71,7 @@ impl<S: Slots> Fetch<S> {
             // It may be used for those who asked, but not kept: the whole is fetched and judged.
             return None;
         };
-        storable(&terms, &tags).ok()?;
+        storable(&terms, &tags, &cache.filing.bounds).ok()?;
         let vary = errand.unkeyed(&terms.vary);
         let variant = key::variant(&errand.primary, &vary, &errand.headers);
         if !vary.is_empty() && variant.as_slice() != &*errand.spot && !is_off(Rule::MergedVariant) {
@@ -81,8 +83,11 @@ impl<S: Slots> Fetch<S> {
     }
 }
 
-/// No update brings more into an answer than one may have that comes whole: each of them may have other fields.
+/// No update brings more into an answer than one usually has that comes whole: each of them may have other fields.
 fn is_of_usual_size(fields: &HeaderMap) -> bool {
-    let length: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    fields.len() <= MAX_FIELDS && length <= MAX_HEAD
+    fields.len() <= MAX_FIELDS && size(fields) <= MAX_HEAD
+}
+
+fn size(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }

@@ -56,9 +56,6 @@ pub const REMEMBER_UNCACHEABLE: Duration = Duration::from_secs(120);
 /// The same, where the answer was an error of the origin's (5xx).
 pub const REMEMBER_ERROR: Duration = Duration::from_secs(2);
 
-/// The most request headers that an answer's `Vary` may add to a key.
-pub const MAX_VARY_NAMES: usize = 8;
-
 /// Where slots are kept. It may forget any of them at any time.
 pub trait Slots {
     /// What is kept under this key.

@@ -14,22 +14,23 @@ use super::{Cache, Slots};
 use crate::entry::{Entry, Incomplete, Slot, Variant, Variants};
 use crate::key::{self, Key};
 use crate::store::purge::Standing;
+use crate::store::settings::Bounds;
 
 const SHARDS: usize = 32;
 
-/// How many variants are kept, and whose turn it is to change them.
+/// How much is kept of one answer, and whose turn it is to change that.
 #[derive(Debug)]
 pub struct Filing {
-    most: usize,
+    pub(super) bounds: Bounds,
     shards: [Mutex<()>; SHARDS],
     hasher: foldhash::fast::RandomState,
 }
 
 impl Filing {
-    /// Of so many variants for each primary key, at most.
-    pub fn of(most: usize) -> Filing {
+    /// Within these bounds.
+    pub fn of(bounds: Bounds) -> Filing {
         let (shards, hasher) = (std::array::from_fn(|_| Mutex::default()), foldhash::fast::RandomState::default());
-        Filing { most, shards, hasher }
+        Filing { bounds, shards, hasher }
     }
 
     fn turn(&self, primary: &[u8]) -> MutexGuard<'_, ()> {
@@ -153,7 +154,7 @@ impl<S: Slots> Cache<S> {
         let own = selected.key();
         let (known, mut gone) = self.known(selected, now);
         let variant = Variant { names: names.clone(), key: own.clone(), dated: slot.entry().map_or(0, dated) };
-        let (variants, hidden) = known.with(variant, self.filing.most);
+        let (variants, hidden) = known.with(variant, self.filing.bounds.variants);
         gone.extend(hidden);
         if names.is_empty() && variants.is_everybodys() {
             // There is nothing beside it that anybody would be given.
@@ -196,7 +197,7 @@ impl<S: Slots> Cache<S> {
                 let dated = everybodys.entry().map_or(0, dated);
                 let variant = Variant { names: Arc::default(), key: aside.clone(), dated };
                 self.memory.put(aside, everybodys);
-                Arc::new(Variants::coming(names.clone()).with(variant, self.filing.most).0)
+                Arc::new(Variants::coming(names.clone()).with(variant, self.filing.bounds.variants).0)
             }
             Some(Slot::Uncacheable(_) | Slot::TooLong(_)) | None => Arc::new(Variants::coming(names.clone())),
         };
@@ -242,7 +243,7 @@ mod tests {
     fn cache(most: usize) -> Cache<Memory> {
         Cache {
             memory: Memory::new(64 << 20),
-            filing: Filing::of(most),
+            filing: Filing::of(Bounds { variants: most, ..Bounds::default() }),
             log: Default::default(),
             swept: Default::default(),
             flights: Arc::default(),

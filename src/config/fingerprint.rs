@@ -30,6 +30,7 @@ pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     route.serves.encodings.iter().for_each(|coding| text.put("encoding", coding));
     query(&mut text, route);
     text.put("targeted", if route.targeted == Targeted::Stripped { "strip" } else { "pass" });
+    route.tag_fields.iter().for_each(|name| text.put("tag field", name.as_str()));
     route.tags.iter().for_each(|tag| self::tag(&mut text, "tag", tag));
     for purge in &route.purges {
         match purge {

@@ -143,13 +143,13 @@ pub enum NamesTags {
     No,
 }
 
-/// Takes off what belongs to the hop to the origin (RFC 9110 §7.6.1), and adds ours.
-pub fn leave_hop(headers: &mut HeaderMap) -> NamesTags {
+/// Takes off what belongs to the hop to the origin (RFC 9110 §7.6.1), and adds ours. `own` are further fields that list tags.
+pub fn leave_hop(headers: &mut HeaderMap, own: &[HeaderName]) -> NamesTags {
     let mut dropped: SmallVec<[HeaderName; 4]> = SmallVec::new();
     let mut tags = NamesTags::No;
     for (name, value) in headers.iter() {
         match name.as_str() {
-            "surrogate-key" | "cache-tag" | "xkey" | "x-cache-tags" | "cache-groups" => tags = NamesTags::Yes,
+            text if text == "cache-groups" || TAG_FIELDS.contains(&text) || own.contains(name) => tags = NamesTags::Yes,
             "connection" => {
                 let options = value.to_str().unwrap_or("").split(',').map(str::trim);
                 let named = options.filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok());
@@ -191,10 +191,10 @@ pub fn leave_targeted(headers: &mut HeaderMap, targeted: Targeted) {
     }
 }
 
-/// Takes the tags that the origin names off a head: `Surrogate-Key` and `xkey` by spaces, `Cache-Tag` by commas,
-/// `Cache-Groups` as RFC 9875 §2 has it.
-pub fn take_tags(headers: &mut HeaderMap, origin: &str, tags: &mut TagSet) {
-    for name in TAG_FIELDS {
+/// Takes the tags that the origin names off a head: `Surrogate-Key` and `xkey` by spaces, `Cache-Tag` by commas, `own` fields by
+/// either, `Cache-Groups` as RFC 9875 §2 has it.
+pub fn take_tags(headers: &mut HeaderMap, own: &[HeaderName], origin: &str, tags: &mut TagSet) {
+    for name in TAG_FIELDS.into_iter().chain(own.iter().map(HeaderName::as_str)) {
         listed_tags(headers, name).iter().for_each(|tag| tags.carry(tag));
         headers.remove(name);
     }
@@ -206,7 +206,16 @@ pub fn take_tags(headers: &mut HeaderMap, origin: &str, tags: &mut TagSet) {
 }
 
 /// The fields that list tags, in answers of origins and in purges of those who call us as they call others.
-pub const TAG_FIELDS: [&str; 4] = ["surrogate-key", "xkey", "cache-tag", "x-cache-tags"];
+pub const TAG_FIELDS: [&str; 8] = [
+    "surrogate-key",
+    "xkey",
+    "cache-tag",
+    "x-cache-tags",
+    "cache-tags",
+    "edge-cache-tag",
+    "x-cache-tag",
+    "x-drupal-cache-tags",
+];
 
 /// The tags that such a field lists.
 pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
@@ -216,6 +225,7 @@ pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
         "cache-tag" | "x-cache-tags" => c == ',',
         _ => c == ' ' || c == '\t' || c == ',',
     };
+    let by_either = is_separator(' ') && is_separator(',');
     let mut tags = Vec::new();
     for line in headers.get_all(name) {
         // Text that is not ASCII is nobody's tag; it cannot be purged by name, and it is not kept under another.
@@ -226,6 +236,11 @@ pub fn listed_tags(headers: &HeaderMap, name: &str) -> Vec<String> {
                 tags.extend(tag.split(',').filter(|piece| !piece.is_empty()).map(str::to_owned));
             }
             tags.push(tag.to_owned());
+        }
+        if by_either && text.contains(',') {
+            // Where commas separate, a name may have spaces in it.
+            let spaced = text.split(',').map(str::trim).filter(|tag| tag.contains([' ', '\t']));
+            tags.extend(spaced.map(str::to_owned));
         }
     }
     tags
@@ -280,7 +295,7 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        leave_hop(&mut headers);
+        leave_hop(&mut headers, &[]);
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort();
         assert_eq!(left, ["content-length", "via", "x-other"]);
@@ -321,14 +336,23 @@ mod tests {
         headers.append("cache-tag", HeaderValue::from_static("d e, f"));
         headers.append("cache-groups", HeaderValue::from_static("\"g, h\";x, \"i\""));
         let mut tags = TagSet::default();
-        take_tags(&mut headers, "host", &mut tags);
+        headers.append("x-drupal-cache-tags", HeaderValue::from_static("node:7 node_list"));
+        headers.append("x-own", HeaderValue::from_static("o:1,o:2, long name"));
+        let own = [HeaderName::from_static("x-own")];
+        assert_eq!(
+            leave_hop(&mut HeaderMap::from_iter([(own[0].clone(), HeaderValue::from_static("a"))]), &own),
+            NamesTags::Yes
+        );
+        take_tags(&mut headers, &own, "host", &mut tags);
         assert!(headers.is_empty());
         let has = |tag: &str| {
             let mut named = TagSet::default();
             named.name(tag);
             tags.hashes().contains(&named.hashes()[0])
         };
-        ["a:1", "a:*", "b", "c", "d e", "f", "g, h", "i"].iter().for_each(|tag| assert!(has(tag), "{tag}"));
+        let all =
+            ["a:1", "a:*", "b", "c", "d e", "f", "g, h", "i", "node:7", "node_list", "o:1", "o:2", "long name", "o:*"];
+        all.iter().for_each(|tag| assert!(has(tag), "{tag}"));
         assert!(!has("d"));
     }
 }

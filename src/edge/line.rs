@@ -223,8 +223,8 @@ fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or("Interim");
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     let mut headers = headers.clone();
-    super::deliver::leave_hop(&mut headers);
-    super::deliver::take_tags(&mut headers, "", &mut TagSet::default());
+    super::deliver::leave_hop(&mut headers, &[]);
+    super::deliver::take_tags(&mut headers, &[], "", &mut TagSet::default());
     // RFC 9110 §8.6: there is no body, and nobody is to look for one. And a hint is no place for secrets.
     UNSAID.iter().for_each(|name| drop(headers.remove(name)));
     field_lines(&mut head, &headers);

@@ -190,7 +190,7 @@ pub const NOT_USED: [Meaning; 10] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 25] = [
+pub const NOT_KEPT: [Meaning; 26] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -237,7 +237,16 @@ pub const NOT_KEPT: [Meaning; 25] = [
         "it was asked for before the origin refused what is stored, and came after that",
         "nothing: the next one is asked for anew",
     ),
-    is("vary-all", "`Vary: *`, or more than eight headers", "let the origin name the headers that matter"),
+    is(
+        "vary-all",
+        "`Vary: *`, one that cannot be read, or one by what is another for each client, such as `X-Forwarded-For`",
+        "let the origin name the headers that matter",
+    ),
+    is(
+        "too-many-vary-names",
+        "its `Vary` names more headers than `cache.vary`",
+        "raise `cache.vary`, or let the origin name only the headers by which its answers differ",
+    ),
     is(
         "vary-on-credential",
         "`Vary` names a credential that is not keyed",
@@ -254,7 +263,11 @@ pub const NOT_KEPT: [Meaning; 25] = [
     is("partial", "it is a part", ""),
     is("event-stream", "it is an endless stream of events", ""),
     is("too-large", "longer than `max_object`", "raise `cache.max_object`"),
-    is("too-many-tags", "more than 256, those of its URL included", "let the origin name fewer tags"),
+    is(
+        "too-many-tags",
+        "more than `cache.tags`, those of its URL and the wider ones of each included",
+        "raise `cache.tags`, or let the origin name fewer tags",
+    ),
     is(
         "tag-unknown",
         "a tag's value is not in the answer",
@@ -275,7 +288,7 @@ pub const NOT_KEPT: [Meaning; 25] = [
 ];
 
 /// What failed at the origin.
-pub const FAILED: [Meaning; 9] = [
+pub const FAILED: [Meaning; 10] = [
     is("connect-failed", "no address, or nobody listens", "look whether the origin runs, and at `servers`"),
     is(
         "reset",
@@ -291,6 +304,11 @@ pub const FAILED: [Meaning; 9] = [
         "answer-coding",
         "the answer is in a transfer coding other than `chunked`, which nobody asked for",
         "let the origin send a length or chunks; compression is a content coding",
+    ),
+    is(
+        "answer-head-too-long",
+        "the head of the answer has more bytes or more fields than the upstream's `limits`",
+        "raise `header_bytes` or `headers` in the upstream's `limits`, if such heads are meant",
     ),
     is(
         "timeout",

@@ -25,6 +25,8 @@ pub enum NotStored {
     RefusedSince,
     /// `Vary: *`.
     VaryAll,
+    /// `Vary` names more than a key may have.
+    VaryNames,
     /// `Vary` names a credential that the policy does not key.
     VaryCredential,
     /// The request had credentials and the origin did not open the answer (RFC 9111 §3.5).
@@ -70,6 +72,7 @@ impl NotStored {
             NotStored::Unlike => "unlike-stored",
             NotStored::RefusedSince => "refused-since",
             NotStored::VaryAll => "vary-all",
+            NotStored::VaryNames => "too-many-vary-names",
             NotStored::VaryCredential => "vary-on-credential",
             NotStored::Credentials => "credentials",
             NotStored::NoLifetime => "no-lifetime",

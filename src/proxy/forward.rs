@@ -182,9 +182,9 @@ impl Proxy {
     /// An origin's answer on its way out, uncached.
     pub(super) fn hand_on(&self, route: &Route, exchanged: Exchanged) -> Response<Body> {
         let Exchanged { mut head, body, .. } = exchanged;
-        if deliver::leave_hop(&mut head.headers) == NamesTags::Yes {
+        if deliver::leave_hop(&mut head.headers, &route.tag_fields) == NamesTags::Yes {
             // Names by which we purge are not for clients.
-            deliver::take_tags(&mut head.headers, "", &mut TagSet::default());
+            deliver::take_tags(&mut head.headers, &route.tag_fields, "", &mut TagSet::default());
         }
         deliver::leave_targeted(&mut head.headers, route.targeted);
         if route.caching.is_sensitive() {

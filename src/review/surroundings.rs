@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::HeaderName;
+
 use super::Change;
 use crate::admin::settings::{AdminSettings, Scope};
 use crate::config::Settings;
@@ -332,7 +334,24 @@ fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
         (Targeted::Passed, Targeted::Stripped) => Some(Change::plain("`targeted` pass → strip")),
         (Targeted::Passed, Targeted::Passed) | (Targeted::Stripped, Targeted::Stripped) => None,
     };
-    mode.into_iter().chain(memory).chain(longest).chain(targeted).collect()
+    let more = |key: &str, old: usize, new: usize| {
+        let change = (old != new).then(|| format!("`{key}` {old} → {new}"));
+        change.map(|change| match new > old {
+            true => Change::widens(change, "answers with more were passed, and are kept now"),
+            false => Change::plain(change),
+        })
+    };
+    let (was, is) = (&old.bounds, &new.bounds);
+    let bounds = more("vary", was.vary, is.vary).into_iter().chain(more("tags", was.tags, is.tags));
+    let names = |fields: &[HeaderName]| fields.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
+    let fields = (old.tag_fields != new.tag_fields).then(|| {
+        let change = format!("`tag_headers` [{}] → [{}]", names(&old.tag_fields), names(&new.tag_fields));
+        match old.tag_fields.iter().all(|name| new.tag_fields.contains(name)) {
+            true => Change::plain(change),
+            false => Change::widens(change, "answers are not purged any more by what a header names"),
+        }
+    });
+    mode.into_iter().chain(memory).chain(longest).chain(bounds).chain(fields).chain(targeted).collect()
 }
 
 fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {

@@ -55,6 +55,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         ambiguous_path: _,
         access_log: _,
         targeted: _,
+        tag_fields: _,
         fingerprint: _,
     } = old.route;
     let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);

@@ -1,5 +1,9 @@
 //! What the `cache:` section says, validated.
 
+use std::sync::Arc;
+
+use http::HeaderName;
+
 use crate::policy::targeted::Targeted;
 
 /// Bounds of the memory store and the cache's mode.
@@ -11,10 +15,29 @@ pub struct CacheSettings {
     pub memory: u64,
     /// The longest body that is stored, in bytes.
     pub max_object: u64,
-    /// The most variants of one answer that are kept, by the origin's `Vary`.
-    pub variants: usize,
+    /// How much one answer may have of what origins name.
+    pub bounds: Bounds,
     /// Whether what origins say to caches like this one alone goes on to clients.
     pub targeted: Targeted,
+    /// The fields by which origins name tags, beside those that are known.
+    pub tag_fields: Arc<[HeaderName]>,
+}
+
+/// How much one answer may have of what origins name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most variants that are kept.
+    pub variants: usize,
+    /// The most request headers that `Vary` may add to a key; an answer with more is not kept.
+    pub vary: usize,
+    /// The most tags, those of its URL and the wider ones of each included; an answer with more is not kept.
+    pub tags: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { variants: 32, vary: 16, tags: 2500 }
+    }
 }
 
 /// What the cache does with every route.
@@ -33,8 +56,9 @@ impl Default for CacheSettings {
             mode: CacheMode::Serve,
             memory: 256 << 20,
             max_object: 8 << 20,
-            variants: 32,
+            bounds: Bounds::default(),
             targeted: Targeted::default(),
+            tag_fields: Arc::default(),
         }
     }
 }

@@ -87,13 +87,14 @@ pub struct UpstreamMeters {
 }
 
 /// What is an upstream's own failure, as far as can be told.
-const KINDS: [FailureKind; 6] = [
+const KINDS: [FailureKind; 7] = [
     FailureKind::Connect,
     FailureKind::Timeout,
     FailureKind::Busy,
     FailureKind::Reset,
     FailureKind::Protocol,
     FailureKind::Coding,
+    FailureKind::HeadTooLong,
 ];
 
 impl UpstreamMeters {

@@ -42,6 +42,23 @@ pub struct Limits {
     pub head: Duration,
     /// Between two pieces of the answer's body.
     pub idle: Duration,
+    /// Of its head.
+    pub size: HeadLimits,
+}
+
+/// How long the head of an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// In bytes.
+    pub bytes: usize,
+    /// In fields.
+    pub fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits { bytes: MAX_HEAD, fields: MAX_FIELDS }
+    }
 }
 
 /// An origin's answer.
@@ -71,10 +88,10 @@ pub enum Sending {
 /// The most interim answers to one request.
 const MAX_INTERIM: usize = 32;
 
-/// The longest head of an answer in bytes.
+/// The longest head of an answer in bytes, where nothing else is configured.
 pub const MAX_HEAD: usize = 64 << 10;
 
-/// The most fields in it.
+/// The most fields in it, likewise.
 pub const MAX_FIELDS: usize = 256;
 
 /// Sends a request on a connection. After a failure of phase [`Phase::Before`] the request is whole and can be sent again;
@@ -84,7 +101,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let mut upload = Uploading::new(request);
     let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
     let mut source = Source::new(stream);
-    let mut interims = 0;
+    let (mut interims, HeadLimits { bytes, fields }) = (0, limits.size);
     let answer = poll_fn(|cx| {
         let gone = upload.poll(cx, source.io());
         if let Poll::Ready(Err(Lost::Body)) = gone {
@@ -93,7 +110,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
             )));
         }
         loop {
-            let polled = source.poll_head(cx, MAX_HEAD, |bytes, length| read_answer(bytes, length, method));
+            let polled = source.poll_head(cx, bytes, |bytes, length| read_answer(bytes, length, method, fields));
             let (head, body) = match ready!(polled) {
                 Ok(answer) => answer,
                 Err(NoHead::Fault(fault)) => return Poll::Ready(Err(upload.failure(kind(fault)))),
@@ -133,12 +150,10 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
 fn kind(fault: HeadFault) -> FailureKind {
     match fault {
         HeadFault::Coding => FailureKind::Coding,
-        HeadFault::Syntax
-        | HeadFault::Length
-        | HeadFault::Both
-        | HeadFault::Version
-        | HeadFault::Target
-        | HeadFault::TooLong => FailureKind::Protocol,
+        HeadFault::TooLong => FailureKind::HeadTooLong,
+        HeadFault::Syntax | HeadFault::Length | HeadFault::Both | HeadFault::Version | HeadFault::Target => {
+            FailureKind::Protocol
+        }
     }
 }
 
@@ -157,8 +172,13 @@ enum Came {
     Broken,
 }
 
-fn read_answer(bytes: &[u8], length: usize, method: &Method) -> Result<((ResponseHead, Came), usize), HeadFault> {
-    let head = head::response(&Bytes::copy_from_slice(&bytes[..length]), MAX_FIELDS)?;
+fn read_answer(
+    bytes: &[u8],
+    length: usize,
+    method: &Method,
+    fields: usize,
+) -> Result<((ResponseHead, Came), usize), HeadFault> {
+    let head = head::response(&Bytes::copy_from_slice(&bytes[..length]), fields)?;
     let mut decoder = Decoder::new(head.framing(method));
     if head.status.is_informational() || matches!(decoder, Decoder::Length(0)) {
         return Ok(((head, Came::Whole(Bytes::new(), None)), length));

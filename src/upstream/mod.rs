@@ -190,7 +190,8 @@ impl Upstream {
 
     fn limits(&self, deadline: Instant, now: Instant) -> exchange::Limits {
         let left = deadline.saturating_duration_since(now);
-        exchange::Limits { head: self.settings.timeout.min(left), idle: self.settings.timeout }
+        let UpstreamSettings { timeout, head: size, .. } = self.settings;
+        exchange::Limits { head: timeout.min(left), idle: timeout, size }
     }
 
     /// Which server a request goes to: where its client has a connection of its own, where its session is, or any; another

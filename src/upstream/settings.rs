@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
+use super::exchange::HeadLimits;
+
 /// One named service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSettings {
@@ -23,6 +25,8 @@ pub struct UpstreamSettings {
     pub timeout: Duration,
     /// Everything until the response's head: waiting for a connection and all attempts.
     pub deadline: Duration,
+    /// How long the head of an answer may be.
+    pub head: HeadLimits,
     /// Further attempts after the first; idempotent requests without a body only.
     pub retries: u32,
     /// Connections over all workers.

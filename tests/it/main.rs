@@ -2,6 +2,7 @@
 
 mod access;
 mod authority;
+mod bounds;
 mod caching;
 mod canonical;
 mod compatible;

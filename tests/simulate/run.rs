@@ -9,6 +9,8 @@ use stent::coherence::backoff::Backoff;
 use stent::coherence::variants::Filing;
 use stent::coherence::{Cache, MAX_REFRESHES};
 use stent::spool::budget::Budget;
+use stent::store::settings::Bounds;
+use stent::tag::MAX_TAGS;
 use tokio::sync::Semaphore;
 
 use crate::chance::Chance;
@@ -47,7 +49,7 @@ impl Runner {
         let start = Instant::now();
         let cache = Cache {
             memory: Shelf::default(),
-            filing: Filing::of(MAX_VARIANTS),
+            filing: Filing::of(Bounds { variants: MAX_VARIANTS, tags: MAX_TAGS, ..Bounds::default() }),
             log: Default::default(),
             swept: Default::default(),
             flights: Arc::default(),

@@ -51,8 +51,7 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     let upstreams = upstreams::upstreams(&mut reader, root, &who.identity);
     let around = share::Surroundings { who: &who, identity_is_sound };
     let policies = policies::policies(&mut reader, root, &around);
-    let scope =
-        routes::Scope { around, upstreams: &upstreams, policies: policies.as_deref(), targeted: cache.targeted };
+    let scope = routes::Scope { around, upstreams: &upstreams, policies: policies.as_deref(), cache: &cache };
     let routes = routes::routes(&mut reader, root, &scope);
     let names = tests::Names {
         routes: routes.iter().map(|route| route.name.as_str()).collect(),

@@ -27,6 +27,7 @@ use crate::policy::targeted::Targeted;
 use crate::policy::{AsOrigin, Caching, Credentials, NamedPolicy};
 use crate::query::QueryRules;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
+use crate::store::settings::CacheSettings;
 use crate::tag::PurgeTemplate;
 
 const KNOWN: [&str; 17] = [
@@ -56,7 +57,7 @@ pub(super) struct Scope<'a, 'n> {
     pub upstreams: &'a Upstreams<'n>,
     /// `None`: the section cannot be read, and names in it cannot be known.
     pub policies: Option<&'a [Policy<'n>]>,
-    pub targeted: Targeted,
+    pub cache: &'a CacheSettings,
 }
 
 pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) -> Vec<Route> {
@@ -166,6 +167,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         ambiguous_path: AmbiguousPath::default(),
         access_log: AccessLog::default(),
         targeted: Targeted::default(),
+        tag_fields: Arc::default(),
         fingerprint: 0,
     }
 }
@@ -228,7 +230,8 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         route.upgrades = websocket(reader, node);
     }
     route.purge_from = table.get("purge").map(|node| purge_from(reader, node)).unwrap_or_default();
-    route.targeted = scope.targeted;
+    route.targeted = scope.cache.targeted;
+    route.tag_fields = scope.cache.tag_fields.clone();
     route.body_limit = table.get("body").and_then(|node| reader.size(node)).map(|size| size.value);
     let words = [("refuse", AmbiguousPath::Refuse), ("pass", AmbiguousPath::Pass)];
     if let Some(choice) = table.get("ambiguous_path").and_then(|node| reader.choice(node, &words)) {

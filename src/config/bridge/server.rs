@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use super::templates;
@@ -13,11 +15,14 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
+use crate::edge::deliver::TAG_FIELDS;
 use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
+use crate::fields::secret::is_secret;
 use crate::path::refused::{LOOPBACK_PAGES, LOOPBACK_WORD, RefusedPaths};
 use crate::policy::targeted::Targeted;
 use crate::route::Segment;
-use crate::store::settings::{CacheMode, CacheSettings};
+use crate::store::settings::{Bounds, CacheMode, CacheSettings};
+use crate::tag::MOST_TAGS;
 
 /// Room for the head of any sane request.
 const LEAST_HEADER_BYTES: u64 = 8 << 10;
@@ -27,6 +32,9 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_MEMORY: u64 = 1 << 20;
 /// They are looked through one by one.
 const MOST_VARIANTS: u64 = 256;
+const MOST_VARY: u64 = 64;
+/// Those of a URL have to fit.
+const LEAST_TAGS: u64 = 64;
 
 pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> ServerSettings {
     let mut settings = ServerSettings {
@@ -215,12 +223,8 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
     if let Some(count) = table.get("headers").and_then(|node| reader.count(node, 1, 1_000)) {
         limits.headers = usize::try_from(count).unwrap_or(usize::MAX);
     }
-    if let Some(size) = table.get("header_bytes").and_then(|node| reader.size(node)) {
-        if (LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&size.value) {
-            limits.header_bytes = usize::try_from(size.value).unwrap_or(usize::MAX);
-        } else {
-            reader.error(Kind::Value, size.node, "`header_bytes` must be from 8KiB to 1MiB", "write 32KiB");
-        }
+    if let Some(bytes) = table.get("header_bytes").and_then(|node| header_bytes(reader, node, "32KiB")) {
+        limits.header_bytes = bytes;
     }
     if let Some(size) = table.get("body").and_then(|node| reader.size(node)) {
         limits.body = size.value;
@@ -232,9 +236,85 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
     }
 }
 
+/// How long a head may be; `usual` is what is written otherwise.
+pub(super) fn header_bytes(reader: &mut Reader, node: &Node, usual: &str) -> Option<usize> {
+    let size = reader.size(node)?;
+    if !(LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&size.value) {
+        reader.error(Kind::Value, size.node, "`header_bytes` must be from 8KiB to 1MiB", format!("write {usual}"));
+        return None;
+    }
+    usize::try_from(size.value).ok()
+}
+
+/// Headers of answers by which origins name tags; they are taken off before clients see them.
+fn tag_fields(reader: &mut Reader, items: &[Node]) -> Arc<[HeaderName]> {
+    let mut fields: Vec<HeaderName> = Vec::new();
+    for item in items {
+        let Some(text) = reader.text(item) else { continue };
+        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+            reader.error(Kind::Value, item, format!("`{text}` is not a header's name"), "write X-Site-Tags");
+            continue;
+        };
+        if TAG_FIELDS.contains(&name.as_str()) || name == "cache-groups" {
+            reader.warn(Kind::Duplicate, item, format!("`{text}` is known without being listed"), "remove it");
+        } else if is_meant_for_clients(&name) {
+            let message = format!("`{text}` means something else, and clients would not see it any more");
+            reader.error(Kind::Value, item, message, "name a header that lists tags: X-Site-Tags");
+        } else if is_secret(name.as_str(), &[]) {
+            let message =
+                format!("`{text}` is taken for what hands out a credential, and no answer that has it is kept");
+            reader.error(
+                Kind::Contradiction,
+                item,
+                message,
+                "let the application list tags in another header: X-Site-Tags",
+            );
+        } else if fields.contains(&name) {
+            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+        } else {
+            fields.push(name);
+        }
+    }
+    fields.into()
+}
+
+/// What is a part of the protocol, not a list of tags.
+fn is_meant_for_clients(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let families = ["content-", "access-control-", "set-", "x-forwarded-", "sec-"];
+    let single = [
+        "age",
+        "allow",
+        "cache-control",
+        "cache-status",
+        "cdn-cache-control",
+        "authorization",
+        "connection",
+        "date",
+        "etag",
+        "expires",
+        "host",
+        "last-modified",
+        "link",
+        "location",
+        "pragma",
+        "server",
+        "strict-transport-security",
+        "surrogate-control",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "vary",
+        "via",
+        "www-authenticate",
+        "x-request-id",
+    ];
+    families.iter().any(|family| name.starts_with(family)) || single.contains(&name)
+}
+
 pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     let mut settings = CacheSettings::default();
-    let known = ["mode", "memory", "max_object", "variants", "targeted"];
+    let known = ["mode", "memory", "max_object", "variants", "vary", "tags", "tag_headers", "targeted"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
     if let Some(node) = table.get("mode") {
         let modes = [("serve", CacheMode::Serve), ("bypass", CacheMode::Bypass)];
@@ -243,6 +323,9 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     let words = [("pass", Targeted::Passed), ("strip", Targeted::Stripped)];
     if let Some(targeted) = table.get("targeted").and_then(|node| reader.choice(node, &words)) {
         settings.targeted = targeted;
+    }
+    if let Some(items) = table.get("tag_headers").and_then(|node| reader.one_or_list(node)) {
+        settings.tag_fields = tag_fields(reader, items);
     }
     if let Some(size) = table.get("memory").and_then(|node| reader.size(node)) {
         if size.value < LEAST_MEMORY {
@@ -264,8 +347,15 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
         }
         settings.max_object = size.value;
     }
-    if let Some(most) = table.get("variants").and_then(|node| reader.count(node, 1, MOST_VARIANTS)) {
-        settings.variants = most as usize;
+    let Bounds { variants, vary, tags } = &mut settings.bounds;
+    for (key, bound, least, most) in [
+        ("variants", variants, 1, MOST_VARIANTS),
+        ("vary", vary, 1, MOST_VARY),
+        ("tags", tags, LEAST_TAGS, MOST_TAGS as u64),
+    ] {
+        if let Some(count) = table.get(key).and_then(|node| reader.count(node, least, most)) {
+            *bound = count as usize;
+        }
     }
     settings
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::identity::is_cookie_name;
+use super::server::header_bytes;
 use crate::config::node::{Key, Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::identity::{CookieRole, Identity};
+use crate::upstream::exchange::{HeadLimits, MAX_FIELDS, MAX_HEAD};
 use crate::upstream::settings::{Balance, Told, UpstreamSettings};
 
 /// All upstreams by name; the settings only of those that could be read.
@@ -28,6 +30,8 @@ struct Draft<'n> {
     connect_timeout: Option<Written<'n, Duration>>,
     timeout: Option<Written<'n, Duration>>,
     deadline: Option<Written<'n, Duration>>,
+    head_bytes: Option<usize>,
+    head_fields: Option<usize>,
     retries: Option<u32>,
     max: Option<usize>,
     idle: Option<Written<'n, usize>>,
@@ -35,8 +39,8 @@ struct Draft<'n> {
     idle_timeout: Option<Duration>,
 }
 
-const SHARED: [&str; 8] =
-    ["balance", "sticky", "forwarded", "connect_timeout", "timeout", "deadline", "retries", "pool"];
+const SHARED: [&str; 9] =
+    ["balance", "sticky", "forwarded", "connect_timeout", "timeout", "deadline", "limits", "retries", "pool"];
 const NOT_YET: [&str; 2] = ["health", "breaker"];
 
 pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
@@ -77,6 +81,12 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
             .and_then(|count| u32::try_from(count).ok()),
         ..Draft::default()
     };
+    let limits = table.get("limits").and_then(|node| reader.table(node, &["header_bytes", "headers"], &[]));
+    if let Some(limits) = limits {
+        draft.head_bytes = limits.get("header_bytes").and_then(|node| header_bytes(reader, node, "64KiB"));
+        let fields = limits.get("headers").and_then(|node| reader.count(node, 1, MOST_FIELDS));
+        draft.head_fields = fields.and_then(|count| usize::try_from(count).ok());
+    }
     let pool = table.get("pool").and_then(|node| reader.table(node, &["max", "idle", "life", "idle_timeout"], &[]));
     if let Some(pool) = pool {
         let count = |count: u64| usize::try_from(count).ok();
@@ -88,6 +98,9 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
     }
     draft
 }
+
+/// The most fields that the head of an answer may be let have.
+const MOST_FIELDS: u64 = 4096;
 
 /// By which fields an origin is told of the client.
 const TOLD: [(&str, Told); 4] =
@@ -152,6 +165,10 @@ fn upstream(
         },
         timeout: attempt,
         deadline: own.deadline.or(defaults.deadline).map_or(Duration::from_secs(30), |deadline| deadline.value),
+        head: HeadLimits {
+            bytes: own.head_bytes.or(defaults.head_bytes).unwrap_or(MAX_HEAD),
+            fields: own.head_fields.or(defaults.head_fields).unwrap_or(MAX_FIELDS),
+        },
         retries: own.retries.or(defaults.retries).unwrap_or(0),
         max_connections,
         max_idle: own.idle.or(defaults.idle).map_or(32.min(max_connections), |idle| idle.value),
