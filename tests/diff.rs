@@ -154,6 +154,7 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     // What ends what is kept, and what keeps a session alive.
     ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, settle: 5s}", Not, Widens),
     ("record: {share: principal,", "record: {share: principal, touch: 5m,", Not, Not),
+    ("record: {share: principal,", "record: {share: principal, client_no_cache: ignore,", Widens, Not),
     ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, purges: [principal]}", Not, Widens),
     ("path: /documents/**, upstream: app}", "path: /documents/**, upstream: app, read_only: true}", Widens, Not),
     // The same words, and something else is meant by them.

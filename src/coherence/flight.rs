@@ -168,9 +168,32 @@ impl Demand {
     /// Any flight will do.
     pub const ANY: Demand = Demand { born: None, serial: None };
 
+    /// The same, less that it leaves later than the request came.
+    pub fn at_any_time(self) -> Demand {
+        Demand { serial: None, ..self }
+    }
+
     /// Whether a flight fulfils it.
     pub fn accepts(&self, flight: &Flight) -> bool {
         self.born.is_none_or(|born| flight.born >= born) && self.serial.is_none_or(|serial| flight.serial > serial)
+    }
+}
+
+/// Whether a flight is one that a request may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suits {
+    /// It is.
+    Well,
+    /// It is not, for nothing but that it left before the request came, which wants what leaves later.
+    TooEarly,
+    /// It is not.
+    Not,
+}
+
+impl Suits {
+    /// By what it says of it.
+    pub fn of(accepted: bool) -> Suits {
+        if accepted { Suits::Well } else { Suits::Not }
     }
 }
 
@@ -181,6 +204,9 @@ pub enum Joined {
     Leader(Takeoff),
     /// Wait for it.
     Follower(Arc<Flight>, watch::Receiver<Landing>),
+    /// It left before the request came, which wants nothing of it: look again once its head is there, so that all who came till
+    /// then share the next one.
+    Behind(Arc<Flight>, watch::Receiver<Landing>),
 }
 
 /// The duty to land a flight and to bring its body to an end. Dropped before, it fails the flight or breaks off its body, so
@@ -232,15 +258,17 @@ impl Flights {
     pub fn join(
         self: &Arc<Self>,
         key: &[u8],
-        accepts: impl FnOnce(&Flight) -> bool,
+        accepts: impl FnOnce(&Flight) -> Suits,
         departs: impl FnOnce() -> Departure,
     ) -> Joined {
         let mut shard = self.shard(key);
-        if let Some(flight) = shard.get(key)
-            && accepts(flight)
-        {
+        if let Some(flight) = shard.get(key) {
             // Subscribed under the lock, so that [`Flights::desert`] cannot miss it.
-            return Joined::Follower(flight.clone(), flight.subscribe());
+            match accepts(flight) {
+                Suits::Well => return Joined::Follower(flight.clone(), flight.subscribe()),
+                Suits::TooEarly if flight.is_waiting() => return Joined::Behind(flight.clone(), flight.subscribe()),
+                Suits::TooEarly | Suits::Not => {}
+            }
         }
         let key: Key = key.into();
         let Departure { born, deadline, turn } = departs();
@@ -269,11 +297,12 @@ impl Flights {
         // The failed one may be found yet: it lands before it leaves.
         let demand = Demand { serial: demand.serial.max(Some(failed.serial)), ..demand };
         let departs = || Departure { born: born(), deadline: failed.deadline, turn: Turn::Second };
-        let joined = self.join(&failed.key, |flight| demand.accepts(flight), departs);
-        *successor = Some(match &joined {
-            Joined::Leader(takeoff) => takeoff.flight.clone(),
-            Joined::Follower(flight, _) => flight.clone(),
-        });
+        let joined = self.join(&failed.key, |flight| Suits::of(demand.accepts(flight)), departs);
+        match &joined {
+            Joined::Leader(takeoff) => *successor = Some(takeoff.flight.clone()),
+            Joined::Follower(flight, _) => *successor = Some(flight.clone()),
+            Joined::Behind(..) => {}
+        }
         joined
     }
 
@@ -338,13 +367,17 @@ mod tests {
     use crate::tag::TagSet;
 
     fn join(flights: &Arc<Flights>) -> Joined {
-        flights.join(b"key", |_| true, || Departure { born: Stamp(1), deadline: Instant::now(), turn: Turn::First })
+        flights.join(
+            b"key",
+            |_| Suits::Well,
+            || Departure { born: Stamp(1), deadline: Instant::now(), turn: Turn::First },
+        )
     }
 
     fn lead(joined: Joined) -> Takeoff {
         match joined {
             Joined::Leader(takeoff) => takeoff,
-            Joined::Follower(..) => panic!("somebody else leads"),
+            Joined::Follower(..) | Joined::Behind(..) => panic!("somebody else leads"),
         }
     }
 

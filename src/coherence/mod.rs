@@ -36,7 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::backoff::Backoff;
 use self::errand::Asks;
 use self::find::Spot;
-use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, TagsKnown, Takeoff, Turn};
+use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
 use self::variants::Filing;
 use crate::clock::Clock;
 use crate::entry::Slot;
@@ -114,8 +114,12 @@ impl<S: Slots> Cache<S> {
         match failed.filter(|flight| *flight.key == *key) {
             Some(flight) => self.flights.succeed(flight, demand, || self.log.stamp()),
             None => {
-                let accepts = |flight: &Flight| demand.accepts(flight) && self.is_timely(flight, passenger);
-                self.flights.join(&key, accepts, || Departure {
+                let suits = |flight: &Flight| match demand.accepts(flight) {
+                    true => Suits::of(self.is_timely(flight, passenger)),
+                    false if demand.at_any_time().accepts(flight) => Suits::TooEarly,
+                    false => Suits::Not,
+                };
+                self.flights.join(&key, suits, || Departure {
                     born: self.log.stamp(),
                     deadline: deadline(),
                     turn: Turn::First,
@@ -135,7 +139,12 @@ impl<S: Slots> Cache<S> {
             Landing::Filling(Filling { tags: TagsKnown::NotAll, .. }) if flight.born < self.log.stamp() => false,
             Landing::Filling(Filling { head, .. }) => {
                 let standing = self.log.check(&head.birth, &head.tags);
-                let judged = reuse(&head.vital, standing, &lookup.directives, lookup.credentialed, passenger.now);
+                // One that wants nothing that left before it came demands that of the flight.
+                let directives = match passenger.demand.serial {
+                    Some(_) => lookup.directives.asked_anew(),
+                    None => lookup.directives,
+                };
+                let judged = reuse(&head.vital, standing, &directives, lookup.credentialed, passenger.now);
                 matches!(judged, Reuse::Fresh(_)) || is_off(Rule::Timely)
             }
             _ => true,

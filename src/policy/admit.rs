@@ -430,6 +430,7 @@ pub(crate) mod tests {
             secret_fields: Vec::new(),
             expired: Expired::Heeded,
             touch: None,
+            client_no_cache: crate::policy::ClientNoCache::Heeded,
         }
     }
 

@@ -73,6 +73,11 @@ impl RequestDirectives {
         self.no_cache || self.max_age == Some(Duration::ZERO)
     }
 
+    /// Less what would have its answer fresher than it is.
+    pub fn content(self) -> RequestDirectives {
+        RequestDirectives { no_cache: false, max_age: None, min_fresh: None, ..self }
+    }
+
     /// What it asks for besides.
     pub fn asked_anew(self) -> RequestDirectives {
         RequestDirectives { no_cache: false, max_age: self.max_age.filter(|max| !max.is_zero()), ..self }

@@ -110,6 +110,18 @@ pub struct NamedPolicy {
     /// How long a principal may be served from the store alone before one request of theirs goes to the origin, so that a
     /// session which slides there does not end; `None` never sends one for that.
     pub touch: Option<Duration>,
+    /// What clients say to have their answers fresher than the policy has them.
+    pub client_no_cache: ClientNoCache,
+}
+
+/// What a client's wish for a fresher answer means: `no-cache`, `max-age`, `min-fresh` (RFC 9111 §5.2.1, which caches may heed).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientNoCache {
+    /// The origin is asked.
+    #[default]
+    Heeded,
+    /// Nothing: what is fresh by the policy is served.
+    Ignored,
 }
 
 /// What an origin's word that an answer is over on arrival means for those who would share it: `Pragma: no-cache`, an `Expires`

@@ -10,7 +10,7 @@ pub use super::who::principal;
 
 use super::directives::RequestDirectives;
 use super::who::{Gate, Who};
-use super::{AsOrigin, Caching, Credentials, NamedPolicy, Share, Yes};
+use super::{AsOrigin, Caching, ClientNoCache, Credentials, NamedPolicy, Share, Yes};
 use crate::canonical;
 use crate::facet::Proven;
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
@@ -190,6 +190,8 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
             (who.partition(&policy.share)?, Credentialed::No)
         }
     };
+    let ignores = matches!(&route.caching, Caching::Named(policy) if policy.client_no_cache == ClientNoCache::Ignored);
+    let directives = if ignores { seen.directives.content() } else { seen.directives };
     let query = query(asked, route)?;
     let mut key = KeyBuf::new();
     Primary {
@@ -214,7 +216,7 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
         Gate::OwnAnswer { keep } => Permission::ByOwnAnswer { digest: who.digest(&key), keep },
         Gate::Open | Gate::Ask(_) => Permission::Given,
     };
-    Ok(Plan::Lookup(Lookup { key, partition, query, directives: seen.directives, credentialed, permission }))
+    Ok(Plan::Lookup(Lookup { key, partition, query, directives, credentialed, permission }))
 }
 
 /// The cookies of a request that protect forms and are keyed and sent, as pairs. They are where an answer is one principal's, to whom

@@ -66,8 +66,18 @@ pub(super) enum Waited {
 struct Boarded {
     flight: Arc<Flight>,
     landing: watch::Receiver<Landing>,
+    seat: Seat,
     /// What whoever began it has besides.
     leader: Option<Leader>,
+}
+
+/// What is made of a flight's landing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seat {
+    /// What it brings.
+    Aboard,
+    /// That the next one may begin.
+    Next,
 }
 
 struct Leader {
@@ -138,7 +148,8 @@ impl Proxy {
             return Waited::Pass(PassReason::AmbiguousPath);
         };
         let boarded_at = self.cache.clock.instant();
-        let Boarded { flight, mut landing, leader } = self.board(exchange, lookup, &spot, target, &wanted, boarded_at);
+        let Boarded { flight, mut landing, seat, leader } =
+            self.board(exchange, lookup, &spot, target, &wanted, boarded_at);
         let landed = match landing.wait_for(|landing| !matches!(landing, Landing::Waiting)).await {
             Ok(landed) => landed.clone(),
             Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
@@ -151,6 +162,11 @@ impl Proxy {
         };
         exchange.spending.add(passed, at_origin);
         let Wanted { forward, demand, failed, asking, base, how, .. } = wanted;
+        // What fails for want of an origin would fail for the next one too.
+        let all_fail = matches!(landed, Landing::Failed(failure) if !failure.is_mishap());
+        if seat == Seat::Next && !all_fail {
+            return Waited::Again(demand);
+        }
         let stood_in = base.as_ref().filter(|base| asking.is_none() && !base.is_ended());
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
@@ -249,7 +265,8 @@ impl Proxy {
         let passenger = Passenger { spot, asks, asking, demand, failed, now };
         let joined = self.cache.board(&passenger, || self.deadline(exchange));
         let takeoff = match joined {
-            Joined::Follower(flight, landing) => return Boarded { flight, landing, leader: None },
+            Joined::Follower(flight, landing) => return Boarded { flight, landing, seat: Seat::Aboard, leader: None },
+            Joined::Behind(flight, landing) => return Boarded { flight, landing, seat: Seat::Next, leader: None },
             Joined::Leader(takeoff) => takeoff,
         };
         let (sender, own) = oneshot::channel();
@@ -262,7 +279,7 @@ impl Proxy {
         let interim = Some(exchange.client.interim.clone());
         let trip = Trip { interim, own: Some(sender), ..self.trip(exchange, target, self.permission_digest(spot)) };
         tokio::spawn(fly(Fetch::new(self.cache.clone(), takeoff, errand), trip));
-        Boarded { flight, landing, leader }
+        Boarded { flight, landing, seat: Seat::Aboard, leader }
     }
 
     /// Serves an answer that is still coming, if it is for this request (purge rule 7).

@@ -10,7 +10,7 @@ use crate::edge::settings::ServerSettings;
 use crate::identity::Identity;
 use crate::path::refused::{LOOPBACK_WORD, summed_up};
 use crate::policy::sharing::{self, Sharing, parts};
-use crate::policy::{Caching, Credentials, Expired};
+use crate::policy::{Caching, ClientNoCache, Credentials, Expired};
 use crate::route::{AccessLog, Route};
 use crate::store::settings::CacheMode;
 use crate::telemetry::settings::Access;
@@ -243,7 +243,11 @@ fn besides(route: &Route) -> Vec<String> {
         "override: answers are shared although the origin says that they are over (Pragma, Expires, max-age=0)"
             .to_owned()
     });
-    touch.into_iter().chain(settle).chain(expired).collect()
+    let ignores = named.is_some_and(|policy| policy.client_no_cache == ClientNoCache::Ignored);
+    let reloads = ignores.then(|| {
+        "client_no_cache ignore: who reloads a page gets what is stored while it is fresh; only a purge makes it new".to_owned()
+    });
+    touch.into_iter().chain(settle).chain(expired).chain(reloads).collect()
 }
 
 fn purgers(route: &Route) -> String {

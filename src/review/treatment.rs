@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::facet::{Facet, FacetSource};
 use crate::identity::{Identity, glob};
 use crate::policy::sharing::{Sharing, is_access_within, is_within};
-use crate::policy::{Access, Ask, Caching, Credentials, Expired, NamedPolicy};
+use crate::policy::{Access, Ask, Caching, ClientNoCache, Credentials, Expired, NamedPolicy};
 use crate::query::QueryRule;
 use crate::route::{AccessLog, AmbiguousPath, HostTemplate, Route, Segment, Upgrades};
 use crate::tag::{PurgeTemplate, TagPiece, TagSource};
@@ -269,6 +269,7 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
         secret_fields: _,
         expired: _,
         touch: _,
+        client_no_cache: _,
     } = old;
     let mut changes = Vec::new();
     if old.share != new.share {
@@ -306,6 +307,15 @@ fn named(old: &NamedPolicy, new: &NamedPolicy, identity: &Identity) -> Vec<Chang
         let said =
             |touch: Option<Duration>| touch.map_or("none".to_owned(), |touch| format!("{}s", touch.as_secs_f64()));
         changes.push(Change::plain(format!("`touch` {} → {}", said(old.touch), said(new.touch))));
+    }
+    if old.client_no_cache != new.client_no_cache {
+        let change = "`client_no_cache`: who reloads";
+        changes.push(match new.client_no_cache {
+            ClientNoCache::Ignored => {
+                Change::widens(format!("{change} gets what is stored"), "answers were fetched anew for them")
+            }
+            ClientNoCache::Heeded => Change::plain(format!("{change} has it fetched anew")),
+        });
     }
     changes.extend(lifetimes::compare(old, new));
     let (before, after): (BTreeSet<&str>, BTreeSet<&str>) = (names(&old.vary), names(&new.vary));

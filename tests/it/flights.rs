@@ -318,3 +318,83 @@ async fn the_cookies_of_an_error_are_for_nobody_who_waits() {
     cookies.sort();
     assert_eq!(cookies, ["session=1", "session=2"]);
 }
+
+/// Browsers that reload say so; anybody may, and the origin is to be spared a crowd of them.
+#[tokio::test]
+async fn who_reload_at_once_share_a_fetch_that_left_after_they_asked() {
+    let (gate, counter) = (Gate::default(), Counter::default());
+    let (gated, counted) = (gate.clone(), counter.clone());
+    let origin = Origin::start(move |seen| {
+        let (gate, number) = (gated.clone(), counted.next(seen.path()));
+        async move {
+            gate.pass().await;
+            answer(200, &[("cache-control", "max-age=60")], number.to_string())
+        }
+    })
+    .await;
+    let yaml = "policies: {p: {share: public, ttl: 60s}, deaf: {share: public, ttl: 60s, client_no_cache: ignore}}\n\
+                routes: [{name: deaf, path: /deaf/**, policy: deaf}, {name: o, path: /o/**, policy: origin}, {name: all, path: /**, policy: p}]";
+    let stent = Stent::start_with(origin.address, ", timeout: 60s, deadline: 60s", yaml);
+    for (path, name, value) in [
+        ("/a", "cache-control", "no-cache"),
+        ("/b", "cache-control", "max-age=0"),
+        ("/c", "pragma", "no-cache"),
+        ("/o/d", "cache-control", "no-cache"),
+        ("/new", "cache-control", "no-cache"),
+    ] {
+        let had = if path == "/new" { 0 } else { 1 };
+        gate.open(had);
+        if had == 1 {
+            stent.client().get(path).send().await;
+        }
+        let reload = || tokio::spawn(stent.client().get(path).header(name, value).send());
+        let first = reload();
+        eventually(|| origin.count(path) == had + 1).await;
+        let others: Vec<_> = (0..29).map(|_| reload()).collect();
+        eventually(|| stent.cache().flights.waiting() == 30).await;
+        assert_eq!(origin.count(path), had + 1, "{path}: they wait");
+        gate.open(1);
+        let earliest: usize = first.await.unwrap().text().parse().unwrap();
+        eventually(|| origin.count(path) == had + 2 && stent.cache().flights.waiting() == 29).await;
+        gate.open(1);
+        for one in others {
+            assert_eq!(
+                one.await.unwrap().text().parse::<usize>().unwrap(),
+                earliest + 1,
+                "{path}: of the second fetch"
+            );
+        }
+        assert_eq!(origin.count(path), had + 2, "{path}: two for thirty");
+        assert!(stent.cache().flights.is_empty());
+    }
+    gate.open(1);
+    stent.client().get("/deaf/1").send().await;
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("cache-control", "max-age=0"),
+        ("cache-control", "max-age=1, min-fresh=100"),
+        ("pragma", "no-cache"),
+    ] {
+        assert!(stent.client().get("/deaf/1").header(name, value).send().await.is_hit(), "{name}: {value}");
+    }
+    gate.open(1);
+    let reply = stent.client().get("/deaf/1").header("cache-control", "no-store").send().await;
+    assert_eq!(reply.cache(), "stent; fwd=request; detail=request-no-store; fwd-status=200");
+}
+
+/// An origin that does not answer those who came first would not answer those behind them.
+#[tokio::test]
+async fn who_wait_to_reload_are_told_of_an_origin_that_is_ill() {
+    let gate = Gate::default();
+    let origin = Origin::gated(&gate, || answer(200, &[], "late")).await;
+    let stent = Stent::start_with(origin.address, ", timeout: 300ms, deadline: 600ms", PUBLIC);
+    let reload = || tokio::spawn(stent.client().get("/a").header("cache-control", "no-cache").send());
+    let first = reload();
+    eventually(|| origin.count("/a") == 1).await;
+    let second = reload();
+    eventually(|| stent.cache().flights.waiting() == 2).await;
+    for one in [first, second] {
+        assert_eq!(one.await.unwrap().cache(), "stent; fwd=uri-miss; detail=timeout");
+    }
+    assert_eq!(origin.count("/a"), 1);
+}

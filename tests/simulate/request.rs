@@ -57,6 +57,8 @@ struct Waiting {
     leads: bool,
     /// It has seen one fail before.
     has_seen_failure: bool,
+    /// It waits for the next one to begin.
+    behind: bool,
 }
 
 struct Reading {
@@ -227,8 +229,9 @@ impl History<'_> {
         let passenger = Passenger { spot: &spot, asks, asking, demand, failed: failed.as_deref(), now };
         let joined = cache.board(&passenger, || self.deadline());
         let has_base = if base.is_some() { " with a condition" } else { "" };
+        let behind = matches!(joined, Joined::Behind(..));
         let (flight, landing, leads) = match joined {
-            Joined::Follower(flight, landing) => (flight, landing, false),
+            Joined::Follower(flight, landing) | Joined::Behind(flight, landing) => (flight, landing, false),
             Joined::Leader(takeoff) => {
                 let standing_in = if asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
                 let told = self.base(base.as_ref(), asking.is_none())?;
@@ -239,10 +242,14 @@ impl History<'_> {
                 (flight, landing, true)
             }
         };
-        let did = if leads { "begins" } else { "joins" };
+        let did = match (leads, behind) {
+            (true, _) => "begins",
+            (_, true) => "waits behind",
+            _ => "joins",
+        };
         tell!(self, "request {number} {did} {}{}", told(&flight), if leads { has_base } else { "" });
         let has_seen_failure = failed.is_some();
-        let waiting = Waiting { flight, landing, leads, has_seen_failure };
+        let waiting = Waiting { flight, landing, leads, has_seen_failure, behind };
         self.requests[number].state = State::Waiting(waiting);
         Ok(())
     }
@@ -278,6 +285,9 @@ impl History<'_> {
         let Some(lookup) = &request.lookup else { return Ok(()) };
         let waiter = Waiter { arrived: request.arrived, credentialed: lookup.credentialed, demand: request.demand };
         let whole = |entry: &Entry| cache.may_have(&waiter, entry, now);
+        if waiting.behind && !matches!(waiting.landed(), Landing::Failed(failure) if !failure.is_mishap()) {
+            return self.instead(number, Instead::Again(request.demand));
+        }
         match waiting.landed() {
             Landing::Filling(filling) => {
                 let due = cache.may_follow(&waiter, waiting.flight.born, &filling, request.variant(lookup));

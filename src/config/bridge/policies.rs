@@ -14,13 +14,13 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::identity::{Identity, form, glob};
-use crate::policy::{Access, Expired, NamedPolicy, Share, TypePattern};
+use crate::policy::{Access, ClientNoCache, Expired, NamedPolicy, Share, TypePattern};
 
 /// The names that mean something without being defined.
 pub(super) const BUILT_IN: [&str; 3] = ["pass", "origin", "rfc9111"];
 
 /// The keys that a policy and a route share.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "share",
     "access",
     "signed_in",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 12] = [
     "types",
     "strip_cookies",
     "touch",
+    "client_no_cache",
     "override",
     "compress",
 ];
@@ -54,6 +55,7 @@ pub(super) struct Draft<'n> {
     strip_cookies: Option<Vec<String>>,
     touch: Option<Written<'n, Duration>>,
     expired: Option<Written<'n, Expired>>,
+    client_no_cache: Option<ClientNoCache>,
 }
 
 /// An entry of `policies:`.
@@ -137,8 +139,13 @@ pub(super) fn draft<'n>(
             .get("touch")
             .and_then(|node| reader.positive_duration(node, "write less than the session's idle time, such as 5m")),
         expired: table.get("override").and_then(|node| expired(reader, node)),
+        client_no_cache: table.get("client_no_cache").and_then(|node| reader.choice(node, &CLIENT_NO_CACHE)),
     }
 }
+
+/// What a client's reload means.
+const CLIENT_NO_CACHE: [(&str, ClientNoCache); 2] =
+    [("heed", ClientNoCache::Heeded), ("ignore", ClientNoCache::Ignored)];
 
 fn expired<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, Expired>> {
     let value = if reader.boolean(node)? { Expired::Overridden } else { Expired::Heeded };
@@ -225,6 +232,7 @@ impl<'n> Draft<'n> {
             strip_cookies: self.strip_cookies.clone().or_else(|| other.strip_cookies.clone()),
             touch: self.touch.or(other.touch),
             expired: self.expired.or(other.expired),
+            client_no_cache: self.client_no_cache.or(other.client_no_cache),
         }
     }
 
@@ -310,6 +318,7 @@ impl<'n> Draft<'n> {
             secret_fields: who.secret_fields.clone(),
             expired: self.expired.map(|expired| expired.value).unwrap_or_default(),
             touch: value(self.touch),
+            client_no_cache: self.client_no_cache.unwrap_or_default(),
         })
     }
 }
