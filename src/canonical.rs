@@ -20,13 +20,16 @@ pub struct Serves {
     pub languages: Vec<String>,
     /// Content codings in lower case, in the order of preference. Empty: `Accept-Encoding` is what the client wants.
     pub encodings: Vec<String>,
+    /// Media types in lower case; the first is for those who want none of them. Empty: `Accept` is what the client wants.
+    pub media: Vec<String>,
 }
 
 impl Serves {
     /// The fields that are reduced, and keyed for that.
     pub fn fields(&self) -> impl Iterator<Item = HeaderName> {
         let encoding = (!self.encodings.is_empty()).then_some(header::ACCEPT_ENCODING);
-        encoding.into_iter().chain((!self.languages.is_empty()).then_some(header::ACCEPT_LANGUAGE))
+        let language = (!self.languages.is_empty()).then_some(header::ACCEPT_LANGUAGE);
+        encoding.into_iter().chain(language).chain((!self.media.is_empty()).then_some(header::ACCEPT))
     }
 
     /// Whether a field is reduced.
@@ -40,9 +43,10 @@ pub fn field(headers: &HeaderMap, name: &HeaderName, serves: &Serves) -> Option<
     let mut out = KeyBuf::new();
     if serves.reduces(name) {
         let wanted = joined(headers, name);
-        match *name == header::ACCEPT_LANGUAGE {
-            true => out.extend_from_slice(language::best(&serves.languages, wanted.as_deref()).as_bytes()),
-            false => encoding::write_accepted(&mut out, &serves.encodings, wanted.as_deref()),
+        match name.as_str() {
+            "accept-language" => out.extend_from_slice(language::best(&serves.languages, wanted.as_deref()).as_bytes()),
+            "accept" => out.extend_from_slice(media::best(&serves.media, wanted.as_deref()).as_bytes()),
+            _ => encoding::write_accepted(&mut out, &serves.encodings, wanted.as_deref()),
         }
         return Some(out);
     }
@@ -75,6 +79,22 @@ pub fn write_accept(out: &mut KeyBuf, headers: &HeaderMap) {
     if out.len() == start {
         out.extend_from_slice(b"*/*");
     }
+}
+
+/// The same as it is keyed. Anybody can make up any number of them: what is none of the usual ones has one key for all, behind which
+/// its answers are variants, of which there are so many at most.
+pub fn key_accept(key: &mut KeyBuf, headers: &HeaderMap) {
+    let start = key.len();
+    write_accept(key, headers);
+    if !is_usual_accept(&key[start..]) {
+        key.truncate(start);
+        key.push(b'~');
+    }
+}
+
+/// Whether an `Accept` in canonical form is one that has a key of its own.
+pub fn is_usual_accept(accept: &[u8]) -> bool {
+    media::is_usual(accept)
 }
 
 /// The same by itself.
@@ -164,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_is_served_is_sent_whether_or_not_it_is_asked_for() {
-        let serves = Serves { languages: vec!["en".into(), "nb-NO".into()], encodings: vec!["br".into()] };
+        let serves =
+            Serves { languages: vec!["en".into(), "nb-NO".into()], encodings: vec!["br".into()], media: Vec::new() };
         let mut headers = HeaderMap::new();
         let sent = |headers: &HeaderMap, name| field(headers, &name, &serves).map(|out| out.to_vec());
         assert_eq!(sent(&headers, header::ACCEPT_LANGUAGE).as_deref(), Some(&b"en"[..]));

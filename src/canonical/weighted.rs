@@ -81,7 +81,7 @@ pub(super) fn members(list: &[u8]) -> Option<Members<'_>> {
 }
 
 /// `q=0.5`, in thousandths.
-fn weight(parameter: &[u8]) -> Option<u16> {
+pub(super) fn weight(parameter: &[u8]) -> Option<u16> {
     let [b'q' | b'Q', b'=', whole @ (b'0' | b'1'), fraction @ ..] = parameter else { return None };
     let digits = match fraction {
         [] => &[],

@@ -11,6 +11,7 @@ use super::parts::Extent;
 use super::tags::Place;
 use super::variants::Selected;
 use super::{Cache, Slots};
+use crate::canonical;
 use crate::clock::Now;
 use crate::entry::{Entry, Lifetime, Openness, OriginClock};
 use crate::http1::Framing;
@@ -111,9 +112,18 @@ impl Errand {
         Delivery { targeted: self.route.targeted, binding: self.binding.as_ref() }
     }
 
-    /// Those of the fields that are no part of the primary key.
+    /// Those of the fields that are no part of the primary key; and `Accept` where it is none of the usual ones, which have keys of
+    /// their own.
     pub(super) fn unkeyed(&self, names: &[HeaderName]) -> Arc<[HeaderName]> {
-        names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect()
+        let mut unkeyed: Vec<HeaderName> =
+            names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect();
+        let keys = matches!(&self.route.caching, Caching::Named(policy) if policy.keys_accept());
+        let accept = self.headers.get(header::ACCEPT).map_or(&b"*/*"[..], |accept| accept.as_bytes());
+        if keys && !canonical::is_usual_accept(accept) && !unkeyed.contains(&header::ACCEPT) {
+            let place = unkeyed.partition_point(|name| name.as_str() < header::ACCEPT.as_str());
+            unkeyed.insert(place, header::ACCEPT);
+        }
+        unkeyed.into()
     }
 
     /// Whether the route's tags are known before the body.

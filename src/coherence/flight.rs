@@ -149,6 +149,11 @@ impl Flight {
         matches!(*self.landed(), Landing::Waiting)
     }
 
+    /// Somebody waits for its head. For a refresh behind a stale answer nobody does, and nobody is to be held up by it.
+    fn is_awaited(&self) -> bool {
+        self.is_waiting() && self.landing.receiver_count() > 0
+    }
+
     /// Waits until everybody has taken what it brought, or gone away.
     pub async fn taken(&self) {
         self.landing.closed().await;
@@ -266,7 +271,7 @@ impl Flights {
             // Subscribed under the lock, so that [`Flights::desert`] cannot miss it.
             match accepts(flight) {
                 Suits::Well => return Joined::Follower(flight.clone(), flight.subscribe()),
-                Suits::TooEarly if flight.is_waiting() => return Joined::Behind(flight.clone(), flight.subscribe()),
+                Suits::TooEarly if flight.is_awaited() => return Joined::Behind(flight.clone(), flight.subscribe()),
                 Suits::TooEarly | Suits::Not => {}
             }
         }

@@ -28,6 +28,7 @@ pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     caching(&mut text, &route.caching);
     route.serves.languages.iter().for_each(|tag| text.put("language", tag));
     route.serves.encodings.iter().for_each(|coding| text.put("encoding", coding));
+    route.serves.media.iter().for_each(|media| text.put("accept", media));
     query(&mut text, route);
     text.put("targeted", if route.targeted == Targeted::Stripped { "strip" } else { "pass" });
     route.tag_fields.iter().for_each(|name| text.put("tag field", name.as_str()));

@@ -404,7 +404,7 @@ fn is_credential(name: &HeaderName) -> bool {
 /// Whether a named policy's key decides this header's value already, or its fetch never sends it.
 fn is_keyed(name: &HeaderName, policy: &NamedPolicy) -> bool {
     is_credential(name)
-        || name == header::ACCEPT
+        || name == header::ACCEPT && policy.keys_accept()
         || name == header::ACCEPT_ENCODING
         || name == header::HOST
         || policy.vary.contains(name)

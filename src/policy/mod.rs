@@ -114,6 +114,14 @@ pub struct NamedPolicy {
     pub client_no_cache: ClientNoCache,
 }
 
+impl NamedPolicy {
+    /// Whether `Accept` is keyed and sent whatever the origin says. What is listed by media type is what it is; only an origin that
+    /// says so has several.
+    pub fn keys_accept(&self) -> bool {
+        self.types.is_empty() && !self.vary.contains(&http::header::ACCEPT)
+    }
+}
+
 /// What a client's wish for a fresher answer means: `no-cache`, `max-age`, `min-fresh` (RFC 9111 §5.2.1, which caches may heed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientNoCache {

@@ -389,7 +389,7 @@ impl Proxy {
             () if exchange.route.serves.reduces(name) => "keyed, reduced to what `vary` lists",
             () if policy.vary.contains(name) => "keyed, by the policy's `vary`",
             () if vary.contains(name) => "keyed, by the origin's `Vary`",
-            () if *name == header::ACCEPT || KEYED_WHERE_SENT.contains(name) => "keyed",
+            () if *name == header::ACCEPT && policy.keys_accept() || KEYED_WHERE_SENT.contains(name) => "keyed",
             () if policy.share.facets().iter().any(|facet| facet.source.header() == Some(name)) => "keyed, as a facet",
             () if *name == header::COOKIE && !self.shows_cookie(&exchange.headers, CookieRole::Principal) => AFFINITY,
             () if policy.share.is_between_people() && exchange.headers.contains_key(name) => {

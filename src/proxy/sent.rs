@@ -32,7 +32,9 @@ impl Proxy {
         };
         match &exchange.route.caching {
             Caching::Named(policy) => {
-                set(&mut headers, header::ACCEPT, &canonical::accept(asked));
+                if policy.keys_accept() {
+                    set(&mut headers, header::ACCEPT, &canonical::accept(asked));
+                }
                 policy.vary.iter().chain(vary).chain(&KEYED_WHERE_SENT).for_each(|name| send(&mut headers, name));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
@@ -140,7 +142,11 @@ impl Proxy {
         let mut set = answer.headers.get_all(header::SET_COOKIE).iter().filter_map(|line| cookies(line).next());
         let resets = set.any(|cookie| shown(cookie.name, &exchange.headers) && !shown(cookie.name, sent));
         let varies_by = varies_by(&exchange.headers, &answer.headers);
+        let left_accept = !sent.contains_key(header::ACCEPT)
+            && exchange.headers.contains_key(header::ACCEPT)
+            && vary::names(&answer.headers).is_ok_and(|names| names.contains(&header::ACCEPT));
         resets
+            || left_accept
             || leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves)
             || withholds == Withholds::Yes && self.differs_by_credentials(answer)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 
 use super::{Change, lifetimes};
 use crate::config::Settings;
@@ -337,6 +337,7 @@ fn served(old: &Route, new: &Route) -> Vec<Change> {
     let lists = [
         ("language", ACCEPT_LANGUAGE, &old.serves.languages, &new.serves.languages),
         ("encoding", ACCEPT_ENCODING, &old.serves.encodings, &new.serves.encodings),
+        ("accept", ACCEPT, &old.serves.media, &new.serves.media),
     ];
     let different = lists.into_iter().filter(|(_, _, before, after)| before != after);
     let told = different.map(|(key, name, before, after)| {

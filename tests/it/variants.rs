@@ -224,7 +224,7 @@ async fn a_variant_that_is_confirmed_is_the_one_that_was_asked_for() {
 
 #[tokio::test]
 async fn vary_that_cannot_be_kept_apart_is_not_kept() {
-    let many = (0..9).map(|n| format!("x-{n}")).collect::<Vec<_>>().join(", ");
+    let many = (0..17).map(|n| format!("x-{n}")).collect::<Vec<_>>().join(", ");
     let cases: [(&[&str], bool); 9] = [
         (&["*"], false),
         (&["x-a, *"], false),
@@ -255,6 +255,100 @@ async fn vary_that_cannot_be_kept_apart_is_not_kept() {
             ask().await;
             let third = ask().await;
             assert_eq!(third.is_hit(), kept, "{yaml}: {}", third.cache());
+        }
+    }
+}
+
+const ACCEPTS: &str = "cache: {variants: 8}\npolicies:\n  p: {share: anonymous, ttl: 60s}\n  \
+    two: {share: anonymous, ttl: 60s, vary: {accept: [text/html, application/json]}}\n  \
+    files: {share: public, types: {image/*: 60s}}\nroutes:\n  - {name: two, path: /two/**, policy: two}\n  \
+    - {name: files, path: /files/**, policy: files}\n  - {name: rest, path: /**, policy: p}\n  ";
+
+/// What the origin was asked to answer with.
+async fn accepting() -> Origin {
+    Origin::start(|seen| async move {
+        let accept = seen.header("accept").unwrap_or("-").to_owned();
+        let vary = seen.path().ends_with("varies").then_some(("vary", "accept"));
+        let fields: Vec<(&str, &str)> = [("content-type", "image/png")].into_iter().chain(vary).collect();
+        answer(200, &fields, accept)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn made_up_accepts_fill_no_store_and_each_gets_its_own() {
+    let origin = accepting().await;
+    let stent = Stent::start(origin.address, ACCEPTS);
+    let ask = async |path: &str, accept: &str| stent.client().get(path).header("accept", accept).send().await;
+    let usual = ["*/*", "application/json", "application/json, text/plain, */*", "text/html,*/*"];
+    for accept in usual {
+        ask("/a", accept).await;
+    }
+    for number in 0..100 {
+        let accept = format!("text/x{number}");
+        assert_eq!(ask("/a", &accept).await.text(), accept);
+        let again = ask("/a", &accept).await;
+        assert_eq!((again.text(), again.is_hit()), (accept, true));
+    }
+    let kept = entries(&stent).await;
+    assert!(kept <= usual.len() as u64 + 1 + 8, "{kept}");
+    for accept in usual {
+        let reply = ask("/a", accept).await;
+        assert!(reply.is_hit() && reply.text() == accept.replace(", ", ","), "{accept}: nobody pushed it out");
+    }
+    assert!(stent.client().get("/a").send().await.is_hit(), "none is anything");
+    stent.purge(serde_json::json!({"urls": ["/a"]})).await;
+    assert!(!ask("/a", "text/x99").await.is_hit() && !ask("/a", "*/*").await.is_hit());
+}
+
+#[tokio::test]
+async fn who_make_up_accepts_at_once_get_their_own_too() {
+    let origin = accepting().await;
+    let stent = Stent::start(origin.address, ACCEPTS);
+    let all: Vec<_> = (0..20)
+        .map(|number| {
+            let accept = format!("text/y{number}");
+            (accept.clone(), tokio::spawn(stent.client().get("/a").header("accept", &accept).send()))
+        })
+        .collect();
+    for (accept, reply) in all {
+        assert_eq!(reply.await.unwrap().text(), accept);
+    }
+}
+
+#[tokio::test]
+async fn accept_is_reduced_to_what_is_served() {
+    let origin = accepting().await;
+    let stent = Stent::start(origin.address, ACCEPTS);
+    let html = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+    for (accept, want, hit) in [
+        (Some(html), "text/html", false),
+        (None, "text/html", true),
+        (Some("*/*"), "text/html", true),
+        (Some("text/x1"), "text/html", true),
+        (Some("application/json"), "application/json", false),
+        (Some("application/json;q=0.9, text/*;q=0.1"), "application/json", true),
+    ] {
+        let asking =
+            accept.into_iter().fold(stent.client().get("/two/a"), |asking, value| asking.header("accept", value));
+        let reply = asking.send().await;
+        assert_eq!((reply.text().as_str(), reply.is_hit()), (want, hit), "{accept:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_listed_by_type_differs_by_accept_only_if_the_origin_says_so() {
+    let origin = accepting().await;
+    let stent = Stent::start(origin.address, ACCEPTS);
+    let ask = async |path: &str, accept: &str| stent.client().get(path).header("accept", accept).send().await;
+    for (number, accept) in ["image/avif,*/*", "*/*", "text/x1"].into_iter().enumerate() {
+        let reply = ask("/files/plain", accept).await;
+        assert_eq!((reply.text().as_str(), reply.is_hit()), ("-", number > 0), "{accept}");
+    }
+    for round in 0..2 {
+        for accept in ["image/avif,*/*", "*/*", "text/x1"] {
+            let reply = ask("/files/varies", accept).await;
+            assert_eq!((reply.text().as_str(), reply.is_hit()), (accept, round > 0), "{accept}");
         }
     }
 }

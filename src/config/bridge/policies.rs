@@ -228,6 +228,7 @@ impl<'n> Draft<'n> {
             serves: Serves {
                 languages: said(&self.serves.languages, &other.serves.languages),
                 encodings: said(&self.serves.encodings, &other.serves.encodings),
+                media: said(&self.serves.media, &other.serves.media),
             },
             strip_cookies: self.strip_cookies.clone().or_else(|| other.strip_cookies.clone()),
             touch: self.touch.or(other.touch),

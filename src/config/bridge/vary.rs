@@ -8,7 +8,7 @@ use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
 
-const SERVED: [&str; 2] = ["language", "encoding"];
+const SERVED: [&str; 3] = ["language", "encoding", "accept"];
 const NOT_YET: [&str; 1] = ["device"];
 
 /// Under a policy of one's own.
@@ -39,6 +39,7 @@ fn serves(reader: &mut Reader, table: Table<'_>) -> Serves {
     Serves {
         languages: list(reader, "language", "language: [en, nb-NO]", language),
         encodings: list(reader, "encoding", "encoding: [br, gzip]", encoding),
+        media: list(reader, "accept", "accept: [text/html, application/json]", media),
     }
 }
 
@@ -63,7 +64,11 @@ fn served_values(
         let Some(text) = reader.text(item) else { continue };
         match read(text) {
             None => {
-                let what = if key == "language" { "a language tag" } else { "a content coding" };
+                let what = match key {
+                    "language" => "a language tag",
+                    "accept" => "a media type",
+                    _ => "a content coding",
+                };
                 reader.error(Kind::Value, item, format!("`{text}` is not {what}"), format!("write {example}"));
             }
             Some(value) if values.iter().any(|other| other.eq_ignore_ascii_case(&value)) => {
@@ -87,6 +92,14 @@ fn language(text: &str) -> Option<String> {
 fn encoding(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
     ["br", "compress", "deflate", "gzip", "zstd"].contains(&text.as_str()).then_some(text)
+}
+
+/// `type/subtype`, both named.
+fn media(text: &str) -> Option<String> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    let (family, name) = text.split_once('/')?;
+    (is_name(family) && is_name(name)).then(|| text.to_ascii_lowercase())
 }
 
 /// Headers that are keyed and sent, in lower case.
@@ -120,7 +133,12 @@ fn headers(reader: &mut Reader, node: &Node, serves: &Serves) -> Vec<HeaderName>
         if let Some((reason, hint)) = refused {
             reader.error(Kind::Contradiction, item, format!("`{name}` {reason}"), hint);
         } else if name == http::header::ACCEPT {
-            reader.warn(Kind::Contradiction, item, "`accept` is always keyed", "remove it");
+            reader.warn(
+                Kind::Contradiction,
+                item,
+                "`accept` is always keyed",
+                "remove it, or list the media types that the origin has beside: accept: [text/html]",
+            );
         } else if serves.reduces(&name) {
             reader.warn(Kind::Contradiction, item, format!("`{name}` is keyed by what is listed beside"), "remove it");
         } else {

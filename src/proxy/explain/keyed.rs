@@ -60,7 +60,9 @@ impl Proxy {
         let field = |name: &HeaderName| keyed_field(name, self.sent(exchange, name));
         match &exchange.route.caching {
             Caching::Named(policy) => {
-                parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
+                if policy.keys_accept() && !vary.contains(&header::ACCEPT) {
+                    parts.push(part("accept", &String::from_utf8_lossy(&canonical::accept(asked.headers))));
+                }
                 let own = KEYED_WHERE_SENT.iter().filter(|name| asked.headers.contains_key(*name));
                 let own = own.filter(|name| !policy.vary.contains(name) && !vary.contains(name));
                 parts.extend(policy.vary.iter().chain(own).map(field));
