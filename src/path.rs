@@ -4,6 +4,7 @@
 //! empty segments, backslashes and the like; such a path is *ambiguous*, and a route refuses it or passes it uncached, so
 //! that nothing is ever stored under one reading and served under another.
 
+pub mod aliases;
 pub mod refused;
 
 use std::borrow::Cow;

@@ -366,6 +366,7 @@ impl Exchange<'_> {
             authority: self.arrival.authority.clone(),
             forwarded_host: self.arrival.other_host_named(),
             path: self.path.text.clone().into_owned(),
+            plain: self.route.aliases.plain(&self.path.text),
             query: query.to_owned(),
             principal: Vec::new(),
             facets: Vec::new(),

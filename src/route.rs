@@ -14,6 +14,7 @@ use ipnet::IpNet;
 pub use self::router::{Router, Target};
 use crate::canonical::Serves;
 use crate::path::RequestPath;
+use crate::path::aliases::Aliases;
 use crate::policy::Caching;
 use crate::policy::invalidate::is_safe;
 use crate::policy::targeted::Targeted;
@@ -69,6 +70,8 @@ pub struct Route {
     pub targeted: Targeted,
     /// The fields by which its origin names tags, beside those that are known.
     pub tag_fields: Arc<[HeaderName]>,
+    /// By which names its origin knows one path.
+    pub aliases: Arc<Aliases>,
     /// Changes when anything does that decides keys, tags or partitions; part of every key, so that an entry
     /// which was made under other rules is a miss (purge rule 15).
     pub fingerprint: u64,
@@ -168,10 +171,19 @@ pub struct PathTemplate {
 impl PathTemplate {
     /// Whether this template takes a path in normal form.
     pub fn takes(&self, path: &str) -> bool {
+        self.takes_by(path, |literal, text| literal == text)
+    }
+
+    /// The same for an origin that does not tell upper from lower case.
+    pub fn takes_in_any_case(&self, path: &str) -> bool {
+        self.takes_by(path, str::eq_ignore_ascii_case)
+    }
+
+    fn takes_by(&self, path: &str, is_same: impl Fn(&str, &str) -> bool) -> bool {
         let mut segments = RequestPath::segments(path);
         let fits = self.segments.iter().all(|segment| {
             segments.next().is_some_and(|text| match segment {
-                Segment::Literal(literal) => literal == text,
+                Segment::Literal(literal) => is_same(literal, text),
                 Segment::Part(kind, _) => kind.takes(text),
             })
         });
@@ -236,7 +248,8 @@ impl Route {
         pieces.any(|piece| matches!(piece, TagPiece::Value(source) if is(source)))
     }
 
-    fn takes(&self, method: &Method, headers: &HeaderMap) -> bool {
+    /// Whether it takes requests of this method with these headers.
+    pub fn takes(&self, method: &Method, headers: &HeaderMap) -> bool {
         let method_fits = self.methods.is_empty()
             || self.methods.contains(method)
             // Who lists GET means HEAD too: it is the same question (RFC 9110 §9.3.2).
@@ -291,6 +304,7 @@ pub(crate) mod tests {
             access_log: AccessLog::Written,
             targeted: Targeted::default(),
             tag_fields: Arc::default(),
+            aliases: Arc::default(),
             fingerprint: 0,
         }
     }

@@ -136,6 +136,7 @@ const PAIRS: &[(&str, &str, Verdict, Verdict)] = &[
     ("_ga*]", "_ga*], affinity_cookies: [SERVERID]", Not, Not),
     ("8001]}}", "8001, http://127.0.0.1:8002], sticky: cookie.sessionid}}", Not, Not),
     ("8001]}}", "8001], sticky: cookie.sessionid}}", Not, Not),
+    ("8001]}}", "8001], paths: {case: ignored, suffixes: [.json]}}}", Not, Widens),
     ("[10.1.0.0/16]", "[10.1.0.0/16, 10.2.0.0/16]", Widens, Not),
     ("[10.1.0.0/16]", "[10.1.2.0/24]", Not, Widens),
     ("[10.1.0.0/16]", "[10.1.0.0/16], refuse: [loopback-pages, /internal]", Not, Widens),

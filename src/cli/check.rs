@@ -115,6 +115,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         authority: authority.clone(),
         forwarded_host: None,
         path: path.text.clone().into_owned(),
+        plain: route.aliases.plain(&path.text),
         query: keyed.clone(),
         principal: Vec::new(),
         facets: facets(route, &known, if only_reads && !purges_by_reading { Worth::Claimed } else { Worth::Proven }),

@@ -22,6 +22,8 @@ pub struct Place {
     pub forwarded_host: Option<String>,
     /// The path in normal form.
     pub path: String,
+    /// Its plain name, where the origin knows it by another.
+    pub plain: Option<String>,
     /// The query that is keyed, or nothing.
     pub query: String,
     /// A digest of each part of the principal that was shown.
@@ -49,6 +51,7 @@ impl Place {
                 tags.url(host, &self.path, &query);
             }
             tags.carry_path(host, &self.path);
+            self.plain.iter().for_each(|plain| tags.carry_path(host, plain));
         }
         self.principal.iter().for_each(|digest| tags.principal(digest));
         tags
@@ -173,8 +176,10 @@ impl Values for ExchangeValues<'_> {
         match source {
             TagSource::Part(name) => {
                 let host = without_port(&self.place.authority);
-                let part = self.route.part(name, host, &self.place.path).ok_or(Unknown)?;
-                Ok(vec![decode(part).into_owned()])
+                let part = |path| self.route.part(name, host, path).map(|part| decode(part).into_owned());
+                let mut values = vec![part(&self.place.path).ok_or(Unknown)?];
+                values.extend(self.place.plain.as_deref().and_then(part).filter(|plain| *plain != values[0]));
+                Ok(values)
             }
             TagSource::Facet(facet) => {
                 let known = self.place.facets.iter().find(|(name, _)| *name == facet.name);

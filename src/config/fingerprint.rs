@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::facet::{Facet, FacetSource};
 use crate::identity::{Identity, TokenSource};
+use crate::path::aliases::{Aliases, Telling};
 use crate::policy::targeted::Targeted;
 use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, Expired, NamedPolicy, TypePattern};
 use crate::query::{OtherQuery, QueryOrder, QueryRule};
@@ -31,6 +32,11 @@ pub(super) fn of(route: &Route, upstream: &str, identity: &Identity) -> u64 {
     route.serves.media.iter().for_each(|media| text.put("accept", media));
     query(&mut text, route);
     text.put("targeted", if route.targeted == Targeted::Stripped { "strip" } else { "pass" });
+    let Aliases { parameters, case, suffixes } = &*route.aliases;
+    for (key, telling) in [("parameters", parameters), ("case", case)] {
+        text.put(key, if *telling == Telling::Ignored { "ignored" } else { "distinct" });
+    }
+    suffixes.iter().for_each(|suffix| text.put("suffix", suffix));
     route.tag_fields.iter().for_each(|name| text.put("tag field", name.as_str()));
     route.tags.iter().for_each(|tag| self::tag(&mut text, "tag", tag));
     for purge in &route.purges {

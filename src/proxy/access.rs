@@ -206,7 +206,7 @@ impl Proxy {
         let Some(until) = asking.until else { return };
         let route = exchange.route;
         let principal = principal_parts(&exchange.headers, &self.identity, &self.secret);
-        let asked_for = Place { path: path.to_owned(), principal, ..exchange.place("") };
+        let asked_for = Place { path: path.to_owned(), plain: None, principal, ..exchange.place("") };
         let mut tags = asked_for.carried(route);
         // Those that cannot be told without the answer are not told.
         exchange.place("").known_tags(route).iter().for_each(|tag| tags.carry(tag));

@@ -19,6 +19,7 @@ use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
 use crate::fields::url::path_without;
 use crate::outcome::Sent;
+use crate::path::aliases::Telling;
 use crate::policy::invalidate::{self, Base, Reading};
 use crate::policy::plan::PassReason;
 use crate::policy::structured;
@@ -38,8 +39,8 @@ struct Touched {
     route: Arc<Route>,
     place: Place,
     upload: Option<Arc<UploadState>>,
-    /// The route of the method that the client names instead of its own, where that is another.
-    meant: Option<Arc<Route>>,
+    /// The routes of the method that the client names instead of its own, and of the path's plain name, where those are others.
+    meant: Vec<Arc<Route>>,
     /// What kind of request it was.
     by: Act,
 }
@@ -61,8 +62,8 @@ impl Proxy {
         reason: PassReason,
     ) -> Answer {
         let by = if exchange.route.only_reads(&exchange.method) { Act::Read } else { Act::Write };
-        let meant = self.route_meant(exchange);
         let place = self.place(exchange);
+        let meant = self.routes_meant(exchange, place.plain.as_deref());
         let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, by };
         let sent = |source: &TagSource| matches!(source, TagSource::Sent(_));
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
@@ -152,7 +153,7 @@ impl Proxy {
             Act::Read => place.purged_besides(route, sent.as_ref(), answer),
         };
         named.iter().for_each(|tag| tags.name(tag));
-        if let Some(meant) = &touched.meant {
+        for meant in &touched.meant {
             place.purged(meant, sent.as_ref(), answer).iter().for_each(|tag| tags.name(tag));
         }
         let routes = touched.meant.iter().chain([route]);
@@ -162,7 +163,10 @@ impl Proxy {
         let Some(head) = head.filter(|_| touched.by == Act::Write) else { return tags };
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.filter_map(|value| touched.same_origin_path(value)).for_each(|path| tags.path(host, &path));
+            for path in values.filter_map(|value| touched.same_origin_path(value)) {
+                tags.path(host, &path);
+                route.aliases.plain(&path).iter().for_each(|plain| tags.path(host, plain));
+            }
         }
         if invalidate::is_done(head.status) {
             // RFC 9875 §3.
@@ -172,20 +176,39 @@ impl Proxy {
         tags
     }
 
-    /// The route that would take a write by the method that its client names in an override field.
-    fn route_meant(&self, exchange: &Exchange<'_>) -> Option<Arc<Route>> {
-        let named = METHOD_OVERRIDES.iter().find_map(|name| exchange.headers.get(*name))?;
-        let method = Method::from_bytes(named.to_str().ok()?.trim().to_ascii_uppercase().as_bytes()).ok()?;
-        let (host, path) = (exchange.arrival.host_name(), &*exchange.path.text);
-        let target = Target { host, path, method: &method, headers: &exchange.headers };
-        let (index, route) = self.router.find(target)?;
-        (index != exchange.index).then(|| route.clone())
+    /// The routes that would take a write by the method that its client names in an override field, and by the path's plain name.
+    fn routes_meant(&self, exchange: &Exchange<'_>, plain: Option<&str>) -> Vec<Arc<Route>> {
+        let named = METHOD_OVERRIDES.iter().find_map(|name| exchange.headers.get(*name));
+        let named = named.and_then(|named| named.to_str().ok());
+        let named = named.and_then(|named| Method::from_bytes(named.trim().to_ascii_uppercase().as_bytes()).ok());
+        let host = exchange.arrival.host_name();
+        let own = exchange.route;
+        let (mut meant, folded) = (Vec::<Arc<Route>>::new(), own.aliases.case == Telling::Ignored);
+        for path in [Some(&*exchange.path.text), plain].into_iter().flatten() {
+            for method in [Some(&exchange.method), named.as_ref()].into_iter().flatten() {
+                let target = Target { host, path, method, headers: &exchange.headers };
+                let found = self.router.find(target).filter(|(index, _)| *index != exchange.index);
+                let is_new = |route: &&Arc<Route>| !meant.iter().any(|known| Arc::ptr_eq(known, route));
+                meant.extend(found.map(|(_, route)| route).filter(is_new).cloned());
+                // Templates may be in another case than the plain name.
+                let takes = |route: &&Arc<Route>| {
+                    route.path.takes_in_any_case(path)
+                        && route.takes(method, &exchange.headers)
+                        && (route.host.is_none() || route.host == own.host)
+                };
+                let found = self.router.routes().iter().find(|route| folded && takes(route));
+                let is_new = |route: &&Arc<Route>| !meant.iter().any(|known| Arc::ptr_eq(known, route));
+                meant.extend(found.filter(|route| !Arc::ptr_eq(route, own)).filter(is_new).cloned());
+            }
+        }
+        meant
     }
 
     /// The path with any query; and where it holds a credential, the path that others ask for.
     fn own_path(&self, touched: &Touched, tags: &mut TagSet) {
         let (Touched { route, place, .. }, host) = (touched, touched.host());
         tags.path(host, &place.path);
+        place.plain.iter().for_each(|plain| tags.path(host, plain));
         if let Some(path) = path_without(&place.path, &self.identity.url_credentials) {
             tags.path(host, &path);
         }

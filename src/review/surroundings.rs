@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::edge::settings::TlsSettings;
 use crate::identity::{CookieRole, Identity, glob};
 use crate::path::RequestPath;
+use crate::path::aliases::{Aliases, Telling};
 use crate::path::refused::summed_up;
 use crate::policy::sharing::parts;
 use crate::policy::targeted::Targeted;
@@ -354,6 +355,14 @@ fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
     mode.into_iter().chain(memory).chain(longest).chain(bounds).chain(fields).chain(targeted).collect()
 }
 
+/// Whether all that is one path to the other is one to this.
+fn covers(one: &Aliases, other: &Aliases) -> bool {
+    let no_less = |one: Telling, other: Telling| one == Telling::Ignored || other == Telling::Distinct;
+    no_less(one.parameters, other.parameters)
+        && no_less(one.case, other.case)
+        && other.suffixes.iter().all(|suffix| one.suffixes.contains(suffix))
+}
+
 fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut changes = Vec::new();
     for upstream in &new.upstreams {
@@ -365,6 +374,15 @@ fn upstreams(old: &Settings, new: &Settings) -> Vec<Change> {
             }
             Some(known) if known.sticky != upstream.sticky => {
                 changes.push(Change::plain(format!("`{name}` has another `sticky`")));
+            }
+            Some(known) if known.paths != upstream.paths => {
+                let change = format!("`{name}` has other `paths`");
+                changes.push(match covers(&upstream.paths, &known.paths) {
+                    true => Change::plain(change),
+                    false => {
+                        Change::widens(change, "a write by another name of a path leaves what is kept by this one")
+                    }
+                });
             }
             Some(known) if known != upstream => {
                 changes.push(Change::plain(format!("`{name}` has other times, retries or connections")));

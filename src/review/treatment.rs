@@ -56,6 +56,8 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         access_log: _,
         targeted: _,
         tag_fields: _,
+        // That of its upstream, where it is compared.
+        aliases: _,
         fingerprint: _,
     } = old.route;
     let mut changes = caching(&old.route.caching, &new.route.caching, &new.settings.identity);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::exchange::HeadLimits;
+use crate::path::aliases::Aliases;
 
 /// One named service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct UpstreamSettings {
     pub balance: Balance,
     /// By which fields it is told of the client.
     pub told: Told,
+    /// By which names it knows one path.
+    pub paths: Aliases,
     /// The cookie whose value says which, where a request has it.
     pub sticky: Option<String>,
     /// To establish a TCP connection.

@@ -1,6 +1,7 @@
 //! Stories about the line: scripted origins, real sockets, gates instead of sleeps.
 
 mod access;
+mod aliases;
 mod authority;
 mod bounds;
 mod caching;

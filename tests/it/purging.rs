@@ -626,6 +626,7 @@ routes:
     let loaded = stent::config::parse("test.yaml", yaml, &|_| None);
     let routes = loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings.routes;
     let place = |path: &str, query: &str| Place {
+        plain: None,
         scheme: Scheme::Http,
         authority: "clinic.example".to_owned(),
         forwarded_host: None,

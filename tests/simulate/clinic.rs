@@ -148,6 +148,7 @@ impl Clinic {
             credentialed: lookup.credentialed,
             max_object: MAX_OBJECT,
             place: Place {
+                plain: None,
                 scheme: Scheme::Http,
                 authority: HOST.to_owned(),
                 forwarded_host: None,

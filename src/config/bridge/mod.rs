@@ -18,6 +18,7 @@ mod headers;
 mod identity;
 mod jwt;
 mod log;
+mod paths;
 mod patient;
 mod policies;
 mod query;
@@ -61,6 +62,7 @@ pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTe
     };
     let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
     let upstreams = upstreams.settings;
+    paths::check(&mut reader, root, &who.identity, &upstreams, &routes);
     let identity::Who { identity, tokens, .. } = who;
     let settings = Settings { server, admin, log, cache, identity, tokens, upstreams, routes };
     (Some((settings, tests)), reader.into_problems())

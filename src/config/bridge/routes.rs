@@ -168,6 +168,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         access_log: AccessLog::default(),
         targeted: Targeted::default(),
         tag_fields: Arc::default(),
+        aliases: Arc::default(),
         fingerprint: 0,
     }
 }
@@ -288,6 +289,8 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         }
     }
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
+    let settings = scope.upstreams.settings.iter().find(|known| known.name == *upstream);
+    route.aliases = settings.map(|settings| Arc::new(settings.paths.clone())).unwrap_or_default();
     route.fingerprint = fingerprint::of(route, upstream, &scope.around.who.identity);
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::identity::is_cookie_name;
+use super::paths;
 use super::server::header_bytes;
 use crate::config::node::{Key, Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
@@ -26,6 +27,7 @@ pub(super) struct Upstreams<'n> {
 struct Draft<'n> {
     balance: Option<Balance>,
     told: Option<Told>,
+    paths: Option<&'n Node>,
     sticky: Option<Written<'n, &'n str>>,
     connect_timeout: Option<Written<'n, Duration>>,
     timeout: Option<Written<'n, Duration>>,
@@ -39,8 +41,8 @@ struct Draft<'n> {
     idle_timeout: Option<Duration>,
 }
 
-const SHARED: [&str; 9] =
-    ["balance", "sticky", "forwarded", "connect_timeout", "timeout", "deadline", "limits", "retries", "pool"];
+const SHARED: [&str; 10] =
+    ["balance", "paths", "sticky", "forwarded", "connect_timeout", "timeout", "deadline", "limits", "retries", "pool"];
 const NOT_YET: [&str; 2] = ["health", "breaker"];
 
 pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
@@ -71,6 +73,7 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
     let mut draft = Draft {
         balance: table.get("balance").and_then(|node| reader.choice(node, &balances)),
         told: table.get("forwarded").and_then(|node| reader.choice(node, &TOLD)),
+        paths: table.get("paths"),
         sticky: table.get("sticky").and_then(|node| sticky(reader, node, identity)),
         connect_timeout: time(reader, table, "connect_timeout", "write 1s"),
         timeout: time(reader, table, "timeout", "write 10s"),
@@ -149,6 +152,7 @@ fn upstream(
         let message = "`sticky` does nothing where there is one server";
         reader.warn(Kind::Contradiction, sticky.node, message, "remove it, or list the other servers");
     }
+    let paths = own.paths.or(defaults.paths).and_then(|node| paths::aliases(reader, node)).unwrap_or_default();
     let max_connections = own.max.or(defaults.max).unwrap_or(100);
     let timeout = own.timeout.or(defaults.timeout);
     let attempt = timeout.map_or(Duration::from_secs(10), |timeout| timeout.value);
@@ -157,6 +161,7 @@ fn upstream(
         servers,
         balance: own.balance.or(defaults.balance).unwrap_or_default(),
         told: own.told.or(defaults.told).unwrap_or_default(),
+        paths,
         sticky: own.sticky.or(defaults.sticky).map(|written| written.value.to_owned()),
         // What is not written gives way to what is.
         connect_timeout: match own.connect_timeout.or(defaults.connect_timeout) {
