@@ -258,7 +258,11 @@ pub const NOT_KEPT: [Meaning; 26] = [
         "use a policy with `share: principal`, or let the origin say `public`",
     ),
     is("no-lifetime", "no lifetime is given, or none and no validator", "give the policy a `ttl`"),
-    is("status", "a status that needs a lifetime from the origin and has none, or that may not be kept", ""),
+    is(
+        "status",
+        "a status that needs a lifetime from the origin and has none, or that may not be kept; or an error about the request itself, which may be its sender's alone",
+        "",
+    ),
     is("unlisted-type", "`types` does not list it", "list its media type in the policy's `types`"),
     is("partial", "it is a part", ""),
     is("event-stream", "it is an endless stream of events", ""),

@@ -9,7 +9,7 @@ pub use super::not_stored::NotStored;
 use super::lifetime::{guessed, initial_age, origin_clock, received_age};
 use super::plan::Credentialed;
 use super::said::Said;
-use super::status::{is_storable, lives_by_policy};
+use super::status::{is_about_the_request, is_storable, lives_by_policy};
 use super::types::{self, media_type};
 use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, OriginClock, Staleness, Validators};
@@ -235,7 +235,9 @@ fn refuse_always(
     if answered.status == StatusCode::PARTIAL_CONTENT {
         return Err(NotStored::Partial);
     }
-    if !is_storable(answered.status) {
+    let is_others = !matches!(caching, Caching::Named(policy) if policy.share == Share::Principal);
+    let may_be_its_own = is_others && !is_by_the_letter(caching) && is_about_the_request(answered.status);
+    if !is_storable(answered.status) || may_be_its_own {
         return Err(NotStored::Status);
     }
     if media_type(headers) == "text/event-stream" {
@@ -480,6 +482,14 @@ pub(crate) mod tests {
         check(&[("expires", "Sun, 09 Sep 2001 01:47:40 GMT")], Ok(60)); // §5.3
         check(&[("cache-control", "max-age=60"), ("set-cookie", "a=b")], Err(NotStored::SetCookie));
         check(&[("cache-control", "max-age=60"), ("vary", "*")], Err(NotStored::VaryAll));
+        let letter = Caching::as_origin(Credentials::AuthorizationOnly);
+        for status in [400, 405, 406, 413, 414, 415, 422] {
+            let judge =
+                |caching: &Caching| verdict(ask(status, &[("cache-control", "max-age=60")], Credentialed::No, caching));
+            assert_eq!((judge(&http), judge(&letter)), (Err(NotStored::Status), Ok(60)), "{status}");
+            let by = |share| judge(&Caching::Named(named(share)));
+            assert_eq!((by(Share::Public), by(Share::Principal)), (Err(NotStored::Status), Ok(60)), "{status}");
+        }
         check(&[("cache-control", "max-age=60"), ("content-type", "text/event-stream")], Err(NotStored::EventStream));
     }
 

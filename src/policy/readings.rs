@@ -13,7 +13,7 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const DIFFERENCES: [Difference; 5] = [
+pub const DIFFERENCES: [Difference; 6] = [
     Difference {
         about: "a cookie that is neither ignored nor for affinity",
         origin: "a credential, like `Authorization`",
@@ -39,5 +39,10 @@ pub const DIFFERENCES: [Difference; 5] = [
         about: "`Vary: Cookie`, and a cookie is shown",
         origin: "not kept",
         rfc9111: "a variant for each value",
+    },
+    Difference {
+        about: "an error about the request itself: 400, 405, 406, 408, 411 to 417, 421, 422, 425, 426",
+        origin: "not kept",
+        rfc9111: "kept, with a lifetime from the origin",
     },
 ];

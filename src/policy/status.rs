@@ -27,6 +27,14 @@ pub fn is_storable(status: StatusCode) -> bool {
     (200..600).contains(&code) && !NEVER.contains(&code) && !matches!(code, 206 | 304)
 }
 
+/// Whether it says that something is wrong with the request, and so perhaps with that one alone: a field that is too long, a method
+/// that a field names, a type that nobody else asks for. Kept for others it would shut them out.
+pub fn is_about_the_request(status: StatusCode) -> bool {
+    ABOUT_THE_REQUEST.contains(&status.as_u16())
+}
+
+const ABOUT_THE_REQUEST: [u16; 16] = [400, 405, 406, 408, 411, 412, 413, 414, 415, 416, 417, 421, 422, 425, 426, 431];
+
 /// Whether its answers may have a lifetime that is guessed.
 pub fn is_heuristically_cacheable(status: StatusCode) -> bool {
     HEURISTICALLY_CACHEABLE.contains(&status.as_u16())

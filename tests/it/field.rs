@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use crate::scenario::{Origin, Seen, Stent, answer};
+use crate::scenario::{Gate, Origin, Seen, Stent, answer, eventually};
 
 const POLICIES: &str = "
 identity: {principal: [authorization]}
@@ -253,4 +253,39 @@ async fn what_an_origin_is_told_of_the_client_can_be_chosen() {
             }
         }
     }
+}
+
+/// One request with something wrong in it shuts nobody else out (CPDoS), be it first, or waited for by others.
+#[tokio::test]
+async fn an_error_about_a_request_is_its_senders_alone() {
+    let gate = Gate::default();
+    let gated = gate.clone();
+    let origin = Origin::start(move |seen: Seen| {
+        let (gate, status) = (gated.clone(), seen.header("user-agent").and_then(|status| status.parse().ok()));
+        async move {
+            gate.pass().await;
+            answer(status.unwrap_or(200), &[("cache-control", "public, max-age=60")], "x")
+        }
+    })
+    .await;
+    let stent = Stent::start_with(origin.address, ", timeout: 60s, deadline: 60s", POLICIES);
+    for status in ["400", "405", "406", "413", "414", "415", "422", "431"] {
+        let path = format!("/origin/{status}");
+        let wrong = tokio::spawn(stent.client().get(&path).header("user-agent", status).send());
+        eventually(|| origin.count(&path) == 1).await;
+        let others: Vec<_> = (0..3).map(|_| tokio::spawn(stent.client().get(&path).send())).collect();
+        eventually(|| stent.cache().flights.waiting() == 4).await;
+        gate.open(100);
+        assert_eq!(wrong.await.unwrap().status.to_string(), status);
+        for one in others {
+            assert_eq!(one.await.unwrap().status, 200, "{status}: who waited");
+        }
+        assert!(stent.client().get(&path).send().await.is_hit(), "{status}: what came after it is kept");
+        gate.close();
+    }
+    // What is gone for one is gone for all.
+    gate.open(100);
+    stent.client().get("/origin/gone").header("user-agent", "404").send().await;
+    let reply = stent.client().get("/origin/gone").send().await;
+    assert_eq!((reply.status, reply.is_hit()), (404, true));
 }
