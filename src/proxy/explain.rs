@@ -120,11 +120,16 @@ impl Proxy {
 
     fn passed(&self, request: String, exchange: &Exchange<'_>, body: BodyPresence, reason: PassReason) -> Explanation {
         let place = self.place_told(exchange, exchange.uri.query().unwrap_or(""), Worth::Proven);
-        let purges = match exchange.route.only_reads(&exchange.method) {
+        let mut purges = match exchange.route.only_reads(&exchange.method) {
             true if exchange.route.purges_by_reading() => place.purges_by_reading_told(exchange.route),
             true => Vec::new(),
-            false => place.purges_told(exchange.route),
+            false => {
+                let meant = self.routes_meant(exchange, place.plain.as_deref());
+                [exchange.route].into_iter().chain(&meant).flat_map(|route| place.purges_told(route)).collect()
+            }
         };
+        let mut seen = std::collections::HashSet::new();
+        purges.retain(|tag| seen.insert(tag.clone()));
         let purges = purges.iter().map(|tag| self.told(tag, None)).collect();
         Explanation {
             route: Some(route(exchange.route)),

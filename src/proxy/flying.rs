@@ -276,7 +276,7 @@ impl Proxy {
         let (extent, withholds) = (wanted.extent.clone(), self.withholds(exchange, &errand.headers));
         let leader = Some(Leader { own, withholds, extent });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
-        let interim = Some(exchange.client.interim.clone());
+        let interim = Some(exchange.hints());
         let trip = Trip { interim, own: Some(sender), ..self.trip(exchange, target, self.permission_digest(spot)) };
         tokio::spawn(fly(Fetch::new(self.cache.clone(), takeoff, errand), trip));
         Boarded { flight, landing, seat: Seat::Aboard, leader }

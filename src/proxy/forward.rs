@@ -163,7 +163,7 @@ impl Proxy {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
         let told = exchange.arrival.told(&exchange.client.peer, self.told_by(exchange));
-        let interim = interim(&exchange.client.interim, upload.clone());
+        let interim = interim(&exchange.hints(), upload.clone());
         let (method, own) = (exchange.method.clone(), exchange.client.own.get().cloned());
         Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload, own })
     }
@@ -227,6 +227,20 @@ const SPENT: Problem = Problem {
 };
 
 impl Exchange<'_> {
+    /// Where its client hears of interim answers, which name no tags either.
+    pub(super) fn hints(&self) -> Interim {
+        let client = self.client.interim.clone();
+        if self.route.tag_fields.is_empty() {
+            return client;
+        }
+        let own = self.route.tag_fields.clone();
+        Interim(Arc::new(move |status, headers| {
+            let mut headers = headers.clone();
+            own.iter().for_each(|name| drop(headers.remove(name)));
+            (client.0)(status, &headers);
+        }))
+    }
+
     /// Counts this hop off `Max-Forwards`, which only OPTIONS and TRACE have to heed (RFC 9110 §7.6.2). What is no number
     /// goes on as it is.
     fn count_hop(&mut self) -> Hops {

@@ -177,7 +177,7 @@ impl Proxy {
     }
 
     /// The routes that would take a write by the method that its client names in an override field, and by the path's plain name.
-    fn routes_meant(&self, exchange: &Exchange<'_>, plain: Option<&str>) -> Vec<Arc<Route>> {
+    pub(super) fn routes_meant(&self, exchange: &Exchange<'_>, plain: Option<&str>) -> Vec<Arc<Route>> {
         let named = METHOD_OVERRIDES.iter().find_map(|name| exchange.headers.get(*name));
         let named = named.and_then(|named| named.to_str().ok());
         let named = named.and_then(|named| Method::from_bytes(named.trim().to_ascii_uppercase().as_bytes()).ok());

@@ -60,6 +60,12 @@ async fn a_write_by_another_name_of_a_path_purges_the_copy() {
             assert!(hit(path).await, "{path}");
         }
         hit("/things/8").await;
+        let question = serde_json::json!({"method": "PUT", "url": format!("http://clinic.example{write}")});
+        let told = stent.admin("POST", "/api/v1/explain").body(question.to_string()).send().await.text();
+        assert!(
+            (told.contains("\"thing:7\"") || told.contains("\"thing:07\"")) && told.contains("\"list\""),
+            "{write}: {told}"
+        );
         assert_eq!(stent.client().ask("PUT", write).bearer("b").send().await.status, 200);
         for path in all {
             assert_eq!(hit(path).await, path == "/own/7", "{write}: {path}");
