@@ -30,7 +30,7 @@ pub const OWN: &str = "/patients/4711/notes?page=2&size=20";
 
 const FIELDS: &str = "Host: clinic.example\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
-    Accept: application/json, text/plain;q=0.9, */*;q=0.8\r\n\
+    Accept: application/json, text/plain, */*\r\n\
     Accept-Language: de-CH,de;q=0.8,en;q=0.5\r\n\
     Accept-Encoding: gzip, deflate, br\r\n\
     Referer: https://clinic.example/visits\r\n\
