@@ -19,7 +19,7 @@ use crate::policy::Caching;
 use crate::policy::invalidate::is_safe;
 use crate::policy::targeted::Targeted;
 use crate::query::QueryRules;
-use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+use crate::tag::{PurgeTemplate, TagSource, TagTemplate};
 
 /// One entry of `routes:`, validated, with its policy resolved and its overrides applied.
 #[derive(Debug, Clone)]
@@ -240,12 +240,16 @@ impl Route {
 
     /// Whether a hole of its tags or purges takes its value from such a source.
     pub fn uses_in_tags(&self, is: impl Fn(&TagSource) -> bool) -> bool {
+        self.tag_sources().any(is)
+    }
+
+    /// Where its tags and its purges take their values from.
+    pub fn tag_sources(&self) -> impl Iterator<Item = &TagSource> {
         let purges = self.purges.iter().filter_map(|purge| match purge {
             PurgeTemplate::Tag(template) => Some(template),
             PurgeTemplate::Principal => None,
         });
-        let mut pieces = self.tags.iter().chain(purges).flat_map(|template| &template.pieces);
-        pieces.any(|piece| matches!(piece, TagPiece::Value(source) if is(source)))
+        self.tags.iter().chain(purges).flat_map(TagTemplate::sources)
     }
 
     /// Whether it takes requests of this method with these headers.

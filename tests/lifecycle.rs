@@ -575,3 +575,60 @@ async fn commands_reach_the_running_process() {
     assert!(said.ends_with("these take a restart: server.workers\n"), "{said}");
     assert_eq!(kept().await.cache(), "stent; fwd=bypass; detail=no-policy; fwd-status=200");
 }
+
+/// The most that a process had in memory, in bytes.
+fn peak_bytes(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+    peak.unwrap() << 10
+}
+
+/// Many small things, of which a tree takes fifty times the length of the text.
+fn eight_mib_of_json() -> String {
+    let visit = r#"{"ward_id":null,"x":{"":{}}},"#;
+    format!("[{}{{\"ward_id\":8}}]", visit.repeat((8 << 20) / visit.len()))
+}
+
+#[tokio::test]
+async fn a_tag_out_of_a_long_json_takes_no_memory_beside_its_text() {
+    let text = eight_mib_of_json();
+    let length = text.len();
+    let origin = Origin::start(move |_| {
+        let json = text.clone();
+        async move { answer(200, &[("content-type", "application/json")], json) }
+    })
+    .await;
+    let rules = "
+cache: {memory: 64MiB, max_object: 16MiB}
+policies: {p: {share: public, ttl: 1h}}
+routes:
+  - {name: plain, path: /plain, policy: p}
+  - {name: tagged, path: /tagged, policy: p, tags: ['ward:<answer.ward_id>']}
+  - {name: told, path: /told, policy: p, tags: ['ward:<answer.ward_id>']}";
+    let process = Process::start(&configuration(origin.address, "", rules), None).await;
+    let client = Client { address: process.address };
+    let get = async |path: &str| {
+        let reply = client.get(path).send().await;
+        assert_eq!((reply.status, reply.body.len()), (200, length));
+        reply.is_hit()
+    };
+    get("/plain").await;
+    let before = peak_bytes(process.child.id());
+    assert!(!get("/tagged").await && get("/tagged").await && !get("/told").await);
+    let more = peak_bytes(process.child.id()).saturating_sub(before);
+    // Two more texts are stored, and one is on its way; the tree was 400 MiB and more.
+    assert!(more <= 4 * length, "{} MiB more for tags", more >> 20);
+    let purge = |tag: &str| {
+        let body = format!(r#"{{"tags": ["{tag}"]}}"#);
+        Client { address: process.admin }
+            .ask("POST", "/api/v1/purge")
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+    };
+    assert_eq!(purge("ward:7").await.status, 200);
+    assert!(get("/tagged").await, "it is not about that one");
+    assert_eq!(purge("ward:8").await.status, 200);
+    assert!(!get("/tagged").await, "its tag was found at the very end");
+}

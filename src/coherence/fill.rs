@@ -21,6 +21,8 @@ use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
 use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Birth;
+use crate::tag::picker::{Picked, Picker};
+use crate::tag::{TagSource, TagTemplate};
 
 /// A fetch once there is a head.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct Fill<S: Slots> {
     /// What later ones learn from it if it is not kept.
     unkept: Ended,
     beside: Beside,
+    /// Reads what the tags want to know of the body, where it may be stored only with them.
+    picker: Option<Box<Picker>>,
 }
 
 impl<S: Slots> Fill<S> {
@@ -42,7 +46,8 @@ impl<S: Slots> Fill<S> {
         unkept: Ended,
         beside: Beside,
     ) -> Fill<S> {
-        let fill = Fill { fetch, filling, withheld, unkept, beside };
+        let picker = picker(&fetch.errand, &filling);
+        let fill = Fill { fetch, filling, withheld, unkept, beside, picker };
         if !fill.is_storable() {
             // Those who wait may have it, nobody later.
             fill.leave();
@@ -92,6 +97,9 @@ impl<S: Slots> Fill<S> {
         if !self.filling.spool.is_kept() {
             return Err(chunk);
         }
+        if let Some(picker) = &mut self.picker {
+            picker.read(&chunk);
+        }
         self.filling.spool.keep(chunk).map_err(|(chunk, why)| {
             self.give_up(why.into(), now);
             chunk
@@ -126,7 +134,7 @@ impl<S: Slots> Fill<S> {
 
     /// Nothing of it is stored, and whoever reads sees that it broke off. For whoever has not begun to it is a failure, as
     /// long as nothing of the body has come.
-    pub fn break_off(self, now: Instant) {
+    pub fn break_off(mut self, now: Instant) {
         self.leave();
         if self.filling.spool.is_empty() {
             self.fetch.land_failure(Failure::sent(FailureKind::Reset), now);
@@ -150,6 +158,7 @@ impl<S: Slots> Fill<S> {
     fn give_up(&mut self, why: NotStored, now: Instant) {
         if self.is_storable() {
             self.filling.stored = Stored::No(why);
+            self.picker = None;
             if why != NotStored::FillMemory {
                 self.fetch.remember_uncacheable(why, self.filling.status, now);
             }
@@ -162,17 +171,21 @@ impl<S: Slots> Fill<S> {
     }
 
     /// Puts a whole answer into the store, under its variant's key.
-    fn store(&self, last: &Bytes, now: Instant) -> Result<Bytes, NotStored> {
+    fn store(&mut self, last: &Bytes, now: Instant) -> Result<Bytes, NotStored> {
         if let Stored::No(why) = self.filling.stored {
             return Err(why);
         }
         let whole = self.filling.spool.whole(last).ok_or(NotStored::TooLarge)?;
-        let Fill { filling, fetch: Fetch { errand, .. }, beside, .. } = self;
+        let picked = self.picker.take().and_then(|mut picker| {
+            picker.read(last);
+            picker.finish()
+        });
+        let Fill { filling, fetch: Fetch { errand, .. }, beside, .. } = &*self;
         if filling.part.is_none() && self.fetch.posts_itself(&filling.head, &whole) {
             return Err(NotStored::SelfPosting);
         }
         let entry = match filling.part.map(|part| beside.stored(&filling.head, part, &whole, errand.max_object)) {
-            None => packed(errand, filling, &whole)?,
+            None => packed(errand, filling, &whole, picked.as_ref())?,
             Some(Kept::Whole(entry)) => entry,
             Some(Kept::Part(part)) => {
                 self.cache().keep_part(errand.selected(&filling.vary), part, now);
@@ -188,18 +201,24 @@ impl<S: Slots> Fill<S> {
     }
 }
 
+/// Reads the body as it comes, where it may be stored only with what it holds.
+fn picker(errand: &Errand, filling: &Filling) -> Option<Box<Picker>> {
+    let is_wanted = filling.tags == TagsKnown::NotAll
+        && !matches!(filling.stored, Stored::No(_))
+        && !filling.head.headers.contains_key(header::CONTENT_ENCODING);
+    let asked = || errand.route.tags.iter().flat_map(TagTemplate::sources).filter_map(TagSource::in_answer);
+    is_wanted.then(|| Box::new(Picker::new(asked())))
+}
+
 /// The answer as it is stored: with the tags that its body gives.
-fn packed(errand: &Errand, filling: &Filling, body: &Bytes) -> Result<Entry, NotStored> {
+fn packed(errand: &Errand, filling: &Filling, body: &Bytes, picked: Option<&Picked>) -> Result<Entry, NotStored> {
     let head = &filling.head;
     if filling.tags == TagsKnown::All {
         return Ok(Entry::new(head, body.clone()));
     }
-    if head.headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(NotStored::TagUnknown);
-    }
     let mut tags = head.tags.clone();
-    let json = serde_json::from_slice(body).map_err(|_| NotStored::TagUnknown)?;
-    errand.place.add_templates(&errand.route, Some(&json), &mut tags).map_err(|_| NotStored::TagUnknown)?;
+    let picked = picked.ok_or(NotStored::TagUnknown)?;
+    errand.place.add_templates(&errand.route, Some(picked), &mut tags).map_err(|_| NotStored::TagUnknown)?;
     if tags.overflowed() && !is_off(Rule::Bound) {
         return Err(NotStored::TooManyTags);
     }

@@ -1,7 +1,5 @@
 //! The tags of an exchange: those that its URL gives it, and those of the route's templates.
 
-use serde_json::Value;
-
 use crate::authority::without_port;
 use crate::facet::{Known, Worth};
 use crate::key::Scheme;
@@ -9,7 +7,8 @@ use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
 use crate::store::mutants::{Rule, is_off};
-use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values, decode, json_values};
+use crate::tag::picker::Picked;
+use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values, decode};
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ impl Place {
     }
 
     /// Adds the tags of the route's templates to an entry. `Err` when one cannot be told: the answer is not stored.
-    pub fn add_templates(&self, route: &Route, answer: Option<&Value>, tags: &mut TagSet) -> Result<(), Unknown> {
+    pub fn add_templates(&self, route: &Route, answer: Option<&Picked>, tags: &mut TagSet) -> Result<(), Unknown> {
         let values = ExchangeValues { route, place: self, sent: None, answer };
         for template in &route.tags {
             template.tags(&values)?.iter().for_each(|tag| tags.carry(tag));
@@ -83,13 +82,13 @@ impl Place {
     }
 
     /// The names that a write purges by the route's templates: its `tags` and its `purges`. What cannot be told widens.
-    pub fn purged(&self, route: &Route, sent: Option<&Value>, answer: Option<&Value>) -> Vec<String> {
+    pub fn purged(&self, route: &Route, sent: Option<&Picked>, answer: Option<&Picked>) -> Vec<String> {
         let values = ExchangeValues { route, place: self, sent, answer };
         route.tags.iter().chain(templates(route)).flat_map(|template| template.purged(&values)).collect()
     }
 
     /// Those of its `purges` alone.
-    pub fn purged_besides(&self, route: &Route, sent: Option<&Value>, answer: Option<&Value>) -> Vec<String> {
+    pub fn purged_besides(&self, route: &Route, sent: Option<&Picked>, answer: Option<&Picked>) -> Vec<String> {
         let values = ExchangeValues { route, place: self, sent, answer };
         templates(route).flat_map(|template| template.purged(&values)).collect()
     }
@@ -167,8 +166,8 @@ fn part_digest(secret: &PrincipalKey, kind: &[u8], value: &[u8]) -> [u8; 32] {
 struct ExchangeValues<'a> {
     route: &'a Route,
     place: &'a Place,
-    sent: Option<&'a Value>,
-    answer: Option<&'a Value>,
+    sent: Option<&'a Picked>,
+    answer: Option<&'a Picked>,
 }
 
 impl Values for ExchangeValues<'_> {
@@ -187,8 +186,8 @@ impl Values for ExchangeValues<'_> {
             }
             TagSource::Query(name) => Ok(query::parameters(&self.place.query, name)),
             TagSource::Listed(source, _) => self.values(source),
-            TagSource::Sent(path) => self.sent.map_or(Ok(Vec::new()), |json| json_values(json, path)),
-            TagSource::Answer(path) => self.answer.map_or(Err(Unknown), |json| json_values(json, path)),
+            TagSource::Sent(path) => self.sent.map_or(Ok(Vec::new()), |json| json.values(path)),
+            TagSource::Answer(path) => self.answer.map_or(Err(Unknown), |json| json.values(path)),
         }
     }
 }

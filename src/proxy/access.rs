@@ -29,6 +29,7 @@ use crate::policy::plan::{PassReason, Permission, Question};
 use crate::policy::types::media_type;
 use crate::policy::yes::{Likeness, likeness, version};
 use crate::policy::{Access, Caching, NamedPolicy};
+use crate::store::found::json_bytes;
 use crate::store::permission;
 use crate::store::purge::{Birth, Stamp};
 use crate::tag::TagSource;
@@ -54,6 +55,9 @@ pub(super) enum Verdict {
 
 /// The longest answer that is read for what it says.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// What it says besides is not kept where it would take more than this: it is asked for nothing then.
+const MAX_FACTS_BYTES: usize = 1 << 20;
 
 impl Proxy {
     /// What is known of whoever asks, where the route's policy wants to know it.
@@ -135,7 +139,7 @@ impl Proxy {
                 return Verdict::NoYes;
             }
             let facts = Arc::new(match json {
-                Some(Value::Object(facts)) => facts,
+                Some(Value::Object(facts)) if json_bytes(&facts) <= MAX_FACTS_BYTES => facts,
                 _ => Map::new(),
             });
             let asking = Asking::new(question.digest, question.keep, now);

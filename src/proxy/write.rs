@@ -26,6 +26,7 @@ use crate::policy::structured;
 use crate::policy::types::media_type;
 use crate::route::{HostTemplate, Route, Target};
 use crate::store::purge::Strength;
+use crate::tag::picker::{Picked, pick};
 use crate::tag::{PurgeTemplate, TagSet, TagSource};
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
@@ -65,7 +66,7 @@ impl Proxy {
         let place = self.place(exchange);
         let meant = self.routes_meant(exchange, place.plain.as_deref());
         let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, by };
-        let sent = |source: &TagSource| matches!(source, TagSource::Sent(_));
+        let sent = |source: &TagSource| source.in_sent().is_some();
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
             Ok(outgoing) => outgoing,
@@ -134,12 +135,7 @@ impl Proxy {
     }
 
     /// The path with any query, the route's tags and purges, and where the answer points (RFC 9111 §4.4).
-    fn touched(
-        &self,
-        touched: &Touched,
-        answer: Option<&serde_json::Value>,
-        head: Option<&http::response::Parts>,
-    ) -> TagSet {
+    fn touched(&self, touched: &Touched, answer: Option<&Picked>, head: Option<&http::response::Parts>) -> TagSet {
         let Touched { route, place, .. } = touched;
         let mut tags = TagSet::default();
         if touched.by == Act::Write {
@@ -147,7 +143,9 @@ impl Proxy {
         }
         let host = touched.host();
         let sent = touched.upload.as_ref().and_then(|upload| upload.aside());
-        let sent = sent.and_then(|body| serde_json::from_slice(&body).ok());
+        let routes = touched.meant.iter().chain([route]);
+        let asked = routes.flat_map(|route| route.tag_sources()).filter_map(TagSource::in_sent);
+        let sent = sent.and_then(|body| pick(&body, asked));
         let named = match touched.by {
             Act::Write => place.purged(route, sent.as_ref(), answer),
             Act::Read => place.purged_besides(route, sent.as_ref(), answer),
@@ -249,10 +247,10 @@ impl Touched {
 }
 
 /// Reads an answer whose fields name what to purge, as far as [`ASIDE_BYTES`]; the body is whole again afterwards.
-async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<serde_json::Value>), Failure> {
+async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<Picked>), Failure> {
     let is_json = media_type(&exchanged.head.headers).ends_with("json");
     let encoded = exchanged.head.headers.contains_key(header::CONTENT_ENCODING);
-    if !route.uses_in_tags(|source| matches!(source, TagSource::Answer(_))) || !is_json || encoded {
+    if !route.uses_in_tags(|source| source.in_answer().is_some()) || !is_json || encoded {
         return Ok((exchanged, None));
     }
     let Exchanged { head, mut body, framing, delay, sending } = exchanged;
@@ -262,8 +260,8 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
         match body.frame().await {
             None => {
                 let whole = Bytes::from(read.concat());
-                let json = serde_json::from_slice(&whole).ok();
-                return Ok((Exchanged { head, body: Body::full(whole), framing, delay, sending }, json));
+                let picked = pick(&whole, route.tag_sources().filter_map(TagSource::in_answer));
+                return Ok((Exchanged { head, body: Body::full(whole), framing, delay, sending }, picked));
             }
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {

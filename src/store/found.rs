@@ -3,6 +3,7 @@
 //! Bounded by bytes, like the store of answers. Whatever is evicted costs finding it out again, never truth.
 
 use moka::sync::Cache;
+use serde_json::{Map, Value};
 
 /// Findings of one kind.
 pub struct Found<V> {
@@ -35,8 +36,41 @@ impl<V: Clone + Send + Sync + 'static> Found<V> {
     }
 }
 
+/// What the fields of a JSON object take on the heap, about: of many small things a tree takes many times the length of its text.
+pub fn json_bytes(fields: &Map<String, Value>) -> usize {
+    /// A node of a map, which holds up to eleven fields and is no less than half full, but for the only one.
+    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+    let nodes = if fields.is_empty() { 0 } else { (fields.len() / 5).max(1) * NODE };
+    nodes + fields.iter().map(|(name, value)| name.len() + value_bytes(value)).sum::<usize>()
+}
+
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        // A list grows by doubling.
+        Value::Array(items) => items.iter().map(|item| 2 * size_of::<Value>() + value_bytes(item)).sum(),
+        Value::Object(fields) => json_bytes(fields),
+    }
+}
+
 impl<V> std::fmt::Debug for Found<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Found(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tree_takes_is_told_by_its_nodes_not_by_its_text() {
+        let bytes = |text: &str| json_bytes(&serde_json::from_str(text).unwrap());
+        assert_eq!(bytes("{}"), 0);
+        assert!(bytes("{\"a\": 1}") > 500, "a node has room for eleven");
+        assert!(bytes(&format!("{{\"a\": \"{}\"}}", "x".repeat(10_000))) < 11_000);
+        assert!(bytes(&format!("{{\"a\": [{}0]}}", "{\"\":{\"\":0}},".repeat(1_000))) > 1_000_000);
+        assert!(bytes(&format!("{{\"a\": [{}0]}}", "[],".repeat(1_000))) > 32_000);
     }
 }

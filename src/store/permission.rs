@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::found::Found;
+use super::found::{Found, json_bytes};
 use super::purge::{Birth, PurgeLog, Standing};
 use crate::tag::TagSet;
 
@@ -66,9 +66,7 @@ impl Permissions {
         if permission.tags.overflowed() {
             return;
         }
-        let fact = |(name, value): (&String, &Value)| name.len() + value.to_string().len();
-        let facts: usize = permission.facts.iter().map(fact).sum();
-        let bytes = size_of::<Permission>() + permission.tags.spilled_bytes() + 2 * facts;
+        let bytes = size_of::<Permission>() + permission.tags.spilled_bytes() + json_bytes(&permission.facts);
         self.0.put(digest, Arc::new(permission), bytes);
     }
 }

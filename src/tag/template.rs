@@ -36,6 +36,18 @@ pub enum TagSource {
     Answer(Vec<String>),
 }
 
+impl TagSource {
+    /// The field of the answer's JSON that it is.
+    pub fn in_answer(&self) -> Option<&Vec<String>> {
+        if let TagSource::Answer(path) = self { Some(path) } else { None }
+    }
+
+    /// The field of the request's JSON that it is.
+    pub fn in_sent(&self) -> Option<&Vec<String>> {
+        if let TagSource::Sent(path) = self { Some(path) } else { None }
+    }
+}
+
 /// An item of `purges:`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PurgeTemplate {
@@ -193,7 +205,15 @@ impl TagTemplate {
 
     /// Whether a value comes from the answer's body.
     pub fn needs_answer(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, TagPiece::Value(TagSource::Answer(_))))
+        self.sources().any(|source| source.in_answer().is_some())
+    }
+
+    /// Where its values come from.
+    pub fn sources(&self) -> impl Iterator<Item = &TagSource> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            TagPiece::Value(source) => Some(source),
+            TagPiece::Text(_) => None,
+        })
     }
 }
 
@@ -213,28 +233,5 @@ impl std::fmt::Display for TagTemplate {
             TagPiece::Value(TagSource::Sent(path)) => write!(f, "<sent.{}>", path.join(".")),
             TagPiece::Value(TagSource::Answer(path)) => write!(f, "<answer.{}>", path.join(".")),
         })
-    }
-}
-
-/// The values that a dotted path finds in JSON, through arrays. `null` is no value; a field that is not there is unknown.
-pub fn json_values(json: &serde_json::Value, path: &[String]) -> Result<Vec<String>, Unknown> {
-    use serde_json::Value;
-    match (json, path) {
-        (Value::Array(items), _) => {
-            let mut all = Vec::new();
-            for item in items {
-                all.extend(json_values(item, path)?);
-                if all.len() > MAX_TAGS {
-                    return Err(Unknown);
-                }
-            }
-            Ok(all)
-        }
-        (Value::Null, []) => Ok(Vec::new()),
-        (Value::String(text), []) => Ok(vec![text.clone()]),
-        (Value::Number(number), []) => Ok(vec![number.to_string()]),
-        (Value::Bool(truth), []) => Ok(vec![truth.to_string()]),
-        (Value::Object(fields), [first, rest @ ..]) => fields.get(first).map_or(Err(Unknown), |v| json_values(v, rest)),
-        _ => Err(Unknown),
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use self::keys::VerifyingKey;
 use crate::facet::Claims;
 use crate::policy::plan::PrincipalKey;
-use crate::store::found::Found;
+use crate::store::found::{Found, json_bytes};
 
 /// How tokens are verified.
 #[derive(Debug, Clone)]
@@ -61,8 +61,7 @@ impl Tokens {
             Some(claims) => claims,
             None => {
                 let claims = Arc::new(self.settings.verify(token, now)?);
-                // Its claims take no more than twice the token's length, nearly.
-                self.verified.put(digest, claims.clone(), 2 * token.len());
+                self.verified.put(digest, claims.clone(), size_of::<Claims>() + json_bytes(&claims.values));
                 claims
             }
         };
