@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use scenario::{Client, Gate, KeptOpen, LIMIT, Origin, Reply, answer, configuration};
@@ -631,4 +631,27 @@ routes:
     assert!(get("/tagged").await, "it is not about that one");
     assert_eq!(purge("ward:8").await.status, 200);
     assert!(!get("/tagged").await, "its tag was found at the very end");
+}
+
+/// Nobody is there to close its connections in order: how they end is settled before.
+#[tokio::test]
+async fn a_body_that_ends_by_closing_is_reset_where_the_process_ends_before_it() {
+    let (head, body) = scenario::streaming(200, &[]);
+    let head = std::sync::Mutex::new(Some(head));
+    let origin =
+        Origin::start(move |_| std::future::ready(head.lock().unwrap().take().unwrap_or_else(scenario::no_answer)))
+            .await;
+    let server = "server: {listen: 127.0.0.1:0, workers: 2, drain: {notice: 0s, limit: 300ms}}\n";
+    let mut process = Process::start(&configuration(origin.address, "", &format!("{server}{RULES}")), None).await;
+    let mut stream = tokio::net::TcpStream::connect(process.address).await.unwrap();
+    stream.write_all(b"GET /passed HTTP/1.0\r\nHost: h\r\n\r\n").await.unwrap();
+    body.send(Ok("first".into())).unwrap();
+    let mut came = Vec::new();
+    while !came.ends_with(b"first") {
+        came.push(tokio::time::timeout(LIMIT, stream.read_u8()).await.expect("in time").unwrap());
+    }
+    process.signal("TERM");
+    process.ended().await;
+    let end = tokio::time::timeout(LIMIT, stream.read_u8()).await.expect("in time");
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }

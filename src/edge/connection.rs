@@ -18,7 +18,7 @@ use super::incoming::{Peer, Refusal};
 use super::line::Line;
 use super::request_body::{Home, Reading, RequestBody, Returned};
 use super::settings::ServerLimits;
-use super::sides::{Came, ReadSide};
+use super::sides::{Came, Closing, ReadSide};
 use super::tunnel;
 use crate::body::{Body, Tunnel};
 use crate::http1::decode::Decoder;
@@ -284,7 +284,14 @@ impl<S: Service> Connection<'_, S> {
         };
         let mut answer = Answer::new(sink, body, framing);
         let mut hangup = Hangup::of(rest);
+        if framing == Framing::Close {
+            // Whatever ends it before its time, the end of this process included, is seen (RFC 9112 §8).
+            self.line.write_side().closing_means(Closing::Broken);
+        }
         poll_fn(|cx| answer.poll(&self.line, &mut hangup, cx)).await?;
+        if framing == Framing::Close {
+            self.line.write_side().closing_means(Closing::Whole);
+        }
         Ok(tunnel.map_or(Written::Answer(persistence), Written::Granted))
     }
 

@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -25,9 +27,32 @@ pub enum ReadSide {
 #[derive(Debug)]
 pub enum WriteSide {
     /// Of a socket.
-    Plain(OwnedWriteHalf),
+    Plain(Writing),
     /// Of TLS on one.
     Tls(Arc<Session>),
+}
+
+/// The writing side of a socket. It tells of its end when it is dropped, unless that is to be seen for what it is.
+#[derive(Debug)]
+pub struct Writing {
+    /// There until it is dropped.
+    half: Option<OwnedWriteHalf>,
+    is_broken: AtomicBool,
+}
+
+impl Writing {
+    fn socket(&self) -> &TcpStream {
+        self.half.as_ref().expect("it is taken when it is dropped").as_ref()
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // It would say first that all has been said, and be reset behind that.
+        if let (Some(half), true) = (self.half.take(), self.is_broken.load(Ordering::Relaxed)) {
+            half.forget();
+        }
+    }
 }
 
 /// What a client did while nobody read.
@@ -39,10 +64,19 @@ pub enum Came {
     End,
 }
 
+/// What a client is to take the end of its connection for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The end of an answer.
+    Whole,
+    /// That the answer broke off: a reset, which also drops what has not left yet.
+    Broken,
+}
+
 /// Both sides of a socket.
 pub fn plain(stream: TcpStream) -> (ReadSide, WriteSide) {
     let (read, write) = stream.into_split();
-    (ReadSide::Plain(read), WriteSide::Plain(write))
+    (ReadSide::Plain(read), WriteSide::Plain(Writing { half: Some(write), is_broken: AtomicBool::new(false) }))
 }
 
 /// Both sides of a TLS session.
@@ -64,7 +98,7 @@ impl WriteSide {
     /// The socket beneath.
     pub fn socket(&self) -> &TcpStream {
         match self {
-            WriteSide::Plain(write) => write.as_ref(),
+            WriteSide::Plain(write) => write.socket(),
             WriteSide::Tls(session) => session.socket(),
         }
     }
@@ -74,11 +108,21 @@ impl WriteSide {
         match self {
             WriteSide::Plain(write) => {
                 let mut byte = [0];
-                let came = ready!(write.as_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+                let came = ready!(write.socket().poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
                 Poll::Ready(Ok(if came == 0 { Came::End } else { Came::Data }))
             }
             WriteSide::Tls(session) => session.poll_came(cx),
         }
+    }
+
+    /// What closing will tell. Where the system refuses to be told, an end is an end.
+    pub fn closing_means(&self, closing: Closing) {
+        let is_broken = closing == Closing::Broken;
+        if let WriteSide::Plain(write) = self {
+            write.is_broken.store(is_broken, Ordering::Relaxed);
+        }
+        let linger = if is_broken { Some(Duration::ZERO) } else { None };
+        let _ = socket2::SockRef::from(self.socket()).set_linger(linger);
     }
 
     /// Whether the client has begun to agree on a session, where one is due.
@@ -97,14 +141,14 @@ impl WriteSide {
 impl Wire for WriteSide {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            WriteSide::Plain(write) => write.as_ref().poll_readable(cx),
+            WriteSide::Plain(write) => write.socket().poll_readable(cx),
             WriteSide::Tls(session) => session.poll_came(cx).map_ok(drop),
         }
     }
 
     fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self {
-            WriteSide::Plain(write) => write.as_ref().try_read(room),
+            WriteSide::Plain(write) => write.socket().try_read(room),
             WriteSide::Tls(session) => session.try_read(room),
         }
     }
@@ -115,7 +159,7 @@ impl Wire for WriteSide {
 
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            WriteSide::Plain(write) => Wire::try_write(write.as_ref(), pieces),
+            WriteSide::Plain(write) => Wire::try_write(write.socket(), pieces),
             WriteSide::Tls(session) => session.try_write(pieces),
         }
     }

@@ -17,6 +17,7 @@ mod coupling_tags;
 mod coupling_writes;
 mod coupling_yes;
 mod crowding;
+mod cut;
 mod deaths;
 mod explaining;
 mod field;
