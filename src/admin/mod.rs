@@ -60,7 +60,7 @@ enum Readiness {
     Failed,
 }
 
-impl Service for Admin {
+impl Service for Arc<Admin> {
     fn answer<'a>(&'a self, client: &'a Client, request: Request<Body>) -> Reply<'a> {
         Reply::Later(Box::pin(async move {
             let (head, body) = request.into_parts();

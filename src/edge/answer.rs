@@ -10,6 +10,7 @@ use http_body::Body as _;
 
 use super::connection::Hangup;
 use super::line::Line;
+use super::sides::Closing;
 use crate::body::Body;
 use crate::entry::SHORT;
 use crate::http1::Framing;
@@ -65,7 +66,12 @@ impl Answer {
                 line.blocked(false);
             }
             match self.state {
-                Sending::Whole => return Poll::Ready(Ok(())),
+                Sending::Whole => {
+                    if self.framing == Framing::Close {
+                        line.write_side().closing_means(Closing::Whole);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
                 // The connection ends with it: RFC 9112 §8.
                 Sending::Cut => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Sending::Body if gathered.is_pending() => {

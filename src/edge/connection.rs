@@ -282,16 +282,13 @@ impl<S: Service> Connection<'_, S> {
             Announce::Body(framing) => framing,
             Announce::AsSaid | Announce::Head(_) | Announce::Nothing => Framing::Length(0),
         };
-        let mut answer = Answer::new(sink, body, framing);
-        let mut hangup = Hangup::of(rest);
         if framing == Framing::Close {
             // Whatever ends it before its time, the end of this process included, is seen (RFC 9112 §8).
             self.line.write_side().closing_means(Closing::Broken);
         }
+        let mut answer = Answer::new(sink, body, framing);
+        let mut hangup = Hangup::of(rest);
         poll_fn(|cx| answer.poll(&self.line, &mut hangup, cx)).await?;
-        if framing == Framing::Close {
-            self.line.write_side().closing_means(Closing::Whole);
-        }
         Ok(tunnel.map_or(Written::Answer(persistence), Written::Granted))
     }
 

@@ -97,7 +97,7 @@ pub const MAX_FIELDS: usize = 256;
 /// Sends a request on a connection. After a failure of phase [`Phase::Before`] the request is whole and can be sent again;
 /// otherwise its body is gone.
 pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Result<Exchanged, Failure> {
-    let Lease { stream, seat, taken, .. } = lease;
+    let Lease { stream, mut seat, taken, .. } = lease;
     let mut upload = Uploading::new(request);
     let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
     let mut source = Source::new(stream);
@@ -142,6 +142,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
         }
     };
     let persistence = if head.framing(method) == Framing::Close { Persistence::Close } else { head.persistence };
+    seat.heed(&head.headers);
     let connection = Connection { source, seat, upload, persistence };
     Ok(exchanged(head, body, connection, method, taken, limits))
 }

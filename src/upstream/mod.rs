@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, Uri};
+use tokio::sync::Semaphore;
 
 use self::exchange::{Exchanged, Sending};
 use self::own::OwnConnections;
@@ -41,6 +42,8 @@ pub struct Upstream {
     sticky: Option<Sticky>,
     next: AtomicUsize,
     meters: UpstreamMeters,
+    /// Places for clients that are slow with their bodies: half of all.
+    pub slow: Arc<Semaphore>,
 }
 
 /// A request on its way to an origin.
@@ -86,7 +89,8 @@ impl Upstream {
     pub fn new(settings: UpstreamSettings, workers: usize, meters: UpstreamMeters) -> Upstream {
         let pool = Pool::new(&settings, workers);
         let sticky = settings.sticky.clone().filter(|_| settings.servers.len() > 1).map(Sticky::new);
-        Upstream { settings, pool, sticky, next: AtomicUsize::new(0), meters }
+        let slow = Arc::new(Semaphore::new(settings.max_connections / 2));
+        Upstream { settings, pool, sticky, next: AtomicUsize::new(0), meters, slow }
     }
 
     /// Sends a request and answers the response's head with its body still streaming.
@@ -120,14 +124,16 @@ impl Upstream {
         request: &mut Outgoing,
     ) -> Result<Exchanged, Failure> {
         let mut retries = self.settings.retries;
-        let mut fresh_only = Freshness::AnyConnection;
+        // What cannot be repeated is not risked on a connection that the origin has just closed.
+        let repeats = request.is_repeatable();
+        let mut freshness = if repeats { Freshness::AnyConnection } else { Freshness::LookedAt };
         let mut avoid = None;
         let mut sending = Sending::First;
         loop {
             let server = self.server_for(request, avoid);
             let lease = match &request.own {
-                None => self.pool.lease(server, worker, within, fresh_only).await,
-                Some(own) => self.pool.lease_own(own, server, worker, within, fresh_only).await,
+                None => self.pool.lease(server, worker, within, freshness).await,
+                Some(own) => self.pool.lease_own(own, server, worker, within, freshness).await,
             };
             let repeatable = request.is_repeatable();
             let (reused, failure) = match lease {
@@ -161,9 +167,9 @@ impl Upstream {
             }
             let may_retry =
                 can_repeat && matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout);
-            if died_idle && fresh_only == Freshness::AnyConnection {
+            if died_idle && freshness != Freshness::FreshConnection {
                 // Other idle connections of that server are likely dead as well.
-                fresh_only = Freshness::FreshConnection;
+                freshness = Freshness::FreshConnection;
             } else if may_retry && retries > 0 {
                 retries -= 1;
                 // A server that fails at once has the fewest requests in flight: it would be picked again.
@@ -244,6 +250,8 @@ pub struct Within {
 pub enum Freshness {
     /// It will.
     AnyConnection,
+    /// It will if the system knows of no end of it now, for a call.
+    LookedAt,
     /// A new one is wanted.
     FreshConnection,
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use http::uri::Authority;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -29,6 +30,9 @@ pub struct Pool {
     waiting: Semaphore,
     connect_timeout: Duration,
 }
+
+/// Before its origin closes it, a connection is not used again: a request might meet the end on its way.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// The most requests that wait for a connection, for each that may be open.
 const WAITING_PER_CONNECTION: usize = 20;
@@ -53,6 +57,8 @@ pub(super) struct Server {
 struct Idle {
     connection: Connection,
     since: Instant,
+    /// For how long the origin keeps it, by what it said, less [`LAST_MOMENT`].
+    keeps: Option<Duration>,
 }
 
 /// An open connection; it counts against the cap until it is closed.
@@ -103,6 +109,8 @@ pub struct Seat {
     worker: WorkerId,
     born: Instant,
     permit: Option<OwnedSemaphorePermit>,
+    /// For how long the origin keeps it once it idles, where it said so.
+    keeps: Option<Duration>,
     /// Of the one client that may have it again, if it is not for all.
     own: Option<Arc<OwnConnections>>,
 }
@@ -110,7 +118,17 @@ pub struct Seat {
 impl Seat {
     fn take(server: &Arc<Server>, worker: WorkerId, born: Instant, permit: OwnedSemaphorePermit) -> Seat {
         server.in_flight.fetch_add(1, Ordering::Relaxed);
-        Seat { server: server.clone(), worker, born, permit: Some(permit), own: None }
+        Seat { server: server.clone(), worker, born, permit: Some(permit), keeps: None, own: None }
+    }
+
+    /// What the origin says of how long it keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 §19.7.1).
+    pub fn heed(&mut self, headers: &HeaderMap) {
+        let lines = headers.get_all("keep-alive").iter().filter_map(|line| line.to_str().ok());
+        let seconds = lines.flat_map(|line| line.split(',')).filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().trim_matches('"').parse().ok())?
+        });
+        self.keeps = seconds.min().map(Duration::from_secs);
     }
 
     /// Back to the worker's idle list, or to the client whose own it is. Only a connection that is ready for its next request
@@ -121,10 +139,11 @@ impl Seat {
         if let Some(own) = &self.own {
             return own.put(server, Connection { stream, born: self.born, permit });
         }
-        if server.idle_count.load(Ordering::Relaxed) >= server.max_idle {
+        let keeps = self.keeps.map(|keeps| keeps.saturating_sub(LAST_MOMENT));
+        if server.idle_count.load(Ordering::Relaxed) >= server.max_idle || keeps == Some(Duration::ZERO) {
             return;
         }
-        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: now };
+        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: now, keeps };
         // Counted before it can be found: who takes it counts it off.
         server.idle_count.fetch_add(1, Ordering::Relaxed);
         server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
@@ -174,8 +193,8 @@ impl Pool {
     ) -> Result<Lease, Failure> {
         let server = &self.servers[server];
         let Within { now, deadline } = within;
-        if freshness == Freshness::AnyConnection
-            && let Some(lease) = server.take(worker, worker, now)
+        if freshness != Freshness::FreshConnection
+            && let Some(lease) = server.take(worker, worker, now, freshness)
         {
             return Ok(lease);
         }
@@ -183,7 +202,7 @@ impl Pool {
             return self.open(server, worker, permit, deadline).await;
         }
         let Ok(_place) = self.waiting.try_acquire() else { return Err(Failure::before(FailureKind::Busy)) };
-        let waiting = self.wait(server, worker);
+        let waiting = self.wait(server, worker, freshness);
         match tokio::time::timeout_at(deadline.into(), waiting).await {
             Err(_) => Err(Failure::before(FailureKind::Busy)),
             Ok(Ok(lease)) => Ok(lease),
@@ -203,7 +222,7 @@ impl Pool {
         let server = &self.servers[server];
         let Within { now, deadline } = within;
         own.choose(server);
-        let mut lease = match own.take(server).filter(|_| freshness == Freshness::AnyConnection) {
+        let mut lease = match own.take(server).filter(|_| freshness != Freshness::FreshConnection) {
             Some(Connection { stream, born, permit }) => {
                 Lease { stream, seat: Seat::take(server, worker, born, permit), reused: Reused::Yes, taken: now }
             }
@@ -241,13 +260,18 @@ impl Pool {
     }
 
     /// The cap is reached: another worker's idle connection, or what is freed next.
-    async fn wait(&self, server: &Arc<Server>, worker: WorkerId) -> Result<Lease, OwnedSemaphorePermit> {
+    async fn wait(
+        &self,
+        server: &Arc<Server>,
+        worker: WorkerId,
+        freshness: Freshness,
+    ) -> Result<Lease, OwnedSemaphorePermit> {
         loop {
             // Registered before looking, so that what is freed in between is not missed.
             let mut freed = std::pin::pin!(server.freed.notified());
             freed.as_mut().enable();
             for other in 0..server.idle.len() {
-                if let Some(lease) = server.take(other, worker, Instant::now()) {
+                if let Some(lease) = server.take(other, worker, Instant::now(), freshness) {
                     return Ok(lease);
                 }
             }
@@ -316,10 +340,11 @@ impl Pool {
 
 impl Server {
     /// The youngest usable idle connection in the list of `from`, for `worker`.
-    fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId, taken: Instant) -> Option<Lease> {
+    fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId, taken: Instant, freshness: Freshness) -> Option<Lease> {
         loop {
             let idle = self.pop(from)?;
-            if !self.is_usable(&idle, taken) {
+            let is_open = freshness != Freshness::LookedAt || is_open(&idle.connection.stream);
+            if !is_open || !self.is_usable(&idle, taken) {
                 continue;
             }
             let Connection { stream, born, permit } = idle.connection;
@@ -340,7 +365,8 @@ impl Server {
 
     fn is_usable(&self, idle: &Idle, now: Instant) -> bool {
         is_quiet(&idle.connection.stream)
-            && now.saturating_duration_since(idle.since) < self.idle_timeout
+            && now.saturating_duration_since(idle.since)
+                < idle.keeps.unwrap_or(self.idle_timeout).min(self.idle_timeout)
             && now.saturating_duration_since(idle.connection.born) < self.max_life
     }
 }
@@ -348,6 +374,12 @@ impl Server {
 /// Neither closed by the origin nor with bytes that nobody asked for. Costs a system call only if something has come.
 pub(super) fn is_quiet(stream: &TcpStream) -> bool {
     matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// The same by what the system knows at this moment: an end that has come may not have been heard of yet.
+fn is_open(stream: &TcpStream) -> bool {
+    let peeked = socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]);
+    matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// To be woken by the runtime of the worker that asks.

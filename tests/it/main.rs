@@ -25,6 +25,7 @@ mod fills;
 mod flights;
 mod hostile;
 mod invalidation;
+mod origin_ends;
 mod partition;
 mod parts;
 mod planted;
