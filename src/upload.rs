@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use crate::body::{Body, BodyError};
@@ -19,6 +20,9 @@ pub const ASIDE_BYTES: usize = 256 << 10;
 
 /// How much of a body is read before a place at the origin is asked for, in bytes.
 pub const AHEAD_BYTES: usize = 64 << 10;
+
+/// How long that may take where the origin has a place for a slow client.
+const AHEAD_WAIT: Duration = Duration::from_millis(100);
 
 /// How long a client that expects `100 Continue` is kept waiting for the origin's word (RFC 9110 §10.1.1).
 const EXPECT_WAIT: Duration = Duration::from_secs(1);
@@ -176,24 +180,34 @@ impl Upload {
     }
 
     /// Reads the beginning before a place at the origin is asked for: a client that is slow with its body, and has not much
-    /// of it, takes none from others. One that waits to be asked is not asked for this; and once all that is read ahead is
-    /// too much, no more is. `Err`: how the body ended.
-    pub async fn ahead(mut self) -> Result<Body, UploadEnd> {
+    /// of it, takes none from others. After a moment it takes one of `slow`, since the origin may want to answer what has come so
+    /// far; where none is free it is read on until one is, or until enough has come. One that waits to be asked is not asked for this; and
+    /// once all that is read ahead is too much, no more is. `Err`: how the body ended.
+    pub async fn ahead(mut self, slow: &Arc<Semaphore>) -> Result<Body, UploadEnd> {
         if self.rules.expects == Expects::Continue {
             return Ok(Body::stream(self));
         }
         let (mut begun, mut trailers, mut held) = (BytesMut::new(), None, Held(0));
+        let (mut until, mut place) = (tokio::time::Instant::now() + AHEAD_WAIT, None);
         while begun.len() < AHEAD_BYTES && trailers.is_none() && held.grow_to(begun.capacity()) {
-            match std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
-                None => return Ok(Body::full(begun)),
-                Some(Err(_)) => return Err(self.state.end()),
-                Some(Ok(frame)) => match frame.into_data() {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx));
+            match tokio::time::timeout_at(until, frame).await {
+                Err(_) => {
+                    place = slow.clone().try_acquire_owned().ok();
+                    if place.is_some() {
+                        break;
+                    }
+                    until += AHEAD_WAIT;
+                }
+                Ok(None) => return Ok(Body::full(begun)),
+                Ok(Some(Err(_))) => return Err(self.state.end()),
+                Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => begun.extend_from_slice(&data),
                     Err(frame) => trailers = frame.into_trailers().ok(),
                 },
             }
         }
-        Ok(Body::stream(Begun { begun: begun.freeze(), trailers, rest: self, _held: held }))
+        Ok(Body::stream(Begun { begun: begun.freeze(), trailers, rest: self, _held: held, _place: place }))
     }
 
     /// Ready once the body may be read.
@@ -233,6 +247,8 @@ struct Begun {
     trailers: Option<HeaderMap>,
     rest: Upload,
     _held: Held,
+    /// Of the places for slow clients.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// What is read ahead of all bodies together, in bytes.

@@ -144,7 +144,8 @@ impl Proxy {
             BodyPresence::Present => {
                 let rules = UploadRules { limit, idle: self.limits.idle_timeout, expects, aside };
                 let (upload, state) = Upload::new(incoming, rules);
-                let body = upload.ahead().await.map_err(|end| Failure::before(end.into()))?;
+                let upstream = &self.upstreams[exchange.route.upstream];
+                let body = upload.ahead(&upstream.slow).await.map_err(|end| Failure::before(end.into()))?;
                 (body, Some(state))
             }
         };

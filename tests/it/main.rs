@@ -44,6 +44,7 @@ mod simulated;
 mod sticky;
 mod tls;
 mod upgrades;
+mod uploads;
 mod validation;
 mod variants;
 mod why;
