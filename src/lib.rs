@@ -33,7 +33,7 @@
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`posts`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | steps | [`coherence`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`notice`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`notice`], [`descriptors`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
 //! | pure | [`policy`], [`route`], [`authority`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`fields`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
@@ -75,6 +75,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod demo;
+pub mod descriptors;
 pub mod edge;
 pub mod entry;
 pub mod explanation;

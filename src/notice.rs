@@ -50,6 +50,40 @@ pub fn tell_panics() {
     }));
 }
 
+/// Writes lines, and knows when one was cut: what comes next is a line of its own.
+#[derive(Debug, Default)]
+pub struct WholeLines {
+    is_cut: bool,
+}
+
+impl WholeLines {
+    /// Writes these lines; `Err` also says how many of them were lost, the one that was cut among them.
+    pub fn write(&mut self, sink: &mut impl Write, lines: &[u8]) -> Result<(), (io::Error, usize)> {
+        let mut written = 0;
+        let result = self.end_cut(sink).and_then(|()| {
+            while written < lines.len() {
+                match sink.write(&lines[written..]) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(bytes) => written += bytes,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            sink.flush()
+        });
+        self.is_cut |= result.is_err() && written > 0 && lines[written - 1] != b'\n';
+        result.map_err(|error| (error, lines[written..].iter().filter(|&&byte| byte == b'\n').count()))
+    }
+
+    fn end_cut(&mut self, sink: &mut impl Write) -> io::Result<()> {
+        if self.is_cut {
+            sink.write_all(b"\n")?;
+            self.is_cut = false;
+        }
+        Ok(())
+    }
+}
+
 /// Messages on their way to be written.
 #[derive(Debug)]
 struct Notices {
@@ -98,7 +132,7 @@ impl Notices {
 
     /// The writer's life, as long as the process's.
     fn write(&self, mut sink: impl Write) {
-        let mut waiting = self.waiting();
+        let (mut waiting, mut lines) = (self.waiting(), WholeLines::default());
         loop {
             let Some(message) = waiting.messages.pop_front() else {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +141,8 @@ impl Notices {
             waiting.bytes -= message.len();
             waiting.writing = true;
             drop(waiting);
-            if sink.write_all(message.as_bytes()).and_then(|()| sink.flush()).is_err() {
-                self.lose(&message);
+            if let Err((_, lost)) = lines.write(&mut sink, message.as_bytes()) {
+                self.lost.fetch_add(lost as u64, Ordering::Relaxed);
             }
             waiting = self.waiting();
             waiting.writing = false;
@@ -132,6 +166,41 @@ mod tests {
 
     fn lost(notices: &Notices) -> u64 {
         notices.lost.load(Ordering::Relaxed)
+    }
+
+    /// A disk with room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = (self.1 - self.0.len()).min(bytes.len());
+            self.0.extend_from_slice(&bytes[..room]);
+            if room == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(room) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_cut_does_not_swallow_the_next() {
+        for (room, lost, want) in [
+            (0, 3, "four\nfive\n"),
+            (2, 3, "on\nfour\nfive\n"),
+            (4, 2, "one\nfour\nfive\n"),
+            (6, 2, "one\ntw\nfour\nfive\n"),
+            (14, 0, "one\ntwo\nthree\nfour\nfive\n"),
+        ] {
+            let (mut disk, mut lines) = (Disk(Vec::new(), room), WholeLines::default());
+            let all = lines.write(&mut disk, b"one\ntwo\nthree\n");
+            assert_eq!(all.map_or_else(|(_, lost)| lost, |()| 0), lost, "{room}");
+            // It stays full for a while.
+            assert!(lines.write(&mut disk, b"lost\n").is_err());
+            disk.1 = 100;
+            lines.write(&mut disk, b"four\nfive\n").unwrap();
+            assert_eq!(String::from_utf8_lossy(&disk.0), want);
+        }
     }
 
     #[test]

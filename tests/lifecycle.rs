@@ -32,12 +32,12 @@ struct Process {
 }
 
 impl Process {
-    /// With this many descriptors at most, if that is said.
-    async fn start(yaml: &str, descriptors: Option<u32>) -> Process {
+    /// With this many descriptors at most, as `ulimit` is told, if that is said.
+    async fn start(yaml: &str, descriptors: Option<&str>) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("proxy.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let limit = descriptors.map_or(String::new(), |most| format!("ulimit -n {most}; "));
+        let limit = descriptors.map_or(String::new(), |most| format!("ulimit {most}; "));
         let mut child = Command::new("sh")
             .args(["-c", &format!("{limit}exec \"$0\" run --config \"$1\""), env!("CARGO_BIN_EXE_stent")])
             .arg(&file)
@@ -272,7 +272,7 @@ const HALF_AN_UPLOAD: &[u8] = b"POST /passed HTTP/1.1\r\nHost: h\r\nContent-Leng
 #[tokio::test]
 async fn without_descriptors_it_waits_says_so_once_and_recovers() {
     let origin = echo().await;
-    let mut process = Process::start(&configuration(origin.address, "", RULES), Some(64)).await;
+    let mut process = Process::start(&configuration(origin.address, "", RULES), Some("-n 64")).await;
     let one = Client { address: process.address }.get("/kept/a").send().await;
     assert_eq!(one.status, 200);
     let mut held = Vec::new();
@@ -293,6 +293,24 @@ async fn without_descriptors_it_waits_says_so_once_and_recovers() {
     assert_eq!((reply.status, reply.text().as_str()), (200, "/kept/b"));
     assert!(process.said.try_recv().is_err(), "once is enough");
     assert!((1..200).contains(&metric(process.admin, "stent_accept_failures_total").await));
+}
+
+#[tokio::test]
+async fn it_takes_the_descriptors_that_it_may_have() {
+    let origin = echo().await;
+    let process = Process::start(&configuration(origin.address, "", RULES), Some("-Sn 64")).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.child.id())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().take(2).collect();
+    assert!(numbers[0] == numbers[1] && numbers[0] != "64", "{line}");
+    // More clients at once than the soft limit would have let in, each with a connection to the origin or a place in its queue.
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(KeptOpen::to(process.address).await.unwrap());
+    }
+    for connection in &mut held {
+        assert_eq!(connection.get("/kept/a").await.unwrap().status, 200);
+    }
 }
 
 async fn metric(admin: SocketAddr, name: &str) -> u64 {

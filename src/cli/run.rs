@@ -7,8 +7,8 @@ use super::stop::{Stop, Wish};
 use super::{ConfigArgs, load_and_tell, terminal};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::notice;
 use crate::reload::{Configuration, NotReloaded};
+use crate::{descriptors, notice};
 
 /// How long the end may be kept up by a reader of standard error that does not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -34,6 +34,13 @@ fn serve(args: &ConfigArgs) -> Result<ExitCode, String> {
     // Before it says that it listens: whoever reads that may stop it at once.
     let mut stop =
         runtime.block_on(async { Stop::listen() }).map_err(|error| format!("listening for signals: {error}"))?;
+    let upstreams = &loaded.settings.upstreams;
+    let to_origins = upstreams.iter().map(|upstream| upstream.max_connections).sum();
+    if let Some(warning) =
+        descriptors::too_few(descriptors::raise(), loaded.settings.server.limits.connections, to_origins)
+    {
+        notice::say(format_args!("warning: {warning}"));
+    }
     let file = args.config.clone();
     let source = Box::new(move || crate::config::load(&file, &|name| std::env::var(name).ok()));
     let app = App::start_from(loaded.settings, Some(source), Clock::System).map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@
 //! since the disk does not keep up, is dropped and counted.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use metrics::Counter;
 use super::settings::Access;
 use super::stamp::Stamp;
 use crate::clock::Clock;
-use crate::notice;
+use crate::notice::{self, WholeLines};
 use crate::upstream::WorkerId;
 
 /// The longest that a line waits for company.
@@ -147,7 +147,7 @@ impl Shared {
     /// The writer's life.
     fn write(&self, mut sink: Sink) {
         let mut batch = Vec::new();
-        let mut failing = Failing::No;
+        let (mut failing, mut lines) = (Failing::No, WholeLines::default());
         loop {
             // Read before the round: what was appended before the stop is in it.
             let last = self.stopping.load(Ordering::Acquire);
@@ -159,11 +159,10 @@ impl Shared {
                 if batch.is_empty() {
                     continue;
                 }
-                match sink.write(&batch) {
+                match sink.write(&batch, &mut lines) {
                     Ok(()) => failing = Failing::No,
-                    Err(error) => {
-                        let lines = batch.iter().filter(|&&byte| byte == b'\n').count();
-                        self.dropped.increment(lines as u64);
+                    Err((error, lost)) => {
+                        self.dropped.increment(lost as u64);
                         if failing == Failing::No {
                             notice::say(format_args!("the access log cannot be written, so lines are lost: {error}"));
                         }
@@ -213,15 +212,16 @@ impl Sink {
         }
     }
 
-    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
+    fn write(&mut self, batch: &[u8], lines: &mut WholeLines) -> Result<(), (io::Error, usize)> {
         match self {
-            Sink::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(batch).and_then(|()| out.flush())
+            Sink::Stdout => lines.write(&mut io::stdout().lock(), batch),
+            Sink::Stderr => lines.write(&mut io::stderr().lock(), batch),
+            Sink::File(_, Ok(file)) => lines.write(file, batch),
+            Sink::File(_, Err(error)) => {
+                // To nothing: all of them are lost.
+                let lost = batch.iter().filter(|&&byte| byte == b'\n').count();
+                Err((io::Error::new(error.kind(), error.to_string()), lost))
             }
-            Sink::Stderr => io::stderr().lock().write_all(batch),
-            Sink::File(_, Ok(file)) => file.write_all(batch),
-            Sink::File(_, Err(error)) => Err(io::Error::new(error.kind(), error.to_string())),
         }
     }
 }

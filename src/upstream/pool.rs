@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use http::uri::Authority;
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -301,7 +302,7 @@ impl Pool {
         let connected = tokio::time::timeout_at(limit.into(), connect(&server.authority)).await;
         let stream = match connected {
             Err(_) => return Err(Failure::before(FailureKind::Timeout)),
-            Ok(Err(_)) => return Err(Failure::before(FailureKind::Connect)),
+            Ok(Err(error)) => return Err(Failure::before(fault(&error))),
             Ok(Ok(stream)) => stream,
         };
         let taken = Instant::now();
@@ -387,9 +388,31 @@ fn moved(stream: TcpStream) -> Option<TcpStream> {
     TcpStream::from_std(stream.into_std().ok()?).ok()
 }
 
+/// Whose fault it is that no connection could be opened: without descriptors it is no origin's.
+fn fault(error: &std::io::Error) -> FailureKind {
+    // Of this process, and of the machine.
+    let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    match error.raw_os_error().is_some_and(|code| none_left.contains(&code)) {
+        true => FailureKind::Busy,
+        false => FailureKind::Connect,
+    }
+}
+
 async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {
     let stream =
         TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
     crate::socket::prepare(&stream);
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_it_is_that_nothing_could_be_opened() {
+        let of = |code: Errno| fault(&std::io::Error::from(code));
+        assert_eq!((of(Errno::MFILE), of(Errno::NFILE)), (FailureKind::Busy, FailureKind::Busy));
+        assert_eq!((of(Errno::CONNREFUSED), of(Errno::HOSTUNREACH)), (FailureKind::Connect, FailureKind::Connect));
+    }
 }

@@ -1,0 +1,45 @@
+//! File descriptors: each connection is one, and what a process may have is limited.
+//!
+//! The soft limit is often 1024 because of programs that use `select`, which cannot do with more. This one can, and takes what it may.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What a process needs beside its connections: listeners, logs, the workers' own, files while they are read.
+const BESIDE: u64 = 64;
+
+/// Raises the soft limit to the hard one, and says what holds then. A refusal leaves it as it was.
+pub fn raise() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What to say where so many descriptors are too few for these clients, and for the connections to the origins that their requests may take.
+pub fn too_few(limit: u64, clients: usize, to_origins: usize) -> Option<String> {
+    let beside = (to_origins as u64).saturating_add(BESIDE);
+    let needed = (clients as u64).saturating_add(beside);
+    if limit >= needed {
+        return None;
+    }
+    let room = limit.saturating_sub(beside);
+    Some(format!(
+        "limits.connections: {clients} cannot be met: {limit} descriptors leave room for {room} clients beside {to_origins} connections to origins; \
+         let the process have {needed} (`LimitNOFILE={needed}`, `ulimit -Hn {needed}`), or write a smaller number"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_few_is_said_with_what_is_needed() {
+        assert_eq!(too_few(10_164, 10_000, 100), None);
+        assert_eq!(too_few(u64::MAX, usize::MAX, usize::MAX), None);
+        let said = too_few(10_163, 10_000, 100).unwrap();
+        assert!(said.contains("room for 9999 clients") && said.contains("LimitNOFILE=10164"), "{said}");
+        assert!(too_few(64, 10_000, 100).unwrap().contains("room for 0 clients"));
+    }
+}
