@@ -129,8 +129,8 @@ impl App {
         if let Some((listener, address)) = admin_listener.zip(admin_address) {
             let port = address.port();
             let clients = places.clone();
-            let service =
-                Arc::new(Admin::new(configuration.clone(), registry.clone(), clients, watched, posts.clone(), port));
+            let service = Admin::new(configuration.clone(), registry.clone(), clients, watched, posts.clone(), port);
+            let service = Arc::new(service);
             let places = Places::for_calls(ADMIN_PLACES, places.clone());
             let (scheme, stage) = (Scheme::Http, watched_last.clone());
             let accepting = Accepting { worker: 0, scheme, settings: admin_server, places, service, stage };

@@ -20,6 +20,8 @@ pub enum FailureKind {
     Timeout,
     /// All connections are taken and none became free in time.
     Busy,
+    /// All places for event streams and WebSockets are taken.
+    Streams,
     /// The connection ended before the answer's head was complete.
     Reset,
     /// What the origin sent is not HTTP that can be passed on.
@@ -30,6 +32,8 @@ pub enum FailureKind {
     HeadTooLong,
     /// The client's body ended early or came too slowly.
     ClientBody,
+    /// The client's body came more slowly than it may, or than it may where others wait.
+    SlowClient,
     /// The client's body is longer than is allowed here.
     BodyTooLarge,
     /// A fault of our own.
@@ -65,8 +69,9 @@ impl Failure {
             | FailureKind::Coding
             | FailureKind::HeadTooLong => StatusCode::BAD_GATEWAY,
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            FailureKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Busy | FailureKind::Streams => StatusCode::SERVICE_UNAVAILABLE,
             FailureKind::ClientBody => StatusCode::BAD_REQUEST,
+            FailureKind::SlowClient => StatusCode::REQUEST_TIMEOUT,
             FailureKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -84,11 +89,13 @@ impl Failure {
             FailureKind::Connect => "connect-failed",
             FailureKind::Timeout => "timeout",
             FailureKind::Busy => "busy",
+            FailureKind::Streams => "streams-taken",
             FailureKind::Reset => "reset",
             FailureKind::Protocol => "protocol-error",
             FailureKind::Coding => "answer-coding",
             FailureKind::HeadTooLong => "answer-head-too-long",
             FailureKind::ClientBody => "client-body",
+            FailureKind::SlowClient => "slow-client",
             FailureKind::BodyTooLarge => "body-too-large",
             FailureKind::Internal => "internal",
         }
@@ -100,6 +107,9 @@ impl Failure {
             FailureKind::Connect => "The server behind this proxy could not be reached.",
             FailureKind::Timeout => "The server behind this proxy did not answer in time.",
             FailureKind::Busy => "The server behind this proxy is busy. Please try again shortly.",
+            FailureKind::Streams => {
+                "The server behind this proxy has no place for another event stream or WebSocket. Please try again later."
+            }
             FailureKind::Reset => "The server behind this proxy closed the connection without an answer.",
             FailureKind::Protocol => "The server behind this proxy sent something that is not a valid answer.",
             FailureKind::Coding => {
@@ -107,6 +117,7 @@ impl Failure {
             }
             FailureKind::HeadTooLong => "The server behind this proxy sent a head that is longer than is allowed here.",
             FailureKind::ClientBody => "The request's body ended early or came too slowly.",
+            FailureKind::SlowClient => "The request's body came too slowly.",
             FailureKind::BodyTooLarge => "The request's body is longer than is allowed here.",
             FailureKind::Internal => "The proxy made a mistake.",
         }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::body::{Body, BodyError};
 use crate::failure::FailureKind;
@@ -47,6 +47,8 @@ pub enum UploadEnd {
     Aborted,
     /// Longer than allowed.
     TooLong,
+    /// Slower than allowed.
+    TooSlow,
 }
 
 impl From<UploadEnd> for FailureKind {
@@ -54,6 +56,7 @@ impl From<UploadEnd> for FailureKind {
     fn from(end: UploadEnd) -> FailureKind {
         match end {
             UploadEnd::TooLong => FailureKind::BodyTooLarge,
+            UploadEnd::TooSlow => FailureKind::SlowClient,
             UploadEnd::Running | UploadEnd::Whole | UploadEnd::Aborted => FailureKind::ClientBody,
         }
     }
@@ -73,10 +76,19 @@ pub struct UploadRules {
     pub limit: u64,
     /// The longest wait between two pieces.
     pub idle: Duration,
+    /// The fewest bytes a second, on average over [`RATE_TIME`] of waiting for the client; 0 for any.
+    pub least_rate: u64,
     /// The client sent `Expect: 100-continue`.
     pub expects: Expects,
     /// Whether a copy is needed.
     pub aside: Aside,
+}
+
+impl UploadRules {
+    /// The longest that the client may send nothing.
+    fn silence(&self) -> Duration {
+        if self.least_rate == 0 { self.idle } else { self.idle.min(RATE_TIME) }
+    }
 }
 
 /// Whether the client waits for an interim answer.
@@ -109,6 +121,7 @@ impl UploadState {
             1 => UploadEnd::Whole,
             2 => UploadEnd::Aborted,
             3 => UploadEnd::TooLong,
+            4 => UploadEnd::TooSlow,
             _ => UploadEnd::Running,
         }
     }
@@ -137,6 +150,7 @@ impl UploadState {
             UploadEnd::Whole => 1,
             UploadEnd::Aborted => 2,
             UploadEnd::TooLong => 3,
+            UploadEnd::TooSlow => 4,
         };
         self.end.store(code, Ordering::Relaxed);
         self.progress.fetch_add(1, Ordering::Relaxed);
@@ -159,6 +173,41 @@ pub struct Upload {
     read: u64,
     timer: Pin<Box<Sleep>>,
     waiting: Expects,
+    pace: Pace,
+}
+
+/// Over how long the least rate of a client is an average.
+pub const RATE_TIME: Duration = Duration::from_secs(30);
+
+/// How fast the client sends, in the time that it is waited for: that the origin takes its time is no fault of the client's.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Option<Instant>,
+    waited: Duration,
+    came: u64,
+}
+
+impl Pace {
+    /// The client is waited for.
+    fn waits(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// So much came. Answers whether that was too slow.
+    fn came(&mut self, bytes: u64, least_rate: u64, now: Instant) -> bool {
+        let Some(since) = self.since.take() else {
+            self.came += bytes;
+            return false;
+        };
+        self.waited += now.saturating_duration_since(since);
+        self.came += bytes;
+        if self.waited < RATE_TIME {
+            return false;
+        }
+        let is_slow = (self.came as f64) < least_rate as f64 * self.waited.as_secs_f64();
+        *self = Pace::default();
+        is_slow
+    }
 }
 
 impl Upload {
@@ -174,9 +223,20 @@ impl Upload {
             gate: Mutex::new(gate),
             aside: (rules.aside == Aside::Keep).then(Mutex::default),
         });
-        let first = if rules.expects == Expects::Continue { EXPECT_WAIT } else { rules.idle };
+        let first = if rules.expects == Expects::Continue { EXPECT_WAIT } else { rules.silence() };
         let timer = Box::pin(tokio::time::sleep(first));
-        (Upload { incoming, state: state.clone(), rules, read: 0, timer, waiting: rules.expects }, state)
+        (
+            Upload {
+                incoming,
+                state: state.clone(),
+                rules,
+                read: 0,
+                timer,
+                waiting: rules.expects,
+                pace: Pace::default(),
+            },
+            state,
+        )
     }
 
     /// Reads the beginning before a place at the origin is asked for: a client that is slow with its body, and has not much
@@ -231,7 +291,7 @@ impl Upload {
     }
 
     fn rest(&mut self) {
-        let next = tokio::time::Instant::now() + self.rules.idle;
+        let next = tokio::time::Instant::now() + self.rules.silence();
         self.timer.as_mut().reset(next);
     }
 
@@ -313,8 +373,14 @@ impl HttpBody for Upload {
         }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Pending => match this.timer.as_mut().poll(cx) {
+                Poll::Ready(()) if this.rules.silence() < this.rules.idle => {
+                    this.fail(UploadEnd::TooSlow, "the client stopped sending")
+                }
                 Poll::Ready(()) => this.fail(UploadEnd::Aborted, "the client stopped sending"),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    this.pace.waits(Instant::now());
+                    Poll::Pending
+                }
             },
             Poll::Ready(None) => {
                 this.state.finish(UploadEnd::Whole);
@@ -323,7 +389,11 @@ impl HttpBody for Upload {
             Poll::Ready(Some(Err(_))) => this.fail(UploadEnd::Aborted, "the client's body broke off"),
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    this.read += data.len() as u64;
+                    let length = data.len() as u64;
+                    this.read += length;
+                    if this.pace.came(length, this.rules.least_rate, Instant::now()) {
+                        return this.fail(UploadEnd::TooSlow, "the client sends too slowly");
+                    }
                     if this.read > this.rules.limit {
                         return this.fail(UploadEnd::TooLong, "the client's body is too long");
                     }
@@ -351,6 +421,25 @@ impl HttpBody for Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_time_that_a_client_is_waited_for_counts() {
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        // So much comes in each of 60 seconds, after so long a wait for it.
+        let check = |bytes: u64, wait: Duration| {
+            let mut pace = Pace::default();
+            (0..60).position(|turn| {
+                let now = begun + second * turn;
+                pace.waits(now);
+                pace.came(bytes, 1 << 10, now + wait)
+            })
+        };
+        assert_eq!(check(1, second), Some(29));
+        assert_eq!(check(1000, second), Some(29));
+        assert_eq!(check(1024, second), None);
+        assert_eq!(check(600, second / 2), Some(59).filter(|_| 600 * 2 < 1024), "it sends in half the time");
+        assert_eq!(check(1, second / 100), None, "the origin takes its time");
+    }
 
     #[test]
     fn what_is_read_ahead_of_all_bodies_is_bounded() {

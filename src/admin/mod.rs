@@ -33,6 +33,7 @@ use crate::proxy::Proxy;
 use crate::reload::Configuration;
 use crate::store::sweep::Dead;
 use crate::telemetry::Registry;
+use crate::upstream::Upstream;
 
 /// The longest body of a call in bytes.
 const MAX_CALL: usize = 1 << 20;
@@ -228,6 +229,10 @@ impl Admin {
             let (name, counts) = (upstream.settings.name.as_str(), upstream.counts());
             gauge("stent_upstream_connections", &[("upstream", name), ("state", "open")], counts.open as u64);
             gauge("stent_upstream_connections", &[("upstream", name), ("state", "idle")], counts.idle as u64);
+            gauge("stent_upstream_connections", &[("upstream", name), ("state", "stream")], counts.streams as u64);
+            gauge("stent_upstream_waiting", &[("upstream", name)], counts.waiting as u64);
+            let made_room = self.registry.counter("stent_upstream_made_room_total", &[("upstream", name)]);
+            made_room.absolute(counts.made_room as u64);
             gauge("stent_upstream_in_flight", &[("upstream", name)], counts.in_flight as u64);
         }
         let mut response = text(self.registry.render());
@@ -249,6 +254,7 @@ impl Admin {
             Dead::NotCounted => None,
         };
         let done = cache.swept.is_done(&cache.log);
+        let full: Vec<_> = proxy.upstreams.iter().flat_map(|upstream| full(upstream)).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": self.readiness() == Readiness::Ready,
@@ -259,6 +265,7 @@ impl Admin {
             "memory": {"entries": entries, "bytes": bytes},
             "sweep": {"done": done, "dead_bytes": dead, "swept_bytes": cache.swept.bytes()},
             "flights": cache.flights.len(),
+            "full": full,
             "epoch": cache.log.stamp().0,
             "bypasses": bypass::list(&self.configuration.current),
         })
@@ -288,11 +295,21 @@ impl Admin {
                 "name": upstream.settings.name,
                 "servers": servers,
                 "max_connections": upstream.settings.max_connections,
+                "max_streams": upstream.settings.max_streams,
                 "connections": upstream.counts(),
             })
         });
         Value::Array(upstreams.collect())
     }
+}
+
+/// Of what an upstream has no more, and whoever comes waits or is refused.
+fn full(upstream: &Upstream) -> Vec<Value> {
+    let (settings, counts) = (&upstream.settings, upstream.counts());
+    let requests = (counts.waiting > 0).then_some("connections");
+    let streams = (counts.streams >= settings.max_streams && counts.streams > 0).then_some("streams");
+    let what = requests.into_iter().chain(streams);
+    what.map(|what| json!({"upstream": settings.name, "what": what})).collect()
 }
 
 /// As `Authorization: Bearer`, or as callers of other caches show it.

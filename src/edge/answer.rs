@@ -24,6 +24,14 @@ pub(super) struct Answer {
     sent: u64,
     trailers: Option<HeaderMap>,
     state: Sending,
+    slow: Slow,
+}
+
+/// Whether the client has been waited for.
+#[derive(PartialEq, Eq)]
+enum Slow {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,7 +55,7 @@ impl Answer {
             sink.text().extend_from_slice(part.of(entry.body()));
             state = Sending::Whole;
         }
-        Answer { sink, body, framing, sent: 0, trailers: None, state }
+        Answer { sink, body, framing, sent: 0, trailers: None, state, slow: Slow::No }
     }
 
     /// Ready once it has left whole, or cannot any more.
@@ -61,6 +69,13 @@ impl Answer {
                 // A large body leaves bit by bit: a client that takes some of it is slow, not stuck.
                 if flushed.is_ready() || self.sink.written() > before {
                     line.moved();
+                }
+                if self.slow == Slow::Yes || flushed.is_pending() {
+                    self.slow = Slow::Yes;
+                    line.took(match flushed {
+                        Poll::Ready(Ok(left)) => left,
+                        _ => self.sink.written().saturating_sub(before),
+                    });
                 }
                 ready!(flushed)?;
                 line.blocked(false);

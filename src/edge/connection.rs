@@ -62,6 +62,17 @@ pub trait Service: Clone + Send + Sync + 'static {
     fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body>;
 }
 
+/// A connection keeps its service with it: one that is large is shared.
+impl<S: Service> Service for Arc<S> {
+    fn answer<'a>(&'a self, client: &'a Client, request: Request<Body>) -> Reply<'a> {
+        self.as_ref().answer(client, request)
+    }
+
+    fn refuse(&self, client: &Client, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
+        self.as_ref().refuse(client, headers, refusal)
+    }
+}
+
 /// An answer, or the way to it.
 pub enum Reply<'a> {
     /// Here it is: what is stored needs no way, and nothing on the heap for one.

@@ -21,6 +21,8 @@ pub struct Line {
     phase: AtomicU8,
     requests: AtomicU32,
     moves: AtomicU32,
+    /// Bytes that a client took of answers which did not leave at once, modulo 2³².
+    taken: AtomicU32,
     blocked: AtomicBool,
     half_closed: AtomicBool,
     /// The service wants more of the request's body than has come.
@@ -61,6 +63,7 @@ impl Line {
             phase: AtomicU8::new(0),
             requests: AtomicU32::new(0),
             moves: AtomicU32::new(0),
+            taken: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
             awaits_body: AtomicBool::new(false),
@@ -99,6 +102,11 @@ impl Line {
     /// Reads and writes that moved something, modulo 2³².
     pub fn moves(&self) -> u32 {
         self.moves.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the client took of answers which did not leave at once, modulo 2³².
+    pub fn taken(&self) -> u32 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// The client does not read what is sent.
@@ -161,6 +169,10 @@ impl Line {
 
     pub(super) fn moved(&self) {
         self.moves.store(self.moves().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn took(&self, bytes: usize) {
+        self.taken.store(self.taken().wrapping_add(bytes as u32), Ordering::Relaxed);
     }
 
     pub(super) fn blocked(&self, blocked: bool) {

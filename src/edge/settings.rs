@@ -78,6 +78,9 @@ pub struct ServerLimits {
     pub header_timeout: Duration,
     /// Between two requests on one connection, and between two pieces of a body.
     pub idle_timeout: Duration,
+    /// The fewest bytes a second that a client sends of its body or takes of its answer while that is waited for, on average over
+    /// half a minute; 0 for any.
+    pub min_rate: u64,
 }
 
 impl Default for ServerLimits {
@@ -89,6 +92,7 @@ impl Default for ServerLimits {
             body: 10 << 20,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            min_rate: 1 << 10,
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::line::{Line, Phase};
 use super::settings::ServerLimits;
+use crate::upload::RATE_TIME;
 
 /// The open connections of a worker.
 #[derive(Debug, Default)]
@@ -70,6 +71,8 @@ struct Watched {
     since: Instant,
     moves: u32,
     moved: Instant,
+    /// Since when its client takes too little of an answer, and what it had taken then.
+    slow: Option<(Instant, u32)>,
     /// It was asked to make room.
     asked: bool,
 }
@@ -118,7 +121,7 @@ impl Lines {
     pub fn list(&self, number: u64, line: Arc<Line>, task: AbortHandle) {
         let now = Instant::now();
         let (doing, moves) = ((line.phase(), line.requests()), line.moves());
-        let watched = Watched { line, task, doing, since: now, moves, moved: now, asked: false };
+        let watched = Watched { line, task, doing, since: now, moves, moved: now, slow: None, asked: false };
         self.book().open.insert(number, watched);
     }
 
@@ -231,6 +234,7 @@ impl Watched {
             line.close_soon();
         }
         let (in_phase, still) = (now - self.since, now - self.moved);
+        let too_slow = is_too_slow(&mut self.slow, line, now, limits.min_rate);
         let over = match doing {
             // Its first head is due from the beginning.
             (Phase::Idle, _) if stage == Stage::Ending && !has_sent(line) => true,
@@ -240,7 +244,7 @@ impl Watched {
             (Phase::Head, _) => in_phase >= limits.header_timeout,
             // It has its own deadline.
             (Phase::Leaving, _) => false,
-            (Phase::Busy, _) if line.is_blocked() => still >= limits.idle_timeout,
+            (Phase::Busy, _) if line.is_blocked() => too_slow || still >= limits.idle_timeout,
             // It may be waiting for the end of its answer, or gone.
             (Phase::Busy, _) if line.is_half_closed() => still >= limits.header_timeout,
             (Phase::Busy, _) => false,
@@ -248,6 +252,20 @@ impl Watched {
         };
         if over { Verdict::End } else { Verdict::Fine }
     }
+}
+
+/// Whether a client takes less of its answer than it is to, for as long as that is an average over. Time in which nothing waits
+/// to be taken does not count.
+fn is_too_slow(slow: &mut Option<(Instant, u32)>, line: &Line, now: Instant, least_rate: u64) -> bool {
+    let taken = line.taken();
+    let (since, before) = *slow.get_or_insert((now, taken));
+    let waited = now - since;
+    let is_slow = f64::from(taken.wrapping_sub(before)) < least_rate as f64 * waited.as_secs_f64();
+    if !line.is_blocked() || !is_slow {
+        *slow = Some((now, taken));
+        return false;
+    }
+    waited >= RATE_TIME
 }
 
 /// Whether a request has come that was not read yet.
@@ -312,6 +330,26 @@ mod tests {
         assert!(lines.close(silent, Rank::Silent, late, HalfBodies::Stay));
         assert!(!lines.close(silent, Rank::Idle, late, HalfBodies::Stay), "it has gone");
         assert!(!lines.close(upload, Rank::Idle, late, HalfBodies::Stay), "it goes on");
+    }
+
+    #[tokio::test]
+    async fn who_takes_less_than_the_least_rate_is_ended() {
+        const SECOND: Duration = Duration::from_secs(1);
+        // What it takes in each of 31 seconds, and whether anything waits to be taken.
+        let check = |taken: usize, waits: bool| async move {
+            let (_listed, line, _client) = listed(&Arc::default()).await;
+            line.blocked(waits);
+            let (begun, mut slow) = (Instant::now(), None);
+            let looks = (0..=31).map(|second| {
+                line.took(taken);
+                is_too_slow(&mut slow, &line, begun + SECOND * second, 1 << 10)
+            });
+            looks.collect::<Vec<_>>().into_iter().position(|is_slow| is_slow)
+        };
+        assert_eq!(check(0, true).await, Some(30));
+        assert_eq!(check(1000, true).await, Some(30));
+        assert_eq!(check(1025, true).await, None);
+        assert_eq!(check(0, false).await, None, "the origin is slow");
     }
 
     #[tokio::test]

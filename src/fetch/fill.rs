@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::spool::Reader;
 use crate::store::memory::Memory;
 use crate::upstream::exchange::{Exchanged, Interim};
-use crate::upstream::{Outgoing, Upstream, WorkerId};
+use crate::upstream::{Asker, Outgoing, Upstream, WorkerId};
 
 /// The way that a fetch takes.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Trip {
     pub worker: WorkerId,
     /// What to ask for.
     pub target: Uri,
+    /// For whom it is asked first.
+    pub asker: Asker,
     /// Where the leader's client hears of interim answers (RFC 9110 §15.2); nobody who follows does.
     pub interim: Option<Interim>,
     /// The leader's own hand: an answer that is nobody else's goes there.
@@ -94,8 +96,12 @@ async fn send(fetch: &mut Fetch<Memory>, trip: &Trip) -> Result<Exchanged, Failu
         Asks::Whole | Asks::Span(_) => Method::GET,
         Asks::Head => Method::HEAD,
     };
-    let mut outgoing =
-        Outgoing { method, interim: trip.interim.clone(), ..Outgoing::get(trip.target.clone(), fetch.ask()) };
+    let mut outgoing = Outgoing {
+        method,
+        interim: trip.interim.clone(),
+        asker: trip.asker,
+        ..Outgoing::get(trip.target.clone(), fetch.ask())
+    };
     trip.upstream.send_by(fetch.flight().deadline, trip.worker, &mut outgoing).await
 }
 

@@ -292,7 +292,7 @@ pub const NOT_KEPT: [Meaning; 26] = [
 ];
 
 /// What failed at the origin.
-pub const FAILED: [Meaning; 10] = [
+pub const FAILED: [Meaning; 12] = [
     is("connect-failed", "no address, or nobody listens", "look whether the origin runs, and at `servers`"),
     is(
         "reset",
@@ -324,7 +324,17 @@ pub const FAILED: [Meaning; 10] = [
         "no connection became free in time",
         "raise `pool.max` if the origin can take more at once, or look why it is slow",
     ),
+    is(
+        "streams-taken",
+        "all places for event streams and WebSockets are taken",
+        "raise `pool.streams` if the origin can take more, or look who keeps so many open",
+    ),
     is("client-body", "the client's body ended early or stalled", "the client's network, most likely"),
+    is(
+        "slow-client",
+        "the client's body came more slowly than `limits.min_rate`, or nearly nothing of it came for 2 s while others waited for the connection",
+        "the client's network, most likely; raise `pool.max` if others wait often",
+    ),
     is("body-too-large", "longer than the route's `body`", "raise `body` on the route, if such uploads are meant"),
     is("internal", "a mistake of ours", "please report it with this line"),
 ];

@@ -234,7 +234,7 @@ impl Proxy {
         let Caching::Named(policy) = &exchange.route.caching else { return None };
         let headers = self.question_headers(exchange, policy);
         let target = target(&question.path, None)?;
-        Some(Outgoing::get(target, headers))
+        Some(Outgoing { asker: self.asker(exchange), ..Outgoing::get(target, headers) })
     }
 
     fn refusal(&self, exchange: &Exchange<'_>, refusal: Exchanged) -> Answer {

@@ -410,7 +410,8 @@ impl Proxy {
             proxy.heed(head.status, &head.headers, || shown.clone());
         };
         let heed = Heed(Arc::new(heed));
-        Trip { upstream, worker: exchange.client.worker, target, interim: None, own: None, heed }
+        let asker = self.asker(exchange);
+        Trip { upstream, worker: exchange.client.worker, target, asker, interim: None, own: None, heed }
     }
 
     /// What to bring, from nothing and for everybody.

@@ -22,9 +22,9 @@ use crate::policy::plan::{BodyPresence, Lookup, PassReason, principal};
 use crate::route::{Route, Upgrades};
 use crate::tag::TagSet;
 use crate::upload::{Aside, Expects, Upload, UploadRules};
-use crate::upstream::Outgoing;
 use crate::upstream::exchange::{Exchanged, Interim};
 use crate::upstream::settings::Told;
+use crate::upstream::{Asker, Outgoing};
 
 impl Proxy {
     /// Forwards a request; one that may change something purges what it touched.
@@ -142,7 +142,8 @@ impl Proxy {
         let (body, upload) = match brings {
             BodyPresence::Absent => (Body::Empty, None),
             BodyPresence::Present => {
-                let rules = UploadRules { limit, idle: self.limits.idle_timeout, expects, aside };
+                let (idle, least_rate) = (self.limits.idle_timeout, self.limits.min_rate);
+                let rules = UploadRules { limit, idle, least_rate, expects, aside };
                 let (upload, state) = Upload::new(incoming, rules);
                 let upstream = &self.upstreams[exchange.route.upstream];
                 let body = upload.ahead(&upstream.slow).await.map_err(|end| Failure::before(end.into()))?;
@@ -166,7 +167,14 @@ impl Proxy {
         let told = exchange.arrival.told(&exchange.client.peer, self.told_by(exchange));
         let interim = interim(&exchange.hints(), upload.clone());
         let (method, own) = (exchange.method.clone(), exchange.client.own.get().cloned());
-        Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload, own })
+        let asker = self.asker(exchange);
+        Ok(Outgoing { method, target, headers, told, body, interim: Some(interim), upgrades, upload, own, asker })
+    }
+
+    /// For whom the origin is asked: the client that a trusted proxy speaks for, or the peer.
+    pub(super) fn asker(&self, exchange: &Exchange<'_>) -> Asker {
+        let client = self.speaks_for(exchange).unwrap_or(exchange.client.peer.ip);
+        Asker { client: Some(client), least_rate: self.limits.min_rate }
     }
 
     /// By which fields the exchange's origin is told of the client.

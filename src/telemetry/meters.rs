@@ -87,10 +87,11 @@ pub struct UpstreamMeters {
 }
 
 /// What is an upstream's own failure, as far as can be told.
-const KINDS: [FailureKind; 7] = [
+const KINDS: [FailureKind; 8] = [
     FailureKind::Connect,
     FailureKind::Timeout,
     FailureKind::Busy,
+    FailureKind::Streams,
     FailureKind::Reset,
     FailureKind::Protocol,
     FailureKind::Coding,

@@ -24,7 +24,7 @@ pub use self::watch::Telemetry;
 use self::histogram::Histogram;
 
 /// Every metric, with what it tells; README's table is checked against it.
-pub const METRICS: [(&str, &str); 20] = [
+pub const METRICS: [(&str, &str); 22] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),
     ("stent_request_seconds", "From a request to the end of its answer, by route and by where the answer came from"),
@@ -47,6 +47,11 @@ pub const METRICS: [(&str, &str); 20] = [
     ("stent_accept_failures_total", "Failures to accept a connection for want of descriptors or memory"),
     ("stent_upstream_connections", "Connections to an upstream, by state"),
     ("stent_upstream_in_flight", "Requests in flight at an upstream"),
+    ("stent_upstream_waiting", "Requests that wait for a connection to an upstream"),
+    (
+        "stent_upstream_made_room_total",
+        "Connections to an upstream that were taken from clients who were too slow, since others waited",
+    ),
     ("stent_upstream_seconds", "From sending a request to the head of the answer, by upstream"),
     ("stent_upstream_failures_total", "Attempts that brought no answer, by upstream and reason"),
     ("stent_log_dropped_total", "Lines that the access log could not take in time"),

@@ -1,6 +1,7 @@
 //! The body of an origin's answer, as it is read: bounded waits, and the connection back to the pool at its end.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,12 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::held::{Hold, Slot, Turn};
 use super::pool::Seat;
 use super::request::{Lost, Uploading};
 use crate::body::BodyError;
 use crate::http1::decode::{BodyFault, Decoder};
-use crate::http1::source::{NoBody, Source};
+use crate::http1::source::{NoBody, Piece, Source};
 use crate::http1::{Framing, Persistence};
 
 /// A connection while it carries an answer.
@@ -43,8 +45,8 @@ pub(super) struct AnswerBody {
     first: Bytes,
     decoder: Decoder,
     trailers: Option<HeaderMap>,
-    /// `None` once the body is whole or broken.
-    connection: Option<Connection>,
+    /// Where the connection is, unless it was taken from a client that is too slow; `None` once the body is whole or broken.
+    hold: Option<Arc<Hold>>,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     armed: Armed,
@@ -59,15 +61,17 @@ enum Armed {
 impl AnswerBody {
     /// Of which `first` has come, and the rest is still to come.
     pub fn coming(first: Bytes, decoder: Decoder, connection: Connection, idle: Duration) -> AnswerBody {
-        let (trailers, connection, timer) = (None, Some(connection), None);
-        AnswerBody { first, decoder, trailers, connection, idle, timer, armed: Armed::No }
+        let hold = connection.seat.in_flight().clone();
+        hold.turn(Turn::Origin);
+        hold.answering(connection);
+        AnswerBody { first, decoder, trailers: None, hold: Some(hold), idle, timer: None, armed: Armed::No }
     }
 
     /// That has come, in chunks with trailers.
     pub fn whole(first: Bytes, trailers: HeaderMap) -> AnswerBody {
-        let (trailers, connection, timer) = (Some(trailers), None, None);
+        let (trailers, hold, timer) = (Some(trailers), None, None);
         let (decoder, idle) = (Decoder::new(Framing::Chunked), Duration::ZERO);
-        AnswerBody { first, decoder, trailers, connection, idle, timer, armed: Armed::No }
+        AnswerBody { first, decoder, trailers, hold, idle, timer, armed: Armed::No }
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -80,9 +84,19 @@ impl AnswerBody {
         timer.as_mut().poll(cx)
     }
 
+    fn let_go(&mut self) -> Option<Connection> {
+        self.hold.take()?.take()
+    }
+
     fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.connection = None;
+        self.let_go();
         Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -92,34 +106,57 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if !this.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
-        }
-        let Some(connection) = &mut this.connection else {
+        let Some(hold) = &this.hold else {
+            if !this.first.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+            }
             return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
-        // An origin may answer before it has the whole request, and go on once it has.
-        let before = connection.upload.pieces;
-        if let Poll::Ready(Err(Lost::Body)) = connection.upload.poll(cx, connection.source.io()) {
-            return this.fail("the client's body broke off".into());
+        let mut slot = hold.slot();
+        let Slot::Answering(connection) = &mut *slot else {
+            drop(slot);
+            return this.fail("the client was too slow, and others waited for the connection".into());
+        };
+        if !this.first.is_empty() {
+            hold.turn(Turn::Client);
+            hold.moved(this.first.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
         }
-        if connection.upload.pieces != before {
+        // An origin may answer before it has the whole request, and go on once it has.
+        let before = connection.upload.bytes;
+        let upload = connection.upload.poll(cx, connection.source.io());
+        hold.moved(connection.upload.bytes - before);
+        if connection.upload.bytes != before {
             this.armed = Armed::No;
         }
-        match connection.source.poll_body(cx, &mut this.decoder) {
+        let waits_for_client = connection.upload.awaits_client();
+        let polled: Poll<Result<Piece, BodyError>> = match upload {
+            Poll::Ready(Err(Lost::Body)) => Poll::Ready(Err("the client's body broke off".into())),
+            _ => connection.source.poll_body(cx, &mut this.decoder).map_err(|error| match error {
+                NoBody::Fault(fault) => fault.into(),
+                NoBody::Broken(error) => error.into(),
+            }),
+        };
+        if polled.is_ready() || waits_for_client {
+            hold.turn(Turn::Client);
+        } else {
+            hold.turn(Turn::Origin);
+        }
+        drop(slot);
+        match polled {
             Poll::Ready(Ok(piece)) => {
                 this.armed = Armed::No;
+                hold.moved(piece.data.len() as u64);
                 if let Some(end) = piece.end {
                     this.trailers = end.trailers;
-                    this.connection.take().into_iter().for_each(|connection| connection.finish(Instant::now()));
+                    this.let_go().into_iter().for_each(|connection| connection.finish(Instant::now()));
                 }
                 match piece.data.is_empty() {
                     false => Poll::Ready(Some(Ok(Frame::data(piece.data)))),
                     true => Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
                 }
             }
-            Poll::Ready(Err(NoBody::Fault(fault))) => this.fail(fault.into()),
-            Poll::Ready(Err(NoBody::Broken(error))) => this.fail(error.into()),
+            Poll::Ready(Err(error)) => this.fail(error),
             Poll::Pending => match this.poll_idle(cx) {
                 Poll::Ready(()) => this.fail("the origin stopped sending".into()),
                 Poll::Pending => Poll::Pending,
@@ -128,7 +165,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.connection.is_none() && self.first.is_empty() && self.trailers.is_none()
+        self.hold.is_none() && self.first.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

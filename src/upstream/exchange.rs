@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 
 use super::answer::{AnswerBody, Broken, Connection};
+use super::held::Turn;
 use super::pool::Lease;
 use super::request::{Lost, Uploading};
-use super::{EVENT_STREAM_IDLE, Outgoing};
+use super::{EVENT_STREAM_IDLE, EVENTS, Outgoing};
 use crate::body::{Body, Tunnel};
 use crate::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
@@ -101,9 +102,17 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let mut upload = Uploading::new(request);
     let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
     let mut source = Source::new(stream);
+    let hold = seat.in_flight().clone();
     let (mut interims, HeadLimits { bytes, fields }) = (0, limits.size);
     let answer = poll_fn(|cx| {
+        let sent = upload.bytes;
         let gone = upload.poll(cx, source.io());
+        hold.moved(upload.bytes - sent);
+        let turn = if upload.awaits_client() { Turn::Client } else { Turn::Origin };
+        if turn == Turn::Client && hold.poll_cut(cx).is_ready() {
+            return Poll::Ready(Err(upload.failure(FailureKind::SlowClient)));
+        }
+        hold.turn(turn);
         if let Poll::Ready(Err(Lost::Body)) = gone {
             return Poll::Ready(Err(Failure::sent(
                 state.as_deref().map_or(FailureKind::ClientBody, |state| state.end().into()),
@@ -144,7 +153,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let persistence = if head.framing(method) == Framing::Close { Persistence::Close } else { head.persistence };
     seat.heed(&head.headers);
     let connection = Connection { source, seat, upload, persistence };
-    Ok(exchanged(head, body, connection, method, taken, limits))
+    exchanged(head, body, connection, method, taken, limits)
 }
 
 /// What a head that is refused says of the origin.
@@ -197,11 +206,11 @@ fn read_answer(
 fn exchanged(
     head: ResponseHead,
     came: Came,
-    connection: Connection,
+    mut connection: Connection,
     method: &Method,
     sent: Instant,
     limits: Limits,
-) -> Exchanged {
+) -> Result<Exchanged, Failure> {
     let now = Instant::now();
     let framing = head.framing(method);
     let mut parts = Response::new(()).into_parts().0;
@@ -209,10 +218,12 @@ fn exchanged(
     parts.version = head.version;
     parts.headers = head.headers;
     parts.headers.remove(header::TRANSFER_ENCODING);
-    let idle = match parts.headers.get(header::CONTENT_TYPE).map(|media| media.as_bytes()) {
-        Some(media) if media.starts_with(b"text/event-stream") => EVENT_STREAM_IDLE,
-        _ => limits.idle,
-    };
+    let lasts = Lasting::of(&parts);
+    let idle = if lasts == Lasting::Events { EVENT_STREAM_IDLE } else { limits.idle };
+    let goes_on = parts.status == StatusCode::SWITCHING_PROTOCOLS || matches!(came, Came::Part(..));
+    if lasts != Lasting::No && goes_on && connection.seat.make_stream().is_err() {
+        return Err(Failure::sent(FailureKind::Streams));
+    }
     let body = match came {
         _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
             let (origin, from_origin) = connection.source.into_parts();
@@ -228,7 +239,36 @@ fn exchanged(
         Came::Part(first, decoder) => Body::stream(AnswerBody::coming(first, decoder, connection, idle)),
         Came::Broken => Body::stream(Broken),
     };
-    Exchanged { head: parts, body, framing, delay: now.saturating_duration_since(sent), sending: Sending::First }
+    let delay = now.saturating_duration_since(sent);
+    Ok(Exchanged { head: parts, body, framing, delay, sending: Sending::First })
+}
+
+/// Whether an answer goes on until somebody has had enough. What does idles most of the time, and has places of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    No,
+    /// A stream of events.
+    Events,
+    /// A WebSocket, or parts one after the other that replace each other.
+    Otherwise,
+}
+
+impl Lasting {
+    fn of(head: &http::response::Parts) -> Lasting {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Lasting::Otherwise;
+        }
+        let media = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |media| media.as_bytes());
+        let is = |what: &[u8]| {
+            let (name, rest) = media.split_at(media.len().min(what.len()));
+            name.eq_ignore_ascii_case(what) && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
+        };
+        match () {
+            () if is(EVENTS) => Lasting::Events,
+            () if is(b"multipart/x-mixed-replace") => Lasting::Otherwise,
+            () => Lasting::No,
+        }
+    }
 }
 
 /// Waits for the head. The clock stands still while the request's body makes progress: how long an upload takes is the

@@ -5,7 +5,10 @@
 
 mod answer;
 pub mod exchange;
+mod full;
+mod held;
 pub mod own;
+mod places;
 pub mod pool;
 mod request;
 pub mod settings;
@@ -15,12 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Uri, header};
 use tokio::sync::Semaphore;
 
 use self::exchange::{Exchanged, Sending};
+use self::full::Full;
+pub use self::held::Asker;
 use self::own::OwnConnections;
-use self::pool::{Pool, Reused};
+use self::pool::{By, Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
 use self::sticky::Sticky;
 use crate::body::Body;
@@ -44,6 +49,7 @@ pub struct Upstream {
     meters: UpstreamMeters,
     /// Places for clients that are slow with their bodies: half of all.
     pub slow: Arc<Semaphore>,
+    full: Full,
 }
 
 /// A request on its way to an origin.
@@ -67,13 +73,16 @@ pub struct Outgoing {
     pub upload: Option<Arc<UploadState>>,
     /// The connections that it may go out on, if it may not go out on any: its client's alone.
     pub own: Option<Arc<OwnConnections>>,
+    /// For whom it is.
+    pub asker: Asker,
 }
 
 impl Outgoing {
     /// A request of our own, for nobody in particular.
     pub fn get(target: Uri, headers: HeaderMap) -> Outgoing {
         let (method, upgrades, told) = (Method::GET, Upgrades::Never, Vec::new());
-        Outgoing { method, target, headers, told, body: Body::Empty, interim: None, upgrades, upload: None, own: None }
+        let (body, interim, upload, own, asker) = (Body::Empty, None, None, None, Asker::OURSELVES);
+        Outgoing { method, target, headers, told, body, interim, upgrades, upload, own, asker }
     }
 
     /// Sending it twice does no more than sending it once (RFC 9110 §9.2.2), and it can be sent twice. On a client's own
@@ -84,13 +93,21 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    /// What it asks for lasts: a WebSocket, or a stream of events.
+    fn wants_stream(&self) -> bool {
+        let accepts = self.headers.get(header::ACCEPT).map(|media| media.as_bytes());
+        self.upgrades == Upgrades::WebSocket || accepts.is_some_and(|media| media.eq_ignore_ascii_case(EVENTS))
+    }
+}
+
 impl Upstream {
     /// For this many workers.
     pub fn new(settings: UpstreamSettings, workers: usize, meters: UpstreamMeters) -> Upstream {
         let pool = Pool::new(&settings, workers);
         let sticky = settings.sticky.clone().filter(|_| settings.servers.len() > 1).map(Sticky::new);
         let slow = Arc::new(Semaphore::new(settings.max_connections / 2));
-        Upstream { settings, pool, sticky, next: AtomicUsize::new(0), meters, slow }
+        Upstream { settings, pool, sticky, next: AtomicUsize::new(0), meters, slow, full: Full::default() }
     }
 
     /// Sends a request and answers the response's head with its body still streaming.
@@ -129,11 +146,16 @@ impl Upstream {
         let mut freshness = if repeats { Freshness::AnyConnection } else { Freshness::LookedAt };
         let mut avoid = None;
         let mut sending = Sending::First;
+        let by = By { worker, asker: request.asker };
         loop {
             let server = self.server_for(request, avoid);
             let lease = match &request.own {
-                None => self.pool.lease(server, worker, within, freshness).await,
-                Some(own) => self.pool.lease_own(own, server, worker, within, freshness).await,
+                // It would be refused with its answer; nobody need hear of it.
+                _ if request.wants_stream() && self.pool.has_no_stream_left() => {
+                    Err(Failure::before(FailureKind::Streams))
+                }
+                None => self.pool.lease(server, by, within, freshness).await,
+                Some(own) => self.pool.lease_own(own, server, by, within, freshness).await,
             };
             let repeatable = request.is_repeatable();
             let (reused, failure) = match lease {
@@ -152,6 +174,7 @@ impl Upstream {
                 }
                 Err(failure) => (Reused::No, failure),
             };
+            self.full.say(failure.kind, &self.settings, within.now);
             if failure.phase == Phase::Sent {
                 sending = Sending::Again;
             }
@@ -255,6 +278,9 @@ pub enum Freshness {
     /// A new one is wanted.
     FreshConnection,
 }
+
+/// What events come as, for whoever asks for them, and from whoever sends them.
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// The longest wait between two pieces of an event stream.
 pub const EVENT_STREAM_IDLE: Duration = Duration::from_secs(600);

@@ -1,7 +1,8 @@
 //! Connections to the servers of one upstream: kept alive per worker, counted over all of them.
 //!
-//! A worker takes its own idle connection first, then opens one if the cap allows, then takes another worker's idle one,
-//! then waits: for a permit or for any connection to be given back. So no worker starves while another sits on idle ones.
+//! A worker takes its own idle connection first, then opens one if there is a place, then takes another worker's idle one,
+//! then waits: for a place or for any connection to be given back ([`super::places`]). So no worker starves while another sits
+//! on idle ones, and whoever comes passes nobody who waits.
 //!
 //! What one client has for itself ([`OwnConnections`]) takes permits like any other, and nothing else of this.
 
@@ -13,9 +14,10 @@ use http::HeaderMap;
 use http::uri::Authority;
 use rustix::io::Errno;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::held::{Asker, Hold};
 use super::own::OwnConnections;
+use super::places::{LOOK_AGAIN, NoPlace, Permit, Places, Queued};
 use super::settings::UpstreamSettings;
 use super::{Freshness, Within, WorkerId};
 use crate::failure::{Failure, FailureKind};
@@ -24,19 +26,13 @@ use crate::failure::{Failure, FailureKind};
 #[derive(Debug)]
 pub struct Pool {
     servers: Vec<Arc<Server>>,
-    /// One permit per connection; a connection holds it until it is closed.
-    cap: Arc<Semaphore>,
-    max_connections: usize,
-    /// Those who wait for a connection; bounded, since whoever waits holds a request.
-    waiting: Semaphore,
+    /// One for each connection, which holds it until it is closed.
+    places: Arc<Places>,
     connect_timeout: Duration,
 }
 
 /// Before its origin closes it, a connection is not used again: a request might meet the end on its way.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-/// The most requests that wait for a connection, for each that may be open.
-const WAITING_PER_CONNECTION: usize = 20;
 
 /// One server, and the idle connections to it.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ pub(super) struct Server {
     max_life: Duration,
     in_flight: AtomicUsize,
     /// Of the whole pool: a connection to any server that is given back may make room for one to another.
-    freed: Arc<Notify>,
+    places: Arc<Places>,
 }
 
 #[derive(Debug)]
@@ -67,18 +63,40 @@ struct Idle {
 pub(super) struct Connection {
     pub stream: TcpStream,
     born: Instant,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 }
 
 /// What an upstream's connections are doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
-    /// Connections that are open.
+    /// Connections that are open, less those that carry an event stream or a WebSocket.
     pub open: usize,
     /// Of these, idle ones.
     pub idle: usize,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Connections that carry an event stream or a WebSocket.
+    pub streams: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Connections that were taken from clients who were too slow while others waited, so far.
+    pub made_room: usize,
+}
+
+/// What somebody who waits for a connection can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    /// One that idles, or a place.
+    Idle(Freshness),
+    /// A place only.
+    Nothing,
+}
+
+/// What was found.
+enum Found {
+    Lease(Lease),
+    /// For a connection that is to be opened.
+    Place(Permit),
 }
 
 /// Whether a connection had carried a request before.
@@ -109,17 +127,23 @@ pub struct Seat {
     server: Arc<Server>,
     worker: WorkerId,
     born: Instant,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
     /// For how long the origin keeps it once it idles, where it said so.
     keeps: Option<Duration>,
     /// Of the one client that may have it again, if it is not for all.
     own: Option<Arc<OwnConnections>>,
+    hold: Arc<Hold>,
+    /// Its number on the list of those that are in flight; none for what lasts.
+    listed: Option<usize>,
 }
 
 impl Seat {
-    fn take(server: &Arc<Server>, worker: WorkerId, born: Instant, permit: OwnedSemaphorePermit) -> Seat {
+    fn take(server: &Arc<Server>, by: By, born: Instant, permit: Permit) -> Seat {
+        let By { worker, asker } = by;
         server.in_flight.fetch_add(1, Ordering::Relaxed);
-        Seat { server: server.clone(), worker, born, permit: Some(permit), keeps: None, own: None }
+        let hold = Arc::new(Hold::new(asker));
+        let listed = Some(server.places.hold(worker, hold.clone()));
+        Seat { server: server.clone(), worker, born, permit: Some(permit), keeps: None, own: None, hold, listed }
     }
 
     /// What the origin says of how long it keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 §19.7.1).
@@ -132,10 +156,34 @@ impl Seat {
         self.keeps = seconds.min().map(Duration::from_secs);
     }
 
+    /// What those see of it who wait.
+    pub(super) fn in_flight(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    /// From now on it counts as one of those that last, and gives up its place for requests.
+    pub(super) fn make_stream(&mut self) -> Result<(), NoPlace> {
+        if let Some(permit) = &mut self.permit {
+            permit.make_stream()?;
+        }
+        self.unlist();
+        Ok(())
+    }
+
+    fn unlist(&mut self) {
+        if let Some(number) = self.listed.take() {
+            self.server.places.let_go(self.worker, number);
+        }
+    }
+
     /// Back to the worker's idle list, or to the client whose own it is. Only a connection that is ready for its next request
     /// may come back.
     pub fn give_back(mut self, stream: TcpStream, now: Instant) {
-        let Some(permit) = self.permit.take() else { return };
+        let Some(mut permit) = self.permit.take() else { return };
+        if permit.make_ordinary().is_err() {
+            return;
+        }
+        self.unlist();
         let server = &self.server;
         if let Some(own) = &self.own {
             return own.put(server, Connection { stream, born: self.born, permit });
@@ -148,20 +196,30 @@ impl Seat {
         // Counted before it can be found: who takes it counts it off.
         server.idle_count.fetch_add(1, Ordering::Relaxed);
         server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
-        server.freed.notify_one();
+        server.places.call_next();
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.unlist();
         self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Who takes a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct By {
+    /// The worker that speaks on it.
+    pub worker: WorkerId,
+    /// The client that it is for.
+    pub asker: Asker,
 }
 
 impl Pool {
     /// For this many workers.
     pub fn new(settings: &UpstreamSettings, workers: usize) -> Pool {
-        let freed = Arc::new(Notify::new());
+        let places = Places::new(settings.max_connections, settings.max_streams, workers);
         let server = |authority: &Authority| {
             Arc::new(Server {
                 upstream: settings.name.clone(),
@@ -172,42 +230,33 @@ impl Pool {
                 idle_timeout: settings.idle_timeout,
                 max_life: settings.max_life,
                 in_flight: AtomicUsize::new(0),
-                freed: freed.clone(),
+                places: places.clone(),
             })
         };
         Pool {
             servers: settings.servers.iter().map(server).collect(),
-            cap: Arc::new(Semaphore::new(settings.max_connections)),
-            max_connections: settings.max_connections,
-            waiting: Semaphore::new(settings.max_connections.saturating_mul(WAITING_PER_CONNECTION).max(1000)),
+            places,
             connect_timeout: settings.connect_timeout,
         }
     }
 
     /// A connection to a server, at the latest when the deadline passes.
-    pub async fn lease(
-        &self,
-        server: usize,
-        worker: WorkerId,
-        within: Within,
-        freshness: Freshness,
-    ) -> Result<Lease, Failure> {
+    pub async fn lease(&self, server: usize, by: By, within: Within, freshness: Freshness) -> Result<Lease, Failure> {
         let server = &self.servers[server];
         let Within { now, deadline } = within;
-        if freshness != Freshness::FreshConnection
-            && let Some(lease) = server.take(worker, worker, now, freshness)
-        {
-            return Ok(lease);
+        if self.places.waiting() == 0 {
+            if freshness != Freshness::FreshConnection
+                && let Some(lease) = server.take(by.worker, by, now, freshness)
+            {
+                return Ok(lease);
+            }
+            if let Some(permit) = self.places.take() {
+                return self.open(server, by, permit, deadline).await;
+            }
         }
-        if let Ok(permit) = self.cap.clone().try_acquire_owned() {
-            return self.open(server, worker, permit, deadline).await;
-        }
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(Failure::before(FailureKind::Busy)) };
-        let waiting = self.wait(server, worker, freshness);
-        match tokio::time::timeout_at(deadline.into(), waiting).await {
-            Err(_) => Err(Failure::before(FailureKind::Busy)),
-            Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(permit)) => self.open(server, worker, permit, deadline).await,
+        match self.wait(server, by, deadline, Reuse::Idle(freshness)).await? {
+            Found::Lease(lease) => Ok(lease),
+            Found::Place(permit) => self.open(server, by, permit, deadline).await,
         }
     }
 
@@ -216,7 +265,7 @@ impl Pool {
         &self,
         own: &Arc<OwnConnections>,
         server: usize,
-        worker: WorkerId,
+        by: By,
         within: Within,
         freshness: Freshness,
     ) -> Result<Lease, Failure> {
@@ -225,9 +274,15 @@ impl Pool {
         own.choose(server);
         let mut lease = match own.take(server).filter(|_| freshness != Freshness::FreshConnection) {
             Some(Connection { stream, born, permit }) => {
-                Lease { stream, seat: Seat::take(server, worker, born, permit), reused: Reused::Yes, taken: now }
+                Lease { stream, seat: Seat::take(server, by, born, permit), reused: Reused::Yes, taken: now }
             }
-            None => self.open(server, worker, self.permit(server, deadline).await?, deadline).await?,
+            None => match Some(&self.places).filter(|places| places.waiting() == 0).and_then(Places::take) {
+                Some(permit) => self.open(server, by, permit, deadline).await?,
+                None => match self.wait(server, by, deadline, Reuse::Nothing).await? {
+                    Found::Lease(lease) => lease,
+                    Found::Place(permit) => self.open(server, by, permit, deadline).await?,
+                },
+            },
         };
         lease.seat.own = Some(own.clone());
         Ok(lease)
@@ -238,66 +293,48 @@ impl Pool {
         own.server(&self.servers)
     }
 
-    /// A permit for a connection that nobody has used yet, at the latest when the deadline passes.
-    async fn permit(&self, server: &Server, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
-        if let Ok(permit) = self.cap.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(Failure::before(FailureKind::Busy)) };
-        let waiting = async {
-            loop {
-                // Registered before looking, so that what is freed in between is not missed.
-                let mut freed = std::pin::pin!(server.freed.notified());
-                freed.as_mut().enable();
-                self.servers.iter().for_each(|server| server.drop_one_idle());
-                tokio::select! {
-                    Ok(permit) = self.cap.clone().acquire_owned() => return permit,
-                    () = freed.as_mut() => {}
-                }
-            }
-        };
-        let permit = tokio::time::timeout_at(deadline.into(), waiting).await;
-        permit.map_err(|_| Failure::before(FailureKind::Busy))
+    /// Nothing is free: another worker's idle connection, or what is freed next.
+    async fn wait(&self, server: &Arc<Server>, by: By, deadline: Instant, reuse: Reuse) -> Result<Found, Failure> {
+        let busy = || Failure::before(FailureKind::Busy);
+        let queued = self.places.queue(by.asker.client).ok_or_else(busy)?;
+        // Something may have become free before it was there to be called.
+        self.places.call_next();
+        let waiting = self.called(server, by, reuse, &queued);
+        tokio::time::timeout_at(deadline.into(), waiting).await.map_err(|_| busy())
     }
 
-    /// The cap is reached: another worker's idle connection, or what is freed next.
-    async fn wait(
-        &self,
-        server: &Arc<Server>,
-        worker: WorkerId,
-        freshness: Freshness,
-    ) -> Result<Lease, OwnedSemaphorePermit> {
+    async fn called(&self, server: &Arc<Server>, by: By, reuse: Reuse, queued: &Queued) -> Found {
+        self.places.look(Instant::now());
         loop {
-            // Registered before looking, so that what is freed in between is not missed.
-            let mut freed = std::pin::pin!(server.freed.notified());
-            freed.as_mut().enable();
-            for other in 0..server.idle.len() {
-                if let Some(lease) = server.take(other, worker, Instant::now(), freshness) {
-                    return Ok(lease);
+            match tokio::time::timeout(LOOK_AGAIN, queued.called()).await {
+                Err(_) => self.places.look(Instant::now()),
+                Ok(()) => {
+                    if let Some(found) = self.find(server, by, reuse) {
+                        return found;
+                    }
                 }
-            }
-            // Idle connections to the other servers of this upstream hold permits too.
-            for sibling in self.servers.iter().filter(|sibling| !Arc::ptr_eq(sibling, server)) {
-                sibling.drop_one_idle();
-            }
-            tokio::select! {
-                permit = self.cap.clone().acquire_owned() => match permit {
-                    Ok(permit) => return Err(permit),
-                    // The semaphore is never closed; should it be, waiting for a freed connection is all that is left.
-                    Err(_) => freed.as_mut().await,
-                },
-                () = freed.as_mut() => {}
             }
         }
     }
 
-    async fn open(
-        &self,
-        server: &Arc<Server>,
-        worker: WorkerId,
-        permit: OwnedSemaphorePermit,
-        deadline: Instant,
-    ) -> Result<Lease, Failure> {
+    fn find(&self, server: &Arc<Server>, by: By, reuse: Reuse) -> Option<Found> {
+        if let Reuse::Idle(freshness) = reuse {
+            let workers = (0..server.idle.len()).map(|offset| (by.worker + offset) % server.idle.len());
+            let lease = workers.filter_map(|from| server.take(from, by, Instant::now(), freshness)).next();
+            if let Some(lease) = lease {
+                return Some(Found::Lease(lease));
+            }
+        }
+        if let Some(permit) = self.places.take() {
+            return Some(Found::Place(permit));
+        }
+        // Idle connections that are of no use to this one hold places, too.
+        let is_of_use = |other: &Arc<Server>| reuse != Reuse::Nothing && Arc::ptr_eq(other, server);
+        self.servers.iter().filter(|other| !is_of_use(other)).find(|other| other.drop_one_idle())?;
+        self.places.take().map(Found::Place)
+    }
+
+    async fn open(&self, server: &Arc<Server>, by: By, permit: Permit, deadline: Instant) -> Result<Lease, Failure> {
         let limit = deadline.min(Instant::now() + self.connect_timeout);
         let connected = tokio::time::timeout_at(limit.into(), connect(&server.authority)).await;
         let stream = match connected {
@@ -306,7 +343,7 @@ impl Pool {
             Ok(Ok(stream)) => stream,
         };
         let taken = Instant::now();
-        Ok(Lease { stream, seat: Seat::take(server, worker, taken, permit), reused: Reused::No, taken })
+        Ok(Lease { stream, seat: Seat::take(server, by, taken, permit), reused: Reused::No, taken })
     }
 
     /// Requests in flight at one server.
@@ -320,14 +357,23 @@ impl Pool {
             self.servers.iter().map(|server| count(server).load(Ordering::Relaxed)).sum()
         };
         Counts {
-            open: self.max_connections - self.cap.available_permits().min(self.max_connections),
+            open: self.places.taken(),
             idle: sum(|server| &server.idle_count),
             in_flight: sum(|server| &server.in_flight),
+            streams: self.places.streams(),
+            waiting: self.places.waiting(),
+            made_room: self.places.made_room(),
         }
     }
 
-    /// Closes idle connections whose time is over.
+    /// Whether no event stream and no WebSocket can begin.
+    pub fn has_no_stream_left(&self) -> bool {
+        self.places.has_no_stream_left()
+    }
+
+    /// Closes idle connections whose time is over, and notes how fast clients are.
     pub fn tend(&self, now: Instant) {
+        self.places.look(now);
         for server in &self.servers {
             for idle in &server.idle {
                 let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -340,8 +386,8 @@ impl Pool {
 }
 
 impl Server {
-    /// The youngest usable idle connection in the list of `from`, for `worker`.
-    fn take(self: &Arc<Self>, from: WorkerId, worker: WorkerId, taken: Instant, freshness: Freshness) -> Option<Lease> {
+    /// The youngest usable idle connection in the list of `from`.
+    fn take(self: &Arc<Self>, from: WorkerId, by: By, taken: Instant, freshness: Freshness) -> Option<Lease> {
         loop {
             let idle = self.pop(from)?;
             let is_open = freshness != Freshness::LookedAt || is_open(&idle.connection.stream);
@@ -349,8 +395,8 @@ impl Server {
                 continue;
             }
             let Connection { stream, born, permit } = idle.connection;
-            let Some(stream) = (if from == worker { Some(stream) } else { moved(stream) }) else { continue };
-            return Some(Lease { stream, seat: Seat::take(self, worker, born, permit), reused: Reused::Yes, taken });
+            let Some(stream) = (if from == by.worker { Some(stream) } else { moved(stream) }) else { continue };
+            return Some(Lease { stream, seat: Seat::take(self, by, born, permit), reused: Reused::Yes, taken });
         }
     }
 
@@ -360,8 +406,9 @@ impl Server {
         Some(idle)
     }
 
-    fn drop_one_idle(&self) {
-        let _ = (0..self.idle.len()).find_map(|worker| self.pop(worker));
+    /// Answers whether there was one.
+    fn drop_one_idle(&self) -> bool {
+        (0..self.idle.len()).find_map(|worker| self.pop(worker)).is_some()
     }
 
     fn is_usable(&self, idle: &Idle, now: Instant) -> bool {

@@ -23,6 +23,16 @@ pub(super) struct Uploading {
     state: Upload,
     /// Pieces of its body so far, modulo 2³².
     pub pieces: u32,
+    /// Bytes of its body so far.
+    pub bytes: u64,
+    waits: Waits,
+}
+
+/// Whom it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    ForClient,
+    ForOrigin,
 }
 
 #[derive(PartialEq, Eq)]
@@ -60,11 +70,25 @@ impl Uploading {
         let fields = Fields { lines: [&request.told, b""], headers: &request.headers };
         encode::request_head(sink.text(), &request.method, &request.target, fields, framing);
         let body = std::mem::replace(&mut request.body, Body::Empty);
-        Uploading { sink, body, framing, begun: Begun::No, state: Upload::Body, pieces: 0 }
+        Uploading {
+            sink,
+            body,
+            framing,
+            begun: Begun::No,
+            state: Upload::Body,
+            pieces: 0,
+            bytes: 0,
+            waits: Waits::ForOrigin,
+        }
     }
 
     pub fn is_done(&self) -> bool {
         self.state == Upload::Done
+    }
+
+    /// It cannot go on before the client has sent more.
+    pub fn awaits_client(&self) -> bool {
+        self.state == Upload::Body && self.waits == Waits::ForClient
     }
 
     /// Before the head of an answer.
@@ -77,6 +101,7 @@ impl Uploading {
 
     /// Sends as much as there is and the origin takes.
     pub fn poll(&mut self, cx: &mut Context<'_>, origin: &TcpStream) -> Poll<Result<(), Lost>> {
+        self.waits = Waits::ForOrigin;
         loop {
             if let Upload::Done | Upload::Given = self.state {
                 return Poll::Ready(Ok(()));
@@ -102,7 +127,10 @@ impl Uploading {
             }
             match self.state {
                 Upload::Whole => self.state = Upload::Done,
-                _ if gathered.is_pending() => return Poll::Pending,
+                _ if gathered.is_pending() => {
+                    self.waits = Waits::ForClient;
+                    return Poll::Pending;
+                }
                 _ => {}
             }
         }
@@ -119,6 +147,7 @@ impl Uploading {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         self.pieces = self.pieces.wrapping_add(1);
+                        self.bytes += data.len() as u64;
                         self.sink.data(data, self.framing);
                     }
                     Err(frame) => {

@@ -32,8 +32,10 @@ pub struct UpstreamSettings {
     pub head: HeadLimits,
     /// Further attempts after the first; idempotent requests without a body only.
     pub retries: u32,
-    /// Connections over all workers.
+    /// Connections over all workers, less those that carry event streams and WebSockets.
     pub max_connections: usize,
+    /// Event streams and WebSockets, over all workers.
+    pub max_streams: usize,
     /// Idle connections that are kept, over all workers.
     pub max_idle: usize,
     /// How long a connection may idle before it is closed; shorter than the origin's own limit.

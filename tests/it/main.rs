@@ -32,6 +32,7 @@ mod planted;
 mod proxying;
 mod purging;
 mod ranges;
+mod rationing;
 mod raw;
 mod refreshes;
 mod refused;

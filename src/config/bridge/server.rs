@@ -214,8 +214,11 @@ fn refused_path(text: &str) -> Result<String, templates::Refusal> {
     }
 }
 
+/// A second; whoever is slower is cut off.
+const MOST_MIN_RATE: u64 = 1 << 20;
+
 fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
-    let known = ["connections", "header_bytes", "headers", "body", "header_timeout", "idle_timeout"];
+    let known = ["connections", "header_bytes", "headers", "body", "header_timeout", "idle_timeout", "min_rate"];
     let Some(table) = reader.table(node, &known, &[]) else { return };
     if let Some(count) = table.get("connections").and_then(|node| reader.count(node, 1, 1_000_000)) {
         limits.connections = usize::try_from(count).unwrap_or(usize::MAX);
@@ -232,6 +235,19 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
     for (key, target) in [("header_timeout", &mut limits.header_timeout), ("idle_timeout", &mut limits.idle_timeout)] {
         if let Some(time) = table.get(key).and_then(|node| reader.positive_duration(node, "write 10s or more")) {
             *target = time.value;
+        }
+    }
+    if let Some(node) = table.get("min_rate") {
+        let is_off = matches!(&node.kind, NodeKind::Scalar(scalar) if scalar.text == "off");
+        let size = if is_off { None } else { reader.size(node) };
+        match size {
+            None if is_off => limits.min_rate = 0,
+            Some(size) if size.value > MOST_MIN_RATE => {
+                let message = "`min_rate` is what the slowest honest client does, not what is usual: 1MiB is the most";
+                reader.error(Kind::Value, size.node, message, "write 1KiB, or off");
+            }
+            Some(size) => limits.min_rate = size.value,
+            None => {}
         }
     }
 }

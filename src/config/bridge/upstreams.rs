@@ -36,6 +36,7 @@ struct Draft<'n> {
     head_fields: Option<usize>,
     retries: Option<u32>,
     max: Option<usize>,
+    streams: Option<usize>,
     idle: Option<Written<'n, usize>>,
     life: Option<Duration>,
     idle_timeout: Option<Duration>,
@@ -90,10 +91,12 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
         let fields = limits.get("headers").and_then(|node| reader.count(node, 1, MOST_FIELDS));
         draft.head_fields = fields.and_then(|count| usize::try_from(count).ok());
     }
-    let pool = table.get("pool").and_then(|node| reader.table(node, &["max", "idle", "life", "idle_timeout"], &[]));
+    let pool =
+        table.get("pool").and_then(|node| reader.table(node, &["max", "streams", "idle", "life", "idle_timeout"], &[]));
     if let Some(pool) = pool {
         let count = |count: u64| usize::try_from(count).ok();
         draft.max = pool.get("max").and_then(|node| reader.count(node, 1, 100_000)).and_then(count);
+        draft.streams = pool.get("streams").and_then(|node| reader.count(node, 0, 100_000)).and_then(count);
         let idle = pool.get("idle").and_then(|node| Some((reader.count(node, 0, 100_000)?, node)));
         draft.idle = idle.and_then(|(idle, node)| Some(Written { value: count(idle)?, node }));
         draft.life = time(reader, pool, "life", "write 1h").map(|life| life.value);
@@ -176,6 +179,7 @@ fn upstream(
         },
         retries: own.retries.or(defaults.retries).unwrap_or(0),
         max_connections,
+        max_streams: own.streams.or(defaults.streams).unwrap_or(1000),
         max_idle: own.idle.or(defaults.idle).map_or(32.min(max_connections), |idle| idle.value),
         idle_timeout: own.idle_timeout.or(defaults.idle_timeout).unwrap_or(Duration::from_millis(1500)),
         max_life: own.life.or(defaults.life).unwrap_or(Duration::from_secs(3600)),
