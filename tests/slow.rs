@@ -75,6 +75,71 @@ async fn crowd(upstream: &str) {
     assert!(more < MEMORY_BYTES, "{} MiB more", more >> 20);
 }
 
+/// Connections to the origin, of which there are fewer than there are clients who hold one.
+const POOL: usize = 100;
+
+/// Longer than a body that anything keeps whole.
+const HUGE_BYTES: usize = 12 << 20;
+
+#[tokio::test]
+async fn whoever_holds_connections_shuts_nobody_out() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let huge = bytes::Bytes::from(vec![b'x'; HUGE_BYTES]);
+    let senders = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let origin = Origin::start(move |seen| {
+        let path = seen.path();
+        let answer = match path {
+            "/events" => {
+                let (answer, sender) = scenario::streaming(200, &[("content-type", "text/event-stream")]);
+                let _ = sender.send(Ok(bytes::Bytes::from_static(b"data: 1\n\n")));
+                senders.lock().expect("nobody panics").push(sender);
+                answer
+            }
+            _ if path.contains("/huge") => answer(200, &[], huge.clone()),
+            _ => answer(200, &[], "small"),
+        };
+        std::future::ready(answer)
+    })
+    .await;
+    let body = "x".repeat(100_000);
+    let upload = format!("POST /passed HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n{body}");
+    let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n{more}\r\n");
+    let kinds = [
+        ("a pass", 110, get("/huge", "")),
+        ("a pass", 1000, get("/huge", "")),
+        ("over max_object", 110, get("/kept/huge/N", "")),
+        ("a range", 110, get("/huge", "Range: bytes=5-\r\n")),
+        ("an upload", 110, upload.clone()),
+        ("an upload", 1000, upload),
+        ("events", 110, get("/events", "")),
+        ("events", 900, get("/events", "")),
+    ];
+    for (kind, wanted, text) in kinds {
+        let stent = Stent::start(origin.address, &format!("pool: {{max: {POOL}}}"));
+        let client = Client { address: stent.address };
+        let many = many().min(wanted);
+        let (address, own) = (stent.address, move |turn: usize| text.replace("/N", &format!("/{turn}")));
+        let hold = move || (0..many).map(|turn| slow_client(address, &own(turn))).collect::<Vec<_>>();
+        let held = tokio::task::spawn_blocking(hold).await.expect("they connect");
+        let until = Instant::now() + scenario::LIMIT;
+        while stent.in_flight().await < POOL {
+            assert!(Instant::now() < until, "{kind}: they are not there");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            let asked = Instant::now();
+            assert_eq!(client.get("/passed").send().await.text(), "small", "beside {many} of {kind}");
+            longest = longest.max(asked.elapsed());
+        }
+        println!("{many} who hold {kind}: the longest of others {longest:?}");
+        // A thousand with one address come before the others in the queue: until `deadline` at the longest.
+        let bound = if many > 110 { Duration::from_secs(30) } else { UNNOTICED };
+        assert!(longest < bound, "{many} of {kind}: somebody waited {longest:?}");
+        drop(held);
+    }
+}
+
 /// A thousand connections that say nothing, each closed and opened again all the time.
 #[tokio::test]
 async fn the_admin_cannot_be_held_silent() {
@@ -265,6 +330,13 @@ impl Stent {
             assert!(Instant::now() < until, "stent does not start:\n{said}");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Requests on their way at the origin.
+    async fn in_flight(&self) -> usize {
+        let told = Client { address: self.admin }.get("/api/v1/upstreams").send().await;
+        let told: serde_json::Value = serde_json::from_slice(&told.body).expect("it is JSON");
+        told[0]["connections"]["in_flight"].as_u64().expect("a number") as usize
     }
 
     /// Resident.
