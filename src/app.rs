@@ -246,6 +246,9 @@ async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>, 
             _ = stage.wait_for(|stage| *stage == Stage::Ending) => return,
         }
         let (now, proxy) = (Instant::now(), current.load_full());
+        if let Some(slept) = proxy.cache.clock.look() {
+            notice::say(format_args!("the clock went on by {} s: what is stored is that much older", slept.as_secs()));
+        }
         for route in current.end_bypasses(proxy.cache.clock.now().instant) {
             notice::say(format_args!("the bypass of route {route} is over"));
         }

@@ -2,10 +2,17 @@
 //!
 //! Time is read at the border, once a request, and passed on as a value: [`Now`] carries the monotonic instant that ages
 //! and deadlines are computed with, and the wall clock that dates in headers are compared with.
+//!
+//! The machine's monotonic clock stands still while the machine sleeps or its virtual machine is paused. What other clocks
+//! say has passed meanwhile is added to the instant ([`Slept`]): an answer is as old as the oldest of them makes it.
 
-use std::sync::Arc;
+mod slept;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
+
+use self::slept::{Reading, Slept};
 
 /// A moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +37,7 @@ impl Clock {
     /// The present moment.
     pub fn now(&self) -> Now {
         match self {
-            Clock::System => Now { instant: Instant::now(), wall: SystemTime::now() },
+            Clock::System => Now { instant: awake_and_asleep(), wall: SystemTime::now() },
             Clock::Manual(manual) => manual.now(),
         }
     }
@@ -38,10 +45,41 @@ impl Clock {
     /// The present moment on the monotonic clock alone: half of what both cost.
     pub fn instant(&self) -> Instant {
         match self {
-            Clock::System => Instant::now(),
+            Clock::System => awake_and_asleep(),
             Clock::Manual(manual) => manual.now().instant,
         }
     }
+
+    /// The present moment on the monotonic clock, for a request that has just come: if the wall clock has gone further
+    /// since the last look, the machine may have slept, and the time it slept counts before anything is served.
+    pub fn at_arrival(&self) -> Instant {
+        let Clock::System = self else { return self.instant() };
+        let instant = Instant::now();
+        let slept = slept();
+        if slept.may_have_slept(instant, SystemTime::now()) {
+            slept.look(Reading::now());
+        }
+        instant + slept.time()
+    }
+
+    /// Looks whether the machine has slept; answers how long, if it has since the last look.
+    pub fn look(&self) -> Option<Duration> {
+        let Clock::System = self else { return None };
+        let slept = slept();
+        let before = slept.time();
+        slept.look(Reading::now());
+        Some(slept.time() - before).filter(|more| !more.is_zero())
+    }
+}
+
+fn awake_and_asleep() -> Instant {
+    Instant::now() + slept().time()
+}
+
+/// One for the process: moments are compared that different parts of it have read.
+fn slept() -> &'static Slept {
+    static SLEPT: OnceLock<Slept> = OnceLock::new();
+    SLEPT.get_or_init(|| Slept::since(Reading::now()))
 }
 
 /// A clock that moves only when it is told to.

@@ -156,7 +156,7 @@ impl Proxy {
     /// Answers one request: at once what is stored, later what takes the origin.
     pub fn handle<'a>(self: &Arc<Self>, client: &'a Client, request: Request<Body>) -> Reply<'a> {
         let arrived = self.cache.log.stamp();
-        let began = self.cache.clock.instant();
+        let began = self.cache.clock.at_arrival();
         let (mut head, incoming) = request.into_parts();
         let trust = Trust::of(client.peer.ip, &self.trusted_proxies);
         let arrival = match Arrival::read(&mut head, &client.peer, trust, || self.ids.next(client.worker)) {
