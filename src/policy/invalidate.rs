@@ -46,6 +46,11 @@ pub fn contradicts(status: StatusCode) -> bool {
     matches!(status.as_u16(), 404 | 409 | 410 | 412)
 }
 
+/// Whether it sends its client to another page: by 301, 302, 303, 307 or 308.
+pub fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 /// A non-error answer is one with a status of the 2xx or 3xx classes.
 pub fn is_done(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()

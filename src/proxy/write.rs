@@ -44,6 +44,8 @@ struct Touched {
     meant: Vec<Arc<Route>>,
     /// What kind of request it was.
     by: Act,
+    /// The page that its upstream sends to whoever is not signed in.
+    sign_in: Option<String>,
 }
 
 /// How a request touches things.
@@ -65,7 +67,8 @@ impl Proxy {
         let by = if exchange.route.only_reads(&exchange.method) { Act::Read } else { Act::Write };
         let place = self.place(exchange);
         let meant = self.routes_meant(exchange, place.plain.as_deref());
-        let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, by };
+        let sign_in = self.upstreams[exchange.route.upstream].settings.sign_in.clone();
+        let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, by, sign_in };
         let sent = |source: &TagSource| source.in_sent().is_some();
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
@@ -95,6 +98,14 @@ impl Proxy {
         match sent {
             Ok(exchanged) if touched.is_undone(&exchanged) => {
                 let wide = Reading::of(&touched.route.caching) == Reading::Wide;
+                if touched.is_sent_to_sign_in(&exchanged.head) {
+                    // What is kept for nobody but its writer is not worth the risk that this ended a session.
+                    let mut tags = TagSet::default();
+                    touched.own_principal(&mut tags);
+                    if !tags.hashes().is_empty() {
+                        self.purge(&tags, Strength::Hard);
+                    }
+                }
                 if wide && touched.by == Act::Write && invalidate::contradicts(exchanged.head.status) {
                     // What the client had seen is not what is there: the copy that caused the conflict is asked about.
                     let mut tags = TagSet::default();
@@ -154,10 +165,7 @@ impl Proxy {
         for meant in &touched.meant {
             place.purged(meant, sent.as_ref(), answer).iter().for_each(|tag| tags.name(tag));
         }
-        let routes = touched.meant.iter().chain([route]);
-        if routes.into_iter().any(|route| route.purges.contains(&PurgeTemplate::Principal)) {
-            place.principal.iter().for_each(|digest| tags.principal(digest));
-        }
+        touched.own_principal(&mut tags);
         let Some(head) = head.filter(|_| touched.by == Act::Write) else { return tags };
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -233,10 +241,33 @@ impl Touched {
         if by_host { without_port(&self.place.authority) } else { "" }
     }
 
+    /// Whoever wrote, where the route purges what is theirs.
+    fn own_principal(&self, tags: &mut TagSet) {
+        let routes = self.meant.iter().chain([&self.route]);
+        if routes.into_iter().any(|route| route.purges.contains(&PurgeTemplate::Principal)) {
+            self.place.principal.iter().for_each(|digest| tags.principal(digest));
+        }
+    }
+
     /// The origin has not done it, now or before.
     fn is_undone(&self, exchanged: &Exchanged) -> bool {
         let reading = Reading::of(&self.route.caching);
-        invalidate::is_undone(exchanged.head.status, reading) && exchanged.sending == Sending::First
+        let undone = invalidate::is_undone(exchanged.head.status, reading) || self.is_sent_to_sign_in(&exchanged.head);
+        undone && exchanged.sending == Sending::First
+    }
+
+    /// The origin has refused, and says where to sign in: whoever posts without a session would otherwise purge. One `Location`,
+    /// of the same origin, that names that page and no other.
+    fn is_sent_to_sign_in(&self, head: &http::response::Parts) -> bool {
+        let Some(page) = self.sign_in.as_deref().filter(|_| invalidate::is_redirect(head.status)) else { return false };
+        // A sign-out leads there too: by a link, or by an answer that sets a cookie for somebody who showed one.
+        let is_sign_out = !self.place.principal.is_empty() && head.headers.contains_key(header::SET_COOKIE);
+        if self.by == Act::Read || is_sign_out {
+            return false;
+        }
+        let mut to = head.headers.get_all(header::LOCATION).iter();
+        let (Some(to), None) = (to.next().and_then(|to| to.to_str().ok()), to.next()) else { return false };
+        self.place.path != page && self.same_origin_path(to).is_some_and(|path| path == page)
     }
 
     fn same_origin_path(&self, reference: &str) -> Option<String> {

@@ -20,6 +20,8 @@ pub struct UpstreamSettings {
     pub told: Told,
     /// By which names it knows one path.
     pub paths: Aliases,
+    /// The path of the page to sign in at: a write that is answered by a redirect there was refused.
+    pub sign_in: Option<String>,
     /// The cookie whose value says which, where a request has it.
     pub sticky: Option<String>,
     /// To establish a TCP connection.

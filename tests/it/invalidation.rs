@@ -160,3 +160,70 @@ async fn many_groups() {
     stage.write("POST", "letter.example", "/b", &[("x-groups", &all.join(", "))]).await;
     assert!(!stage.is_kept("letter.example", &last).await);
 }
+
+/// A redirect to the page to sign in at is a refusal, and no other 3xx is.
+#[tokio::test]
+async fn who_is_sent_to_sign_in_was_refused() {
+    let origin = obedient().await;
+    let stent = Stent::start_with(origin.address, ", sign_in: /accounts/login/", BOTH);
+    let stage = Stage { stent, _origin: origin };
+    for (status, to, refused) in [
+        ("302", "/accounts/login/?next=/a", true),
+        ("303", "/accounts/login/", true),
+        ("307", "http://HOST/accounts/login/", true),
+        ("301", "accounts/login/#x", true),
+        ("302", "/accounts/login", false),
+        ("302", "/accounts/login/done", false),
+        ("302", "/b2", false),
+        ("302", "http://other.example/accounts/login/", false),
+        ("302", "", false),
+        ("200", "/accounts/login/", false),
+        ("201", "/accounts/login/", false),
+    ] {
+        for host in ["letter.example", "wide.example"] {
+            stage.keep(host, "/a").await;
+            let to = to.replace("HOST", host);
+            stage.write("POST", host, "/a", &[("x-status", status), ("x-location", &to)]).await;
+            assert_eq!(stage.is_kept(host, "/a").await, refused, "{status} {to} on {host}");
+        }
+    }
+    // To sign in is no refusal, even where that page is shown once more.
+    stage.keep("wide.example", "/accounts/login/").await;
+    let again = [("x-status", "302"), ("x-location", "/accounts/login/?error=1")];
+    stage.write("POST", "wide.example", "/accounts/login/", &again).await;
+    assert!(!stage.is_kept("wide.example", "/accounts/login/").await);
+}
+
+/// A sign-out leads to the page to sign in at, too: by a link, by a form, or by an answer that takes the cookie away.
+#[tokio::test]
+async fn a_sign_out_is_no_refusal() {
+    let origin = Origin::start(|seen| async move {
+        match seen.target.as_str() {
+            "/mine" => answer(200, &[("cache-control", "max-age=60")], "x"),
+            "/drop" => answer(302, &[("location", "/accounts/login/"), ("set-cookie", "sessionid=; Max-Age=0")], ""),
+            _ => answer(302, &[("location", "/accounts/login/")], ""),
+        }
+    })
+    .await;
+    let yaml = "
+identity: {principal: [cookie.sessionid]}
+policies: {p: {share: principal, ttl: 60s}}
+routes:
+  - {name: mine, path: /mine, policy: p, tags: [mine]}
+  - {name: out, path: /out, purges: [principal]}
+  - {name: drop, path: /drop, purges: [mine]}
+  - {name: other, path: /other, purges: [mine]}
+";
+    let stent = Stent::start_with(origin.address, ", sign_in: /accounts/login/", yaml);
+    let ask =
+        |method: &'static str, path: &'static str| stent.client().ask(method, path).header("cookie", "sessionid=alice");
+    let is_kept = async |path| ask("GET", path).header("cache-control", "only-if-cached").send().await.status == 200;
+    for (method, path, kept) in
+        [("GET", "/out", false), ("POST", "/out", false), ("POST", "/drop", false), ("POST", "/other", true)]
+    {
+        ask("GET", "/mine").send().await;
+        assert!(is_kept("/mine").await, "{method} {path}");
+        ask(method, path).send().await;
+        assert_eq!(is_kept("/mine").await, kept, "{method} {path}");
+    }
+}

@@ -12,6 +12,7 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::identity::{CookieRole, Identity};
+use crate::path::RequestPath;
 use crate::upstream::exchange::{HeadLimits, MAX_FIELDS, MAX_HEAD};
 use crate::upstream::settings::{Balance, Told, UpstreamSettings};
 
@@ -28,6 +29,7 @@ struct Draft<'n> {
     balance: Option<Balance>,
     told: Option<Told>,
     paths: Option<&'n Node>,
+    sign_in: Option<Written<'n, &'n str>>,
     sticky: Option<Written<'n, &'n str>>,
     connect_timeout: Option<Written<'n, Duration>>,
     timeout: Option<Written<'n, Duration>>,
@@ -42,8 +44,19 @@ struct Draft<'n> {
     idle_timeout: Option<Duration>,
 }
 
-const SHARED: [&str; 10] =
-    ["balance", "paths", "sticky", "forwarded", "connect_timeout", "timeout", "deadline", "limits", "retries", "pool"];
+const SHARED: [&str; 11] = [
+    "balance",
+    "paths",
+    "sticky",
+    "sign_in",
+    "forwarded",
+    "connect_timeout",
+    "timeout",
+    "deadline",
+    "limits",
+    "retries",
+    "pool",
+];
 const NOT_YET: [&str; 2] = ["health", "breaker"];
 
 pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
@@ -75,6 +88,7 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
         balance: table.get("balance").and_then(|node| reader.choice(node, &balances)),
         told: table.get("forwarded").and_then(|node| reader.choice(node, &TOLD)),
         paths: table.get("paths"),
+        sign_in: table.get("sign_in").and_then(|node| sign_in(reader, node)),
         sticky: table.get("sticky").and_then(|node| sticky(reader, node, identity)),
         connect_timeout: time(reader, table, "connect_timeout", "write 1s"),
         timeout: time(reader, table, "timeout", "write 10s"),
@@ -111,6 +125,18 @@ const MOST_FIELDS: u64 = 4096;
 /// By which fields an origin is told of the client.
 const TOLD: [(&str, Told); 4] =
     [("both", Told::Both), ("rfc7239", Told::Standard), ("x-forwarded", Told::XForwarded), ("off", Told::Not)];
+
+/// The path that whoever is not signed in is sent to.
+fn sign_in<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, &'n str>> {
+    let text = reader.text(node)?;
+    let path = RequestPath::new(text);
+    if !text.starts_with('/') || text == "/" || text.contains(['?', '#', '*', '<', '\\']) || path.ambiguity.is_some() {
+        let message = format!("`{text}` is not the path of a page to sign in at");
+        reader.error(Kind::Value, node, message, "write its path alone, like /accounts/login/");
+        return None;
+    }
+    Some(Written { value: text, node })
+}
 
 /// The name of the cookie in `cookie.NAME`.
 fn sticky<'n>(reader: &mut Reader, node: &'n Node, identity: &Identity) -> Option<Written<'n, &'n str>> {
@@ -165,6 +191,7 @@ fn upstream(
         balance: own.balance.or(defaults.balance).unwrap_or_default(),
         told: own.told.or(defaults.told).unwrap_or_default(),
         paths,
+        sign_in: own.sign_in.or(defaults.sign_in).map(|written| RequestPath::new(written.value).text.into_owned()),
         sticky: own.sticky.or(defaults.sticky).map(|written| written.value.to_owned()),
         // What is not written gives way to what is.
         connect_timeout: match own.connect_timeout.or(defaults.connect_timeout) {
