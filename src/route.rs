@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock.
 
+pub mod covering;
 mod router;
 pub mod shape;
 

@@ -12,16 +12,16 @@ use super::{HostTemplate, PURGE, PartKind, PathTemplate, Route, Segment};
 /// The requests that a route would take if it were the only one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
-    host: Host,
-    segments: Vec<Kind>,
+    pub(super) host: Host,
+    pub(super) segments: Vec<Kind>,
     rest: bool,
     /// `None`: all of them.
     methods: Option<BTreeSet<String>>,
     headers: BTreeSet<(String, Option<String>)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Host {
     Any,
     Exact(String),
     /// One label and this.
@@ -30,7 +30,7 @@ enum Host {
 
 /// One segment; what a part is called does not matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Literal(String),
     Part(PartKind),
 }
@@ -135,7 +135,7 @@ impl Kind {
 }
 
 /// The segments that both kinds take are a kind again.
-fn narrower(one: PartKind, two: PartKind) -> Option<PartKind> {
+pub(super) fn narrower(one: PartKind, two: PartKind) -> Option<PartKind> {
     match (one, two) {
         (PartKind::Text, kind) | (kind, PartKind::Text) | (PartKind::Slug, kind) | (kind, PartKind::Slug) => Some(kind),
         (PartKind::Int, PartKind::Int) => Some(PartKind::Int),

@@ -1,6 +1,6 @@
 //! A route that can never match because an earlier one takes all its requests.
 //!
-//! Compared pairwise: the earlier route takes every host, path, method and header that the later one takes. A later
+//! The earlier route takes every host, path, method and header that the later one takes. A later
 //! route that only several earlier ones together leave nothing to is not found.
 
 use crate::config::node::Node;
@@ -8,12 +8,21 @@ use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::config::source::Place;
 use crate::route::Route;
+use crate::route::covering::Covering;
 use crate::route::shape::Shape;
 
 /// The routes above the one at hand.
 #[derive(Default)]
 pub(super) struct Earlier {
-    routes: Vec<(Route, Place)>,
+    routes: Vec<(Told, Place)>,
+    shapes: Covering,
+}
+
+/// What a message says of a route.
+struct Told {
+    name: String,
+    line: u32,
+    path: String,
 }
 
 impl Earlier {
@@ -21,17 +30,18 @@ impl Earlier {
     pub(super) fn check(&mut self, reader: &mut Reader, node: &Node, route: &Route) {
         // The value of `path` is what people look at.
         let at = node.get("path").unwrap_or(node);
-        if let Some((earlier, place)) =
-            self.routes.iter().find(|(earlier, _)| Shape::of(earlier).covers(&Shape::of(route)))
-        {
+        let shape = Shape::of(route);
+        if let Some((earlier, place)) = self.shapes.of(&shape).and_then(|index| self.routes.get(index)) {
             let (name, line) = (&earlier.name, earlier.line);
             let message =
                 format!("the route `{}` can never match: `{name}` in line {line} takes all its requests", route.name);
             let hint = format!("move it above `{name}`, or remove one of the two");
             let problem = Problem::error(Kind::Contradiction, at.place, &at.path, message);
-            reader.push(problem.hint(hint).related(*place, format!("`{name}` takes {}", earlier.path.text)));
+            reader.push(problem.hint(hint).related(*place, format!("`{name}` takes {}", earlier.path)));
         }
-        self.routes.push((route.clone(), at.place));
+        let told = Told { name: route.name.clone(), line: route.line, path: route.path.text.clone() };
+        self.routes.push((told, at.place));
+        self.shapes.push(shape);
     }
 }
 
