@@ -24,7 +24,7 @@ use crate::authority::without_port;
 use crate::body::Body;
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::Refusal;
+use crate::edge::incoming::{self, Refusal};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
 use crate::notice;
@@ -96,6 +96,8 @@ impl Admin {
     }
 
     async fn call(&self, head: &http::request::Parts, body: Body) -> Result<Response<Body>, Problem> {
+        // Which host is meant decides whether a web page may ask, and what a purge is about: no two words for it.
+        incoming::host(head).map_err(Problem::from)?;
         if compatible::is_foreign(head) {
             let who = self.allow(head, Scope::Purge)?;
             let foreign = compatible::read(head, &read(body).await?, self.port)?;

@@ -374,7 +374,7 @@ fn joined(before: Option<HeaderValue>, value: &HeaderValue) -> HeaderValue {
 }
 
 /// Exactly one `Host` (RFC 9112 §3.2). HTTP/1.0 may do without: the health checks of some load balancers do.
-fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
+pub(crate) fn host(head: &request::Parts) -> Result<HeaderValue, Refusal> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), head.uri.authority()) {
         (Some(host), None, None) => Ok(host.clone()),

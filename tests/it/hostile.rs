@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+
 use crate::scenario::{Counter, Origin, Seen, Stent, answer};
 
 /// Lets ann and ben see everything, and eve nothing.
@@ -203,4 +205,28 @@ async fn a_body_of_nothing_changes_nothing_about_who_asks() {
     assert_eq!(ask("ann").await.text(), "chart for -");
     assert!(ask("ann").await.is_hit());
     assert_eq!(ask("eve").await.status, 403);
+}
+
+/// One word for which host is meant, or none of what is asked for is done.
+#[tokio::test]
+async fn the_admin_hears_of_one_host() {
+    let origin = charts("accept").await;
+    let stent = Stent::start(origin.address, "routes: [{name: rest, path: /**}]");
+    let address = stent.admin;
+    for (head, want) in [
+        (format!("GET /api/v1/status HTTP/1.1\r\nHost: {address}\r\n"), "200"),
+        (format!("GET http://{address}/api/v1/status HTTP/1.1\r\nHost: {address}\r\n"), "200"),
+        ("GET /livez HTTP/1.0\r\n".to_owned(), "200"),
+        (format!("GET /api/v1/status HTTP/1.1\r\nHost: {address}\r\nHost: evil.example\r\n"), "400"),
+        (format!("GET /api/v1/status HTTP/1.1\r\nHost: {address}\r\nHost: {address}\r\n"), "400"),
+        (format!("GET http://{address}/api/v1/status HTTP/1.1\r\nHost: evil.example\r\n"), "400"),
+        (format!("GET http://evil.example/livez HTTP/1.1\r\nHost: {address}\r\n"), "400"),
+        (format!("PURGE http://clinic.example/a HTTP/1.1\r\nHost: {address}\r\n"), "400"),
+        ("GET /livez HTTP/1.1\r\n".to_owned(), "400"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let line = crate::raw::until(&mut stream, "\r\n").await;
+        assert_eq!(line.split(' ').nth(1), Some(want), "{head}");
+    }
 }
