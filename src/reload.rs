@@ -90,6 +90,7 @@ impl Configuration {
             memory: Memory::new(settings.cache.memory),
             filing: Filing::of(settings.cache.bounds),
             log: Default::default(),
+            refused: Default::default(),
             swept: Default::default(),
             flights: Arc::default(),
             budget: Arc::new(Budget::beside(settings.cache.memory, settings.cache.max_object)),

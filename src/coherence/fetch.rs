@@ -60,6 +60,11 @@ pub struct Private<S: Slots> {
     unkept: Ended,
 }
 
+/// The origin lets nobody see it who asks as this request does: it is not there, not theirs, or somewhere else.
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection()
+}
+
 /// A fetch before there is a head.
 #[derive(Debug)]
 pub struct Fetch<S: Slots> {
@@ -70,14 +75,17 @@ pub struct Fetch<S: Slots> {
     condition: Option<Entry>,
     /// Where the log stood before the last request left: what a confirmation is worth.
     pub(super) asked: Stamp,
+    /// The serial number of the last request.
+    pub(super) left: u64,
 }
 
 impl<S: Slots> Fetch<S> {
     /// Nothing was asked yet.
     pub fn new(cache: Arc<Cache<S>>, takeoff: Takeoff, errand: Errand) -> Fetch<S> {
         let has_condition = errand.asks == Asks::Whole && errand.conditions == Conditions::Sent;
-        let (condition, asked) = (errand.base.clone().filter(|_| has_condition), takeoff.flight.born);
-        Fetch { cache, takeoff, errand, condition, asked }
+        let condition = errand.base.clone().filter(|_| has_condition);
+        let (asked, left) = (takeoff.flight.born, takeoff.flight.serial);
+        Fetch { cache, takeoff, errand, condition, asked, left }
     }
 
     /// The flight that it flies.
@@ -103,6 +111,7 @@ impl<S: Slots> Fetch<S> {
         }
         self.errand.extent.ask(&mut headers);
         self.asked = self.cache.log.stamp();
+        self.left = self.cache.flights.draw();
         headers
     }
 
@@ -179,12 +188,16 @@ impl<S: Slots> Fetch<S> {
     fn confirm(&self, base: &Entry, confirmed: Arrived, now: Now) -> Option<Entry> {
         let validators = base.said_validators();
         // What was refused meanwhile is confirmed by nothing that left before.
-        if base.is_ended() || !validators.any() || !validate::confirms(&confirmed.headers, &validators) {
+        if base.is_ended()
+            || self.is_refused_since()
+            || !validators.any()
+            || !validate::confirms(&confirmed.headers, &validators)
+        {
             return None;
         }
         let (entry, vary) = self.merged(base, confirmed.headers, confirmed.delay, now)?;
-        self.cache.keep(self.errand.selected(&vary), entry.clone(), now.instant);
-        Some(entry)
+        let kept = self.cache.keep(self.errand.selected(&vary), self.left, entry.clone(), now.instant);
+        kept.is_ok().then_some(entry)
     }
 
     /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
@@ -196,12 +209,18 @@ impl<S: Slots> Fetch<S> {
             return self.heard_part(arrived, unkept, now);
         }
         let verdict = self.errand.judge(&arrived, now);
-        if !matches!(verdict, Admit::Store(_)) {
+        let is_stored = matches!(verdict, Admit::Store(_));
+        if !is_stored {
             self.end_if_refused(arrived.status);
         } else if self.keeps_apart(&arrived, now) {
             return self.private(arrived, NotStored::Unlike, unkept);
         }
-        let was_refused = self.errand.base.as_ref().is_some_and(Entry::is_ended) && !is_off(Rule::AfterRefusal);
+        if is_stored && is_refusal(arrived.status) {
+            // It takes the place of what is there, and what left before it brings that back no more than after any other.
+            self.cache.refused.mark(&self.errand.primary, self.left);
+        }
+        let was_ended = self.errand.base.as_ref().is_some_and(Entry::is_ended);
+        let was_refused = (was_ended || self.is_refused_since()) && !is_off(Rule::AfterRefusal);
         let (terms, storing) = match verdict {
             // It left before the copy in whose place it would be was refused.
             Admit::Store(_) if was_refused => return self.private(arrived, NotStored::RefusedSince, unkept),
@@ -224,15 +243,15 @@ impl<S: Slots> Fetch<S> {
     /// After a refusal nothing lives on: not the copy that was asked about. What the origin refuses one of those who ask it each
     /// time says nothing about the others.
     pub(super) fn end_if_refused(&self, status: StatusCode) {
-        let refused = (matches!(status.as_u16(), 401 | 403 | 404 | 410) || status.is_redirection())
-            && !is_off(Rule::AfterRefusal);
-        if !refused || self.errand.standing_in != StandingIn::Allowed {
-            return;
+        let refused = is_refusal(status) && !is_off(Rule::AfterRefusal);
+        if refused && self.errand.standing_in == StandingIn::Allowed {
+            self.cache.refuse(&self.errand);
         }
-        match &self.errand.base {
-            Some(base) => self.cache.end(&self.errand, base),
-            None => self.cache.end_parts(&self.errand),
-        }
+    }
+
+    /// It left before a refusal of the same came.
+    pub(super) fn is_refused_since(&self) -> bool {
+        self.cache.refused.since(&self.errand.primary, self.left) && !is_off(Rule::AfterRefusal)
     }
 
     /// An answer that is unlike what is stored for several people may be a page that stands in its asker's way. It takes

@@ -14,6 +14,7 @@ use super::errand::Errand;
 use super::fetch::Fetch;
 use super::flight::{Filling, Flight, Landing, TagsKnown};
 use super::parts::{Beside, Kept};
+use super::variants::RefusedSince;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Head};
 use crate::failure::{Failure, FailureKind};
@@ -159,7 +160,7 @@ impl<S: Slots> Fill<S> {
         if self.is_storable() {
             self.filling.stored = Stored::No(why);
             self.picker = None;
-            if why != NotStored::FillMemory {
+            if !matches!(why, NotStored::FillMemory | NotStored::RefusedSince) {
                 self.fetch.remember_uncacheable(why, self.filling.status, now);
             }
             self.leave();
@@ -188,16 +189,16 @@ impl<S: Slots> Fill<S> {
             None => packed(errand, filling, &whole, picked.as_ref())?,
             Some(Kept::Whole(entry)) => entry,
             Some(Kept::Part(part)) => {
-                self.cache().keep_part(errand.selected(&filling.vary), part, now);
-                return Ok(whole);
+                let kept = self.cache().keep_part(errand.selected(&filling.vary), self.fetch.left, part, now);
+                return kept.map(|()| whole).map_err(|RefusedSince| NotStored::RefusedSince);
             }
         };
         #[cfg(feature = "mutants")]
         if is_off(Rule::Checked) {
             entry.birth().take_for_checked(self.cache().log.stamp());
         }
-        self.cache().keep(errand.selected(&filling.vary), entry, now);
-        Ok(whole)
+        let kept = self.cache().keep(errand.selected(&filling.vary), self.fetch.left, entry, now);
+        kept.map(|()| whole).map_err(|RefusedSince| NotStored::RefusedSince)
     }
 }
 

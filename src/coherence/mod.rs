@@ -23,6 +23,7 @@ pub mod flight;
 pub mod head;
 mod merge;
 pub mod parts;
+pub mod refused;
 mod renew;
 pub mod tags;
 pub mod variants;
@@ -37,6 +38,7 @@ use self::backoff::Backoff;
 use self::errand::Asks;
 use self::find::Spot;
 use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
+use self::refused::Refused;
 use self::variants::Filing;
 use crate::clock::Clock;
 use crate::entry::Slot;
@@ -75,6 +77,8 @@ pub struct Cache<S> {
     pub filing: Filing,
     /// What of them is still true.
     pub log: PurgeLog,
+    /// What was refused, and when.
+    pub refused: Refused,
     /// How far what is dead was taken out.
     pub swept: Swept,
     /// Fetches under way.
@@ -115,6 +119,7 @@ impl<S: Slots> Cache<S> {
             Some(flight) => self.flights.succeed(flight, demand, || self.log.stamp()),
             None => {
                 let suits = |flight: &Flight| match demand.accepts(flight) {
+                    _ if self.is_refused_since(flight, passenger) => Suits::Not,
                     true => Suits::of(self.is_timely(flight, passenger)),
                     false if demand.at_any_time().accepts(flight) => Suits::TooEarly,
                     false => Suits::Not,
@@ -126,6 +131,12 @@ impl<S: Slots> Cache<S> {
                 })
             }
         }
+    }
+
+    /// What left before a refusal came is for nobody who comes after it.
+    fn is_refused_since(&self, flight: &Flight, passenger: &Passenger<'_>) -> bool {
+        let since = |what: &[u8]| self.refused.since(what, flight.serial);
+        since(&passenger.spot.lookup().key) || passenger.asking.is_some_and(|digest| since(digest))
     }
 
     /// Whether a request may still join. An answer whose head is there already is judged as if it were stored: who comes now

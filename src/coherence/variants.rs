@@ -13,10 +13,15 @@ use super::errand::Errand;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Incomplete, Slot, Variant, Variants};
 use crate::key::{self, Key};
+use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Standing;
 use crate::store::settings::Bounds;
 
 const SHARDS: usize = 32;
+
+/// It left before a refusal came, and is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RefusedSince;
 
 /// How much is kept of one answer, and whose turn it is to change that.
 #[derive(Debug)]
@@ -69,20 +74,44 @@ impl<S: Slots> Cache<S> {
         gone.iter().for_each(|key| self.memory.remove(key));
     }
 
-    /// Puts a whole answer where the requests that it is for find it.
-    pub(super) fn keep(&self, selected: Selected<'_>, entry: Entry, now: Instant) {
+    /// Puts a whole answer where the requests that it is for find it, unless that was refused since it was asked for by the request
+    /// of the serial number `left`.
+    pub(super) fn keep(
+        &self,
+        selected: Selected<'_>,
+        left: u64,
+        entry: Entry,
+        now: Instant,
+    ) -> Result<(), RefusedSince> {
         let _turn = self.filing.turn(selected.primary);
+        self.may_be_kept(selected, left)?;
         self.place(selected, Slot::Entry(entry), now);
+        Ok(())
+    }
+
+    fn may_be_kept(&self, selected: Selected<'_>, left: u64) -> Result<(), RefusedSince> {
+        match self.refused.since(selected.primary, left) && !is_off(Rule::AfterRefusal) {
+            true => Err(RefusedSince),
+            false => Ok(()),
+        }
     }
 
     /// The same with a part, unless the whole is there by now.
-    pub(super) fn keep_part(&self, selected: Selected<'_>, part: Incomplete, now: Instant) {
+    pub(super) fn keep_part(
+        &self,
+        selected: Selected<'_>,
+        left: u64,
+        part: Incomplete,
+        now: Instant,
+    ) -> Result<(), RefusedSince> {
         let _turn = self.filing.turn(selected.primary);
+        self.may_be_kept(selected, left)?;
         let is_whole = |slot: Option<Slot>| matches!(slot, Some(Slot::Entry(entry)) if self.log.check(entry.birth(), &entry) != Standing::Dead);
         let whole_here = selected.names.is_empty() && is_whole(self.memory.get(selected.primary));
         if !whole_here && !is_whole(self.memory.get(&selected.key())) {
             self.place(selected, Slot::Incomplete(part), now);
         }
+        Ok(())
     }
 
     /// The same with what was made from another, unless something else has taken that one's place meanwhile.
@@ -108,7 +137,30 @@ impl<S: Slots> Cache<S> {
         }
     }
 
-    /// What was stored is no more: the origin has refused it to those who may have it.
+    /// The origin has refused it to those who may have it: what is stored for them is no more, and what is on its way is not kept.
+    pub(super) fn refuse(&self, errand: &Errand) {
+        self.refused.mark(&errand.primary, self.flights.draw());
+        if let Some(base) = &errand.base {
+            self.end(errand, base);
+        }
+        // What has come meanwhile left before this came.
+        let _turn = self.filing.turn(&errand.primary);
+        let end = |key: &[u8]| match self.memory.get(key) {
+            Some(Slot::Entry(entry)) => {
+                entry.end();
+                self.memory.remove(key);
+            }
+            Some(Slot::Incomplete(_)) => self.memory.remove(key),
+            Some(Slot::Variants(_) | Slot::Uncacheable(_) | Slot::TooLong(_)) | None => {}
+        };
+        end(&errand.spot);
+        if let Some(Slot::Variants(variants)) = self.memory.get(&errand.primary) {
+            let key = |names: &[HeaderName]| key::variant(&errand.primary, names, &errand.headers);
+            variants.matching(key).for_each(|variant| end(&variant.key));
+        }
+    }
+
+    /// What was stored is no more.
     pub(super) fn end(&self, errand: &Errand, base: &Entry) {
         let _turn = self.filing.turn(&errand.primary);
         // Other flights may hold it yet, for when the origin fails.
@@ -122,14 +174,6 @@ impl<S: Slots> Cache<S> {
         // It may have been put aside since, for an answer that varies.
         if let Some(Slot::Variants(variants)) = self.memory.get(&errand.primary) {
             variants.keys().for_each(|key| end(key));
-        }
-    }
-
-    /// The same of parts of something that is not there as a whole.
-    pub(super) fn end_parts(&self, errand: &Errand) {
-        let _turn = self.filing.turn(&errand.primary);
-        if matches!(self.memory.get(&errand.spot), Some(Slot::Incomplete(_))) {
-            self.memory.remove(&errand.spot);
         }
     }
 
@@ -245,6 +289,7 @@ mod tests {
             memory: Memory::new(64 << 20),
             filing: Filing::of(Bounds { variants: most, ..Bounds::default() }),
             log: Default::default(),
+            refused: Default::default(),
             swept: Default::default(),
             flights: Arc::default(),
             clock: Clock::System,
@@ -259,7 +304,7 @@ mod tests {
         let sent: HeaderMap = a.map(|a| (NAME, HeaderValue::from_str(a).unwrap())).into_iter().collect();
         let names: Arc<[HeaderName]> = a.map(|_| NAME).into_iter().collect();
         let entry = Entry::new(&head(HeaderMap::new()), Bytes::new());
-        cache.keep(Selected { primary, names: &names, sent: &sent }, entry, Instant::now());
+        cache.keep(Selected { primary, names: &names, sent: &sent }, 0, entry, Instant::now()).unwrap();
     }
 
     const NAME: HeaderName = HeaderName::from_static("x-a");

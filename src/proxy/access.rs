@@ -113,7 +113,7 @@ impl Proxy {
     pub(super) fn ask<'a>(&'a self, exchange: &'a Exchange<'_>, question: &'a Question) -> ToOrigin<'a, Verdict> {
         Box::pin(async move {
             let now = self.cache.clock.instant();
-            let born = self.cache.log.stamp();
+            let left = (self.cache.log.stamp(), self.cache.flights.draw());
             let denied = Sent::Past(PassReason::Denied);
             let Some(mut outgoing) = self.question(exchange, question) else {
                 return Verdict::Refusal(exchange.failure(Failure::before(FailureKind::Internal), denied));
@@ -126,7 +126,7 @@ impl Proxy {
             self.heed_answer(&exchange.headers, &answer.head);
             if !answer.head.status.is_success() {
                 if is_refusal(answer.head.status) {
-                    self.permissions.end(&question.digest);
+                    self.forbid(&question.digest);
                 }
                 return Verdict::Refusal(self.refusal(exchange, answer));
             }
@@ -135,7 +135,7 @@ impl Proxy {
             let is_yes = question.yes.by_head(status, &headers, Likeness::Alike)
                 && question.yes.by_body(&headers, json.as_ref());
             if !is_yes {
-                self.permissions.end(&question.digest);
+                self.forbid(&question.digest);
                 return Verdict::NoYes;
             }
             let facts = Arc::new(match json {
@@ -143,7 +143,7 @@ impl Proxy {
                 _ => Map::new(),
             });
             let asking = Asking::new(question.digest, question.keep, now);
-            self.permit(exchange, &question.path, asking, born, (facts.clone(), None));
+            self.permit(exchange, &question.path, asking, left, (facts.clone(), None));
             Verdict::Yes(facts)
         })
     }
@@ -198,13 +198,20 @@ impl Proxy {
         }
     }
 
-    /// Keeps a yes about `path`, if the policy lets it be kept. `born`: where the log stood before the question left.
+    /// The origin has said no: a yes that is kept ends, and one that is on its way is not kept.
+    pub(super) fn forbid(&self, digest: &[u8; 32]) {
+        self.cache.refused.mark(digest, self.cache.flights.draw());
+        self.permissions.end(digest);
+    }
+
+    /// Keeps a yes about `path`, if the policy lets it be kept. Where the log stood before the question left, and the question's serial
+    /// number.
     pub(super) fn permit(
         &self,
         exchange: &Exchange<'_>,
         path: &str,
         asking: Asking,
-        born: Stamp,
+        (born, serial): (Stamp, u64),
         (facts, about): (Arc<Map<String, Value>>, Option<u64>),
     ) {
         let Some(until) = asking.until else { return };
@@ -215,7 +222,8 @@ impl Proxy {
         // Those that cannot be told without the answer are not told.
         exchange.place("").known_tags(route).iter().for_each(|tag| tags.carry(tag));
         let permission = permission::Permission { facts, about, until, birth: Birth::new(born, born), tags };
-        self.permissions.keep(asking.digest, permission);
+        let digest = asking.digest;
+        self.permissions.keep(digest, permission, || self.cache.refused.since(&digest, serial));
     }
 
     /// What the origin is asked, and with what.

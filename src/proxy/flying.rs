@@ -177,7 +177,8 @@ impl Proxy {
         if let Some(asking) = asking.filter(|_| leader.is_some())
             && let Some(about) = self.own_yes(exchange, base.as_ref(), &landed)
         {
-            self.permit(exchange, &exchange.path.text, asking, flight.born, (Arc::default(), Some(about)));
+            let left = (flight.born, flight.serial);
+            self.permit(exchange, &exchange.path.text, asking, left, (Arc::default(), Some(about)));
         }
         let waiter = Waiter { exchange, lookup, forward, demand, collapsed, flight, leader };
         match landed {
@@ -405,7 +406,7 @@ impl Proxy {
         let proxy = self.clone();
         let heed = move |head: &http::response::Parts| {
             if is_refusal(head.status) {
-                permission.iter().for_each(|digest| proxy.permissions.end(digest));
+                permission.iter().for_each(|digest| proxy.forbid(digest));
             }
             proxy.heed(head.status, &head.headers, || shown.clone());
         };

@@ -120,9 +120,11 @@ impl Proxy {
             }
             let extent = exchange.extent(rest, self.max_object)?;
             let how = match &base {
-                Some(base) if asking.is_some() && base.said_validators().any() => {
-                    self.conditions(exchange, lookup, &spot, base).await
-                }
+                Some(base) if asking.is_some() && base.said_validators().any() => match failed {
+                    None => self.conditions(exchange, lookup, &spot, base).await,
+                    // Somebody else may be asking already.
+                    Some(_) => self.known_conditions(exchange),
+                },
                 _ => probe::Asks::ON_CONDITIONS,
             };
             let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking, how };

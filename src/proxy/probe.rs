@@ -54,6 +54,8 @@ const STATE: u64 = 0xff;
 const MAX_TRIES: u64 = 8;
 const JUDGES_FIRST: u64 = 0x10;
 const SAYS_304_TO_NOBODY: u64 = 0x11;
+/// Besides: somebody is finding out.
+const ASKED: u64 = 0x80;
 
 impl View {
     /// By the first bits of a digest.
@@ -82,7 +84,35 @@ impl Probes {
     }
 }
 
+/// Somebody is finding out about a view; ends with it.
+#[derive(Debug)]
+pub struct Inquiry<'a> {
+    probe: &'a Probe,
+    view: View,
+}
+
+impl Drop for Inquiry<'_> {
+    fn drop(&mut self) {
+        let _ = self.probe.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+            (word & !STATE == self.view.0 && word & ASKED != 0).then_some(word & !ASKED)
+        });
+    }
+}
+
+fn state_in(word: u64, view: View) -> u64 {
+    if word & !STATE == view.0 { word & STATE & !ASKED } else { 0 }
+}
+
 impl Probe {
+    /// Begins to find out about a view; `None` while somebody does.
+    pub fn inquire(&self, view: View) -> Option<Inquiry<'_>> {
+        let begun = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+            let is_asked = word & !STATE == view.0 && word & ASKED != 0;
+            (!is_asked).then(|| view.0 | state_in(word, view) | ASKED)
+        });
+        begun.is_ok().then_some(Inquiry { probe: self, view })
+    }
+
     /// Whether the view's 304 may count; `None` while that is not known and may be found out.
     pub fn conditions(&self, view: View) -> Option<Conditions> {
         if is_off(Rule::Probe) {
@@ -117,8 +147,7 @@ impl Probe {
     }
 
     fn state(&self, view: View) -> u64 {
-        let word = self.0.load(Ordering::Relaxed);
-        if word & !STATE == view.0 { word & STATE } else { 0 }
+        state_in(self.0.load(Ordering::Relaxed), view)
     }
 }
 
@@ -152,6 +181,7 @@ impl Proxy {
             if let Some(conditions) = probe.conditions(view) {
                 return Asks { conditions, proves: None };
             }
+            let Some(_inquiry) = probe.inquire(view) else { return Asks::WHOLE };
             let validators = base.said_validators();
             let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
                 return Asks::WHOLE;
@@ -168,6 +198,13 @@ impl Proxy {
             probe.heard(view, said);
             Asks { proves: (said == ToNobody::Refused).then_some(view), ..Asks::WHOLE }
         })
+    }
+
+    /// The same by what is known already.
+    pub(super) fn known_conditions(&self, exchange: &Exchange<'_>) -> Asks {
+        let view = self.view(exchange);
+        let known = self.probes.of(view).conditions(view);
+        known.map_or(Asks::WHOLE, |conditions| Asks { conditions, proves: None })
     }
 
     async fn ask_nobody(&self, exchange: &Exchange<'_>, target: Uri, headers: HeaderMap) -> ToNobody {
@@ -265,6 +302,21 @@ mod tests {
         probe.heard(VIEW, ToNobody::Confirmed);
         probe.proved(VIEW);
         assert_eq!(probe.conditions(VIEW), Some(Conditions::Withheld));
+    }
+
+    #[test]
+    fn one_at_a_time_finds_out() {
+        let probe = Probe::default();
+        let first = probe.inquire(VIEW);
+        assert!(first.is_some() && probe.inquire(VIEW).is_none());
+        assert_eq!(probe.conditions(VIEW), None, "nothing is known yet");
+        drop(first);
+        let second = probe.inquire(VIEW);
+        assert!(second.is_some(), "whoever began may have hung up");
+        // Another view takes the place; who ends then ends nobody else's.
+        let other = probe.inquire(View(8 << 8));
+        drop(second);
+        assert!(other.is_some() && probe.inquire(View(8 << 8)).is_none());
     }
 
     #[test]

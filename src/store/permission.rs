@@ -61,13 +61,18 @@ impl Permissions {
         self.0.remove(digest);
     }
 
-    /// Keeps a yes, unless it has more tags than a purge could find it by.
-    pub fn keep(&self, digest: [u8; 32], permission: Permission) {
-        if permission.tags.overflowed() {
+    /// Keeps a yes, unless it has more tags than a purge could find it by. `is_refused`: the origin has said otherwise since the question
+    /// left.
+    pub fn keep(&self, digest: [u8; 32], permission: Permission, is_refused: impl Fn() -> bool) {
+        if permission.tags.overflowed() || is_refused() {
             return;
         }
         let bytes = size_of::<Permission>() + permission.tags.spilled_bytes() + json_bytes(&permission.facts);
         self.0.put(digest, Arc::new(permission), bytes);
+        // Looked at again once it is there: a no that came in between had nothing to end.
+        if is_refused() {
+            self.end(&digest);
+        }
     }
 }
 
@@ -85,8 +90,8 @@ mod tests {
         let keep = |digest, tags: &TagSet| {
             let birth = Birth::new(log.stamp(), log.stamp());
             let until = now + Duration::from_secs(60);
-            permissions
-                .keep(digest, Permission { facts: Arc::default(), about: None, until, birth, tags: tags.clone() });
+            let permission = Permission { facts: Arc::default(), about: None, until, birth, tags: tags.clone() };
+            permissions.keep(digest, permission, || false);
         };
         let holds =
             |digest, seconds| permissions.get(&digest, None, now + Duration::from_secs(seconds), &log).is_some();
@@ -99,5 +104,27 @@ mod tests {
         assert!(!holds([1; 32], 0) && holds([2; 32], 0), "purged");
         keep([1; 32], &tags);
         assert!(holds([1; 32], 0), "asked again");
+    }
+
+    #[test]
+    fn a_yes_that_was_asked_for_before_a_no_came_is_not_kept() {
+        let (permissions, log, now) = (Permissions::default(), PurgeLog::default(), Instant::now());
+        for no_comes_at in 0..3 {
+            let looks = std::cell::Cell::new(0);
+            let is_refused = || {
+                looks.set(looks.get() + 1);
+                looks.get() > no_comes_at
+            };
+            let birth = Birth::new(log.stamp(), log.stamp());
+            let until = now + Duration::from_secs(60);
+            let tags = TagSet::default();
+            permissions.keep(
+                [1; 32],
+                Permission { facts: Arc::default(), about: None, until, birth, tags },
+                is_refused,
+            );
+            let is_kept = permissions.get(&[1; 32], None, now, &log).is_some();
+            assert_eq!(is_kept, no_comes_at == 2, "{no_comes_at}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::coupling::detail;
-use crate::scenario::{Asking, Gate, Origin, OriginBody, Reply, Seen, Stent, answer};
+use crate::scenario::{Asking, Gate, Origin, OriginBody, Reply, Seen, Stent, answer, eventually};
 
 const LOGIN: &str = "<form>sign in</form>";
 
@@ -645,6 +645,41 @@ async fn ones_own_refusal_ends_ones_own_yes() {
             let alice = chart(&stent, "alice").send().await;
             assert_eq!(alice.status, status, "{keep}: {}", alice.cache());
         }
+    }
+}
+
+/// A yes that was asked for before a no came, and comes after it.
+#[tokio::test]
+async fn an_older_yes_that_comes_after_a_no_is_not_kept() {
+    for keep in ["{ask: self, for: 1h}", "{ask: /authz, for: 1h}"] {
+        let (gate, asked) = (Gate::default(), Arc::<AtomicUsize>::default());
+        let (held, number) = (gate.clone(), asked.clone());
+        let decides = if keep.contains("self") { "/charts/7" } else { "/authz" };
+        let origin = Origin::start(move |seen: Seen| {
+            let is_alices = session(&seen) == "alice" && seen.path() == decides;
+            let (held, number) = (held.clone(), is_alices.then(|| number.fetch_add(1, Ordering::SeqCst)));
+            async move {
+                if number == Some(0) {
+                    held.pass().await;
+                }
+                match number {
+                    Some(1..) => answer(403, &[], "no"),
+                    _ => answer(200, &[("content-type", "text/plain"), ("etag", "\"v1\"")], "chart of patient 7"),
+                }
+            }
+        })
+        .await;
+        let stent = Stent::start(origin.address, &charts("permitted", keep));
+        assert!(is_chart(&chart(&stent, "bob").send().await));
+        let older = tokio::spawn(chart(&stent, "alice").send());
+        eventually(|| asked.load(Ordering::SeqCst) == 1).await;
+        // Nobody who asks for the same overtakes her first request; HEAD does.
+        let newer = stent.client().ask("HEAD", "/charts/7").cookie("sessionid=alice").send().await;
+        assert_eq!(newer.status, 403, "{keep}: {}", newer.cache());
+        gate.open(1);
+        older.await.unwrap();
+        let alice = chart(&stent, "alice").send().await;
+        assert_eq!(alice.status, 403, "{keep}: {}", alice.cache());
     }
 }
 

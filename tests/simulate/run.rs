@@ -51,6 +51,7 @@ impl Runner {
             memory: Shelf::default(),
             filing: Filing::of(Bounds { variants: MAX_VARIANTS, tags: MAX_TAGS, ..Bounds::default() }),
             log: Default::default(),
+            refused: Default::default(),
             swept: Default::default(),
             flights: Arc::default(),
             clock: Clock::System,
