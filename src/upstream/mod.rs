@@ -174,7 +174,10 @@ impl Upstream {
                 }
                 Err(failure) => (Reused::No, failure),
             };
-            self.full.say(failure.kind, &self.settings, within.now);
+            // Without a descriptor it is busy, too.
+            if failure.kind != FailureKind::Busy || self.pool.is_full() {
+                self.full.say(failure.kind, &self.settings, within.now);
+            }
             if failure.phase == Phase::Sent {
                 sending = Sending::Again;
             }

@@ -102,6 +102,11 @@ impl Places {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Whether all places for requests are taken.
+    pub fn has_none_left(&self) -> bool {
+        self.taken() >= self.max
+    }
+
     /// Places that are taken by what lasts.
     pub fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)

@@ -371,6 +371,11 @@ impl Pool {
         self.places.has_no_stream_left()
     }
 
+    /// Whether all places for requests are taken.
+    pub fn is_full(&self) -> bool {
+        self.places.has_none_left()
+    }
+
     /// Closes idle connections whose time is over, and notes how fast clients are.
     pub fn tend(&self, now: Instant) {
         self.places.look(now);
