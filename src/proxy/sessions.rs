@@ -26,7 +26,7 @@ impl Proxy {
     /// asked for where it matters.
     pub(super) fn heed(&self, status: StatusCode, answer: &HeaderMap, shown: impl FnOnce() -> Vec<[u8; 32]>) {
         let set = self.cookies_set(answer);
-        if status != StatusCode::UNAUTHORIZED && set.is_empty() {
+        if status != StatusCode::UNAUTHORIZED && set.is_empty() && !clears_site_data(answer) {
             return;
         }
         let ended: Vec<[u8; 32]> = shown().into_iter().chain(set).collect();
@@ -147,6 +147,13 @@ impl Touches {
 }
 
 const SECONDS: u64 = u32::MAX as u64;
+
+/// A sign-out that names no cookie: `Clear-Site-Data` for cookies, for caches or for all (W3C Clear Site Data §3.1).
+fn clears_site_data(answer: &HeaderMap) -> bool {
+    let lines = answer.get_all("clear-site-data").iter().filter_map(|line| line.to_str().ok());
+    let mut kinds = lines.flat_map(|line| line.split(',')).map(|kind| kind.trim_matches([' ', '\t', '"']));
+    kinds.any(|kind| matches!(kind, "*" | "cookies" | "cache"))
+}
 
 #[cfg(test)]
 mod tests {

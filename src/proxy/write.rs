@@ -20,6 +20,7 @@ use crate::failure::{Failure, FailureKind, Phase};
 use crate::fields::url::path_without;
 use crate::outcome::Sent;
 use crate::path::aliases::Telling;
+use crate::policy::Caching;
 use crate::policy::invalidate::{self, Base, Reading};
 use crate::policy::plan::PassReason;
 use crate::policy::structured;
@@ -110,7 +111,7 @@ impl Proxy {
                     // What the client had seen is not what is there: the copy that caused the conflict is asked about.
                     let mut tags = TagSet::default();
                     self.own_path(&touched, &mut tags);
-                    self.purge(&tags, Strength::Soft);
+                    self.purge(&tags, self.doubt(&touched));
                 }
                 Ok(exchanged)
             }
@@ -211,6 +212,22 @@ impl Proxy {
     }
 
     /// The path with any query; and where it holds a credential, the path that others ask for.
+    /// How what a conflict is about is purged: where the operator lets it be served while it is revalidated, it must be gone, or whoever
+    /// tries again sees it once more.
+    fn doubt(&self, touched: &Touched) -> Strength {
+        let (host, path) = (touched.host(), &touched.place.path);
+        let read = Target { host, path, method: &Method::GET, headers: &HeaderMap::new() };
+        let reading = self.router.find(read).map(|(_, route)| route);
+        let is_shown = |route: &Arc<Route>| match &route.caching {
+            Caching::Named(policy) => policy.stale_while_revalidate.is_some_and(|window| !window.is_zero()),
+            _ => false,
+        };
+        match reading.into_iter().chain([&touched.route]).any(is_shown) {
+            true => Strength::Hard,
+            false => Strength::Soft,
+        }
+    }
+
     fn own_path(&self, touched: &Touched, tags: &mut TagSet) {
         let (Touched { route, place, .. }, host) = (touched, touched.host());
         tags.path(host, &place.path);

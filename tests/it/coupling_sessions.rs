@@ -101,6 +101,31 @@ async fn an_answer_that_changes_a_session_ends_what_was_kept_for_it_before_and_a
 }
 
 /// The purge is there before the answer's first byte is: whoever follows a sign-in at once sees nothing of before.
+/// A sign-out that names no cookie (W3C Clear Site Data).
+#[tokio::test]
+async fn an_answer_that_clears_cookies_or_caches_ends_what_was_kept() {
+    for (line, ends) in [
+        ("\"cookies\"", true),
+        ("\"storage\", \"cookies\"", true),
+        ("\"cache\" ,\"storage\"", true),
+        ("\"*\"", true),
+        ("\"storage\"", false),
+        ("\"executionContexts\"", false),
+    ] {
+        let origin = clinic(move |seen, number| match seen.path().ends_with("/bye") {
+            true => answer(200, &[("clear-site-data", line)], "bye"),
+            false => kept(&[], format!("#{number}")),
+        })
+        .await;
+        let stent = before(origin.address, &plain());
+        for target in ["/rest/bye", "/principal/bye"] {
+            settle(&stent, &["alice", "bob"]).await;
+            stent.client().get(target).cookie("sessionid=alice").send().await;
+            assert_eq!(are_kept(&stent, &["alice", "bob"]).await, [!ends, true], "{line} {target}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_was_kept_is_gone_before_the_answer_is_out() {
     let (head, body) =

@@ -89,6 +89,27 @@ async fn what_caused_a_conflict_may_be_confirmed() {
     }
 }
 
+/// Where what is stale may be served while it is revalidated, the copy goes: whoever tries again would be shown it once more.
+#[tokio::test]
+async fn what_caused_a_conflict_is_not_shown_while_it_is_revalidated() {
+    let version = Arc::new(AtomicU16::new(1));
+    let now = version.clone();
+    let origin = clinic(move |seen, _| match seen.method.as_str() {
+        "GET" => kept(&[], format!("page {}", now.load(Ordering::SeqCst))),
+        _ => answer(409, &[], ""),
+    })
+    .await;
+    let yaml = ways("", |_| ", stale_while_revalidate: 1h", "");
+    let stent = before(origin.address, &yaml);
+    for way in ["public", "anonymous", "principal", "facets", "path"] {
+        keep(&stent, way, "/p/7").await;
+        let next = version.fetch_add(1, Ordering::SeqCst) + 1;
+        ask_by(&stent, "PUT", way, "alice", "/p/7").send().await;
+        let asked = ask(&stent, way, "alice", "/p/7").send().await;
+        assert_eq!(asked.text(), format!("page {next}"), "{way}: {}", asked.cache());
+    }
+}
+
 /// Others know the path without the session that one's URL has in it.
 #[tokio::test]
 async fn a_write_by_a_url_with_a_session_in_it_purges_what_others_ask_for() {

@@ -94,7 +94,8 @@ async fn what_was_refused_stands_in_for_nobody_who_asks_after_that() {
     refreshed.open(1);
     eventually(|| stent.cache().refreshes.available_permits() == MAX_REFRESHES).await;
     let second = tokio::spawn(late.get("/a").send());
-    eventually(|| stent.cache().flights.waiting() == 2).await;
+    // It waits for nothing that left before the refusal came.
+    anew.arrived(2).await;
     anew.open(100);
     for reply in [first.await.unwrap(), second.await.unwrap()] {
         assert_eq!((reply.status, reply.text().as_str()), (503, "ill"), "{}", reply.cache());
