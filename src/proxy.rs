@@ -28,6 +28,7 @@ mod ids;
 mod lookup;
 pub mod probe;
 pub(crate) mod purging;
+pub mod selecting;
 mod sent;
 mod sessions;
 mod write;
@@ -45,6 +46,7 @@ use self::current::Current;
 use self::ending::{Begun, Unanswered};
 pub use self::ids::RequestIds;
 pub use self::probe::Probes;
+use self::selecting::Selecting;
 pub use self::sessions::Touches;
 use crate::body::Body;
 use crate::coherence::Cache;
@@ -120,6 +122,8 @@ pub struct Proxy {
     pub touches: Arc<Touches>,
     /// Whether any route's policy wants that known.
     pub touches_sessions: bool,
+    /// By which fields the answers of routes were seen to differ, by their index.
+    pub selecting: Box<[Selecting]>,
     /// Routes that pass by an operator's wish, by their index.
     pub bypassed: Box<[AtomicBool]>,
     /// Where the one in force is: this one or a later one.

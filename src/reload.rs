@@ -21,6 +21,7 @@ use crate::edge::settings::ServerSettings;
 use crate::policy::Caching;
 use crate::policy::plan::PrincipalKey;
 use crate::proxy::current::Current;
+use crate::proxy::selecting::Selecting;
 use crate::proxy::{Probes, Proxy, RequestIds, Touches};
 use crate::route::Router;
 use crate::spool::budget::Budget;
@@ -237,6 +238,7 @@ fn proxy(
         probes: Probes::default(),
         touches: lasting.touches,
         touches_sessions: settings.routes.iter().any(|route| wants_touches(&route.caching)),
+        selecting: settings.routes.iter().map(|_| Selecting::default()).collect(),
         bypassed: settings.routes.iter().map(|_| AtomicBool::new(false)).collect(),
         current,
     }

@@ -22,6 +22,8 @@ mod crowd;
 mod django;
 #[path = "real/fastapi.rs"]
 mod fastapi;
+#[path = "real/once.rs"]
+mod once;
 #[path = "real/privacy.rs"]
 mod privacy;
 #[path = "real/process.rs"]

@@ -55,6 +55,8 @@ pub struct Errand {
     pub conditions: Conditions,
     /// The cookies that protect forms, as pairs, where they are sent and keyed.
     pub form_cookies: Vec<Vec<u8>>,
+    /// Fields by which the answers of the route were seen to differ: sent, so that its answer is kept by them, whatever it says.
+    pub selecting: Arc<[HeaderName]>,
     /// What binds the tags of the answer to its principal, where it is one principal's.
     pub binding: Option<Binding>,
 }
@@ -112,17 +114,18 @@ impl Errand {
         Delivery { targeted: self.route.targeted, binding: self.binding.as_ref() }
     }
 
-    /// Those of the fields that are no part of the primary key; and `Accept` where it is none of the usual ones, which have keys of
-    /// their own.
+    /// By which fields an answer is kept that names these: those of them that are no part of the primary key, what was sent beyond that,
+    /// and `Accept` where it is none of the usual ones, which have keys of their own.
     pub(super) fn unkeyed(&self, names: &[HeaderName]) -> Arc<[HeaderName]> {
-        let mut unkeyed: Vec<HeaderName> =
-            names.iter().filter(|name| !self.route.serves.reduces(name)).cloned().collect();
+        let named = names.iter().filter(|name| !self.route.serves.reduces(name));
+        let mut unkeyed: Vec<HeaderName> = named.chain(self.selecting.iter()).cloned().collect();
         let keys = matches!(&self.route.caching, Caching::Named(policy) if policy.keys_accept());
         let accept = self.headers.get(header::ACCEPT).map_or(&b"*/*"[..], |accept| accept.as_bytes());
-        if keys && !canonical::is_usual_accept(accept) && !unkeyed.contains(&header::ACCEPT) {
-            let place = unkeyed.partition_point(|name| name.as_str() < header::ACCEPT.as_str());
-            unkeyed.insert(place, header::ACCEPT);
+        if keys && !canonical::is_usual_accept(accept) {
+            unkeyed.push(header::ACCEPT);
         }
+        unkeyed.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        unkeyed.dedup();
         unkeyed.into()
     }
 

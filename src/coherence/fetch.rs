@@ -5,7 +5,7 @@
 //! that.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -23,7 +23,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
-use crate::policy::admit::{Admit, NotStored, Terms, gives_lifetime};
+use crate::policy::admit::{Admit, NotStored, Terms, admit, gives_lifetime};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::self_posting::is_self_posting;
 use crate::policy::validate;
@@ -31,7 +31,7 @@ use crate::policy::yes::{Likeness, likeness};
 use crate::policy::{Caching, Share};
 use crate::spool::Spool;
 use crate::store::mutants::{Rule, is_off};
-use crate::store::purge::{Birth, Stamp};
+use crate::store::purge::{Birth, Stamp, Standing};
 
 /// What is to be done with an answer.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Private<S: Slots> {
     pub headers: HeaderMap,
     /// The fields that it was asked for with, less our own conditions.
     pub sent: HeaderMap,
+    /// What is stored, where the origin confirmed it to the leader alone: the fields are those of both.
+    pub confirmed: Option<Entry>,
     fetch: Fetch<S>,
     why: NotStored,
     unkept: Ended,
@@ -174,14 +176,52 @@ impl<S: Slots> Fetch<S> {
             self.failed(Failure::sent(FailureKind::Protocol), now.instant);
             return Heard::Over;
         };
-        match self.confirm(&base, arrived, now) {
-            Some(entry) => self.over(Landing::Revalidated(entry), Ended::Kept, now.instant),
-            None => {
-                // What comes now was asked for after that.
-                self.errand.base.take_if(|base| base.is_ended());
-                Heard::Again(self)
-            }
+        let fields = arrived.headers.clone();
+        if let Some(entry) = self.confirm(&base, arrived, now) {
+            return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
         }
+        if let Some((mut headers, why)) = self.confirmed_to_one(&base, &fields, now) {
+            // What is not to be kept any more ends; so does what would be confirmed like this for ever, and never be fresh.
+            if !matches!(why, NotStored::SetCookie | NotStored::SecretField) {
+                self.cache.end(&self.errand, &base);
+            }
+            headers.insert(header::CONTENT_LENGTH, base.body().len().into());
+            headers.remove(header::VIA);
+            for via in fields.get_all(header::VIA) {
+                headers.append(header::VIA, via.clone());
+            }
+            let arrived = Arrived { status: base.status(), headers, framing: Framing::Close, delay: Duration::ZERO };
+            return match self.private(arrived, why, Ended::NotKept) {
+                Heard::Private(private) => Heard::Private(Private { confirmed: Some(base), ..private }),
+                heard => heard,
+            };
+        }
+        // What comes now was asked for after that.
+        self.errand.base.take_if(|base| base.is_ended());
+        Heard::Again(self)
+    }
+
+    /// What a 304 makes of what is stored, where that is its asker's alone and not to be kept: it sets a cookie, say. Asking once more
+    /// would bring the same.
+    fn confirmed_to_one(&self, base: &Entry, fields: &HeaderMap, now: Now) -> Option<(HeaderMap, NotStored)> {
+        let Fetch { cache, errand, .. } = self;
+        let validators = base.said_validators();
+        let stands =
+            !base.is_ended() && !self.is_refused_since() && cache.log.check(base.birth(), base) != Standing::Dead;
+        let updates = validators.any() && validate::confirms(fields, &validators);
+        if !stands || !updates && !validate::confirms_weakly(fields, &validators) {
+            return None;
+        }
+        if !updates {
+            return Some((as_said(base), NotStored::OtherStrength));
+        }
+        let merged = validate::merge(&as_said(base), fields, &errand.route.caching);
+        let answered = errand.answered(base.status(), &merged, Duration::ZERO, now);
+        let why = match admit(&answered, &errand.route.caching) {
+            Admit::Store(_) => return None,
+            Admit::Discard(why) | Admit::RememberUncacheable(why) => why,
+        };
+        Some((merged, why))
     }
 
     /// Merges a 304 (RFC 9111 §4.3.4). `None`: the base is dead or not what was confirmed; fetch again without the condition.
@@ -273,7 +313,7 @@ impl<S: Slots> Fetch<S> {
     pub(super) fn private(mut self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
         self.cache.flights.leave(&self.takeoff.flight);
         let sent = std::mem::take(&mut self.errand.headers);
-        Heard::Private(Private { headers: arrived.headers, sent, fetch: self, why, unkept })
+        Heard::Private(Private { headers: arrived.headers, sent, confirmed: None, fetch: self, why, unkept })
     }
 
     /// What is told to all, and the fields that only the leader gets.

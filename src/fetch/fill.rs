@@ -4,14 +4,16 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::sync::oneshot;
 
 use super::between::between;
 use super::pump::pump;
+use crate::body::Body;
 use crate::coherence::errand::{Arrived, Asks};
 use crate::coherence::fetch::{Fetch, Heard};
 use crate::failure::Failure;
+use crate::http1::Framing;
 use crate::spool::Reader;
 use crate::store::memory::Memory;
 use crate::upstream::exchange::{Exchanged, Interim};
@@ -52,8 +54,8 @@ impl std::fmt::Debug for Heed {
 /// What only the leader gets.
 #[derive(Debug)]
 pub enum Own {
-    /// An answer that is nobody else's, and the fields that it was asked for with.
-    Answer(Box<Exchanged>, HeaderMap),
+    /// An answer that is nobody else's, the fields that it was asked for with, and the status that the origin sent.
+    Answer(Box<Exchanged>, HeaderMap, StatusCode),
     /// A reader from the beginning, made before the first byte: a window never moves on without it; and the fields that are
     /// nobody else's.
     Reader(Reader, HeaderMap),
@@ -73,10 +75,17 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
             Heard::Again(again) => fetch = again,
             Heard::Private(mut private) => {
                 exchanged.head.headers = std::mem::take(&mut private.headers);
+                let status = exchanged.head.status;
+                if let Some(stored) = private.confirmed.take() {
+                    let body = stored.body().clone();
+                    exchanged.head.status = stored.status();
+                    exchanged.framing = Framing::Length(body.len() as u64);
+                    exchanged.body = Body::full(body);
+                }
                 if let Some(own) = trip.own {
                     // The leader may have gone; then nobody wants it.
                     let sent = std::mem::take(&mut private.sent);
-                    let _ = own.send(Own::Answer(Box::new(exchanged), sent));
+                    let _ = own.send(Own::Answer(Box::new(exchanged), sent, status));
                 }
                 return private.handed_on(cache.clock.instant());
             }

@@ -190,7 +190,7 @@ pub const NOT_USED: [Meaning; 10] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 26] = [
+pub const NOT_KEPT: [Meaning; 27] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -236,6 +236,11 @@ pub const NOT_KEPT: [Meaning; 26] = [
         "refused-since",
         "it was asked for before the origin refused what is stored, and came after that",
         "nothing: the next one is asked for anew",
+    ),
+    is(
+        "validator-strength",
+        "a 304 named the tag of what is stored as a weak one where that is strong, or the other way round: it is served, and the next one is fetched whole",
+        "let the origin send the same `ETag` with 200 and 304",
     ),
     is(
         "vary-all",

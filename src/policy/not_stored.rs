@@ -23,6 +23,9 @@ pub enum NotStored {
     Unlike,
     /// It was asked for before the origin refused what is stored.
     RefusedSince,
+    /// A 304 confirmed what is stored by a tag that is weak where the stored one is strong, or the other way round: it updates nothing
+    /// (RFC 9111 §4.3.4).
+    OtherStrength,
     /// `Vary: *`.
     VaryAll,
     /// `Vary` names more than a key may have.
@@ -71,6 +74,7 @@ impl NotStored {
             NotStored::SelfPosting => "self-posting",
             NotStored::Unlike => "unlike-stored",
             NotStored::RefusedSince => "refused-since",
+            NotStored::OtherStrength => "validator-strength",
             NotStored::VaryAll => "vary-all",
             NotStored::VaryNames => "too-many-vary-names",
             NotStored::VaryCredential => "vary-on-credential",
@@ -92,7 +96,7 @@ impl NotStored {
 
     /// Whether those who waited for it ask for themselves, one first: it is only for whoever caused it.
     pub fn is_its_askers(self) -> bool {
-        self.is_passing() || matches!(self, NotStored::Unlike | NotStored::RefusedSince)
+        self.is_passing() || matches!(self, NotStored::Unlike | NotStored::RefusedSince | NotStored::OtherStrength)
     }
 
     /// The origin's own error, refusal or passing state: it says nothing of what the next request is answered, who finds out

@@ -84,6 +84,13 @@ pub fn confirms(not_modified: &HeaderMap, stored: &Validators) -> bool {
     }
 }
 
+/// Whether a 304 speaks of what is stored, but for the strength of its tag: it answers the condition, which is compared weakly
+/// (RFC 9110 §13.1.2), and updates nothing.
+pub fn confirms_weakly(not_modified: &HeaderMap, stored: &Validators) -> bool {
+    let said = Validators::of(not_modified);
+    said.etag.zip(stored.etag.as_ref()).is_some_and(|(said, old)| weak(old.as_bytes()) == weak(said.as_bytes()))
+}
+
 /// Whether a 200 to HEAD speaks of what is stored (RFC 9111 §4.3.5): every validator and length that it says is the stored
 /// one's. By the letter it may say none; a policy with a name wants to see a validator before it makes anything fresh.
 pub fn describes(head: &HeaderMap, stored: &Validators, length: usize, caching: &Caching) -> bool {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value};
 
@@ -25,7 +25,7 @@ use crate::facet::certificate::Presented;
 use crate::facet::{Claims, FacetSource, Known, Proven, Worth};
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::Sent;
-use crate::policy::plan::{PassReason, Permission, Question};
+use crate::policy::plan::{Lookup, PassReason, Permission, Question};
 use crate::policy::types::media_type;
 use crate::policy::yes::{Likeness, likeness, version};
 use crate::policy::{Access, Caching, NamedPolicy};
@@ -171,10 +171,24 @@ impl Proxy {
     /// Under which a yes to one's own request is kept, where the policy has one.
     pub(super) fn permission_digest(&self, spot: &Spot<'_>) -> Option<[u8; 32]> {
         let Permission::ByOwnAnswer { digest, .. } = spot.permission() else { return None };
-        Some(match spot.vary() {
+        Some(self.digest_of_variant(digest, spot.vary(), spot.key()))
+    }
+
+    fn digest_of_variant(&self, digest: &[u8; 32], vary: &[HeaderName], key: &[u8]) -> [u8; 32] {
+        match vary {
             [] => *digest,
-            _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(spot.key()).finalize().as_bytes(),
-        })
+            _ => *blake3::Hasher::new_keyed(&self.secret.0).update(digest).update(key).finalize().as_bytes(),
+        }
+    }
+
+    /// The same, for the variant that an answer of one's own turned out to be.
+    pub(super) fn permission_digest_of(&self, lookup: &Lookup, landed: &Landing) -> Option<[u8; 32]> {
+        match (&lookup.permission, landed) {
+            (Permission::ByOwnAnswer { digest, .. }, Landing::Filling(filling)) => {
+                Some(self.digest_of_variant(digest, &filling.vary, &filling.variant))
+            }
+            _ => None,
+        }
     }
 
     /// Whether an answer that a caller got is a yes to their having what is stored that may be kept, and about which version of it.
@@ -255,6 +269,11 @@ impl Proxy {
 }
 
 impl Asking {
+    /// The same, under the digest of what the answer turned out to be.
+    pub(super) fn under(self, digest: [u8; 32]) -> Asking {
+        Asking { digest, ..self }
+    }
+
     fn new(digest: [u8; 32], keep: Duration, now: Instant) -> Asking {
         // From before the question leaves: the yes is no younger than that.
         let until = if keep.is_zero() { None } else { now.checked_add(keep) };

@@ -210,7 +210,12 @@ impl Proxy {
     ) -> Explanation {
         let Exchange { route: taken, .. } = exchange;
         let (spot, slot) = self.find(exchange, lookup);
-        let fetched = self.fetch_headers(exchange, spot.vary());
+        // What is stored is asked about as it was asked for.
+        let selecting = match slot.as_ref().and_then(Slot::entry) {
+            Some(_) => Arc::default(),
+            None => self.selecting(exchange),
+        };
+        let fetched = self.fetch_headers(exchange, spot.vary().iter().chain(&*selecting));
         let judged = match store {
             Store::Absent => Ok((lookup_decision(None), UNLESS_STORED.to_owned())),
             Store::Asked => self.judged(exchange, lookup, &spot, slot.clone(), when),

@@ -174,10 +174,15 @@ impl Proxy {
         if leader.is_some() && exchange.asks() != Asks::Head {
             self.learn(&how, base.as_ref(), &landed);
         }
+        if leader.is_some() {
+            self.learn_selecting(exchange, lookup, &landed);
+        }
         if let Some(asking) = asking.filter(|_| leader.is_some())
             && let Some(about) = self.own_yes(exchange, base.as_ref(), &landed)
         {
             let left = (flight.born, flight.serial);
+            let digest = self.permission_digest_of(lookup, &landed).unwrap_or(asking.digest);
+            let asking = asking.under(digest);
             self.permit(exchange, &exchange.path.text, asking, left, (Arc::default(), Some(about)));
         }
         let waiter = Waiter { exchange, lookup, forward, demand, collapsed, flight, leader };
@@ -273,7 +278,8 @@ impl Proxy {
         let (sender, own) = oneshot::channel();
         let standing_in = if wanted.asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
         let (extent, base, conditions) = (wanted.extent.clone(), wanted.base.clone(), wanted.how.conditions);
-        let errand = Errand { asks, extent, base, standing_in, conditions, ..self.errand(exchange, lookup, spot) };
+        let errand = self.errand(exchange, lookup, spot, base);
+        let errand = Errand { asks, extent, standing_in, conditions, ..errand };
         let (extent, withholds) = (wanted.extent.clone(), self.withholds(exchange, &errand.headers));
         let leader = Some(Leader { own, withholds, extent });
         let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
@@ -337,18 +343,25 @@ impl Proxy {
         };
         let Some(mut leader) = leader else { return Waited::Pass(passed) };
         match (leader.withholds, leader.own.try_recv()) {
-            (_, Ok(Own::Answer(brought, _))) if leader.is_brought_other(&brought.head, exchange) => {
-                Waited::Pass(PassReason::Range)
-            }
-            (withholds, Ok(Own::Answer(exchanged, sent)))
-                if !self.is_for_another(exchange, &exchanged.head, &sent, withholds) =>
-            {
-                let status = exchanged.head.status.as_u16();
-                let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
-                let whole = self.hand_on(exchange.route, *exchanged);
-                Waited::Answer((deliver::own(whole, &exchange.headers), outcome))
-            }
             // It was made for somebody without what the client had shown: the client's own is asked for, with all that it sent.
+            (withholds, Ok(Own::Answer(brought, sent, _)))
+                if self.is_for_another(exchange, &brought.head, &sent, withholds) =>
+            {
+                Waited::Pass(passed)
+            }
+            (_, Ok(Own::Answer(brought, _, status))) => {
+                let Ok(part) = leader.part_of_own(&brought, exchange) else {
+                    return Waited::Pass(PassReason::Range);
+                };
+                let status = status.as_u16();
+                let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
+                let whole = deliver::own(self.hand_on(exchange.route, *brought), &exchange.headers);
+                let response = match part {
+                    Some((selected, length)) if whole.status() == StatusCode::OK => cut(whole, selected, length, 0),
+                    _ => whole,
+                };
+                Waited::Answer((response, outcome))
+            }
             _ => Waited::Pass(passed),
         }
     }
@@ -379,7 +392,7 @@ impl Proxy {
         let passenger = Passenger { spot, asks, asking: None, demand, failed: None, now };
         let boarded = self.cache.board_refresh(&passenger, exchange.route.upstream, || self.deadline(exchange));
         let Some((takeoff, permit)) = boarded else { return };
-        let errand = Errand { base: Some(entry.clone()), ..self.errand(exchange, lookup, spot) };
+        let errand = self.errand(exchange, lookup, spot, Some(entry.clone()));
         let (fetch, trip) = (
             Fetch::new(self.cache.clone(), takeoff, errand),
             self.trip(exchange, target, self.permission_digest(spot)),
@@ -415,8 +428,8 @@ impl Proxy {
         Trip { upstream, worker: exchange.client.worker, target, asker, interim: None, own: None, heed }
     }
 
-    /// What to bring, from nothing and for everybody.
-    fn errand(&self, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>) -> Errand {
+    /// What to bring, for everybody, and in place of what if that is stored.
+    fn errand(&self, exchange: &Exchange<'_>, lookup: &Lookup, spot: &Spot<'_>, base: Option<Entry>) -> Errand {
         let route = exchange.route;
         let principal = match lookup.partition {
             Partition::Principal(_) => principal_parts(&exchange.headers, &self.identity, &self.secret),
@@ -429,20 +442,23 @@ impl Proxy {
             Partition::Principal(digest) => Some(Binding::of(digest)),
             _ => None,
         };
+        // What is stored is asked about as it was asked for.
+        let selecting = if base.is_some() { Arc::default() } else { self.selecting(exchange) };
         Errand {
             asks: Asks::Whole,
             extent: Extent::WHOLE,
             route: route.clone(),
             primary: Key::from(lookup.key.as_slice()),
             spot: Key::from(spot.key()),
-            headers: self.fetch_headers(exchange, spot.vary()),
+            headers: self.fetch_headers(exchange, spot.vary().iter().chain(&*selecting)),
             credentialed: lookup.credentialed,
             max_object: self.max_object,
             place: Place { principal, facets, ..exchange.place(lookup.query.as_deref().unwrap_or("")) },
-            base: None,
+            base,
             standing_in: StandingIn::Allowed,
             conditions: Conditions::Sent,
             form_cookies,
+            selecting,
             binding,
         }
     }

@@ -186,7 +186,7 @@ impl Proxy {
             let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
                 return Asks::WHOLE;
             };
-            let mut headers = self.fetch_headers(exchange, spot.vary());
+            let mut headers = self.fetch_headers(exchange, spot.vary().iter());
             let worthless = self.worthless_credentials(&headers);
             self.take_credentials_off(exchange, &mut headers);
             validate::add_conditions(&mut headers, &validators);

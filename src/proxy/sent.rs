@@ -19,7 +19,11 @@ use crate::policy::{Caching, NamedPolicy, Share};
 impl Proxy {
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,
     /// less its own conditions, ignored cookies and what makes some origins see another target.
-    pub(super) fn fetch_headers(&self, exchange: &Exchange<'_>, vary: &[HeaderName]) -> HeaderMap {
+    pub(super) fn fetch_headers<'n>(
+        &self,
+        exchange: &Exchange<'_>,
+        vary: impl Iterator<Item = &'n HeaderName>,
+    ) -> HeaderMap {
         let asked = &exchange.headers;
         let mut headers = HeaderMap::with_capacity(16);
         let send = |headers: &mut HeaderMap, name: &HeaderName| {
@@ -35,7 +39,9 @@ impl Proxy {
                 if policy.keys_accept() {
                     set(&mut headers, header::ACCEPT, &canonical::accept(asked));
                 }
-                policy.vary.iter().chain(vary).chain(&KEYED_WHERE_SENT).for_each(|name| send(&mut headers, name));
+                policy.vary.iter().for_each(|name| send(&mut headers, name));
+                vary.for_each(|name| send(&mut headers, name));
+                KEYED_WHERE_SENT.iter().for_each(|name| send(&mut headers, name));
                 if policy.share.is_sensitive() {
                     self.copy_caller(asked, policy, &mut headers);
                 } else if policy.share == Share::Anonymous {
@@ -145,10 +151,12 @@ impl Proxy {
         let left_accept = !sent.contains_key(header::ACCEPT)
             && exchange.headers.contains_key(header::ACCEPT)
             && vary::names(&answer.headers).is_ok_and(|names| names.contains(&header::ACCEPT));
-        resets
-            || left_accept
-            || leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves)
-            || withholds == Withholds::Yes && self.differs_by_credentials(answer)
+        let leaves_out = leaves_out(&exchange.headers, sent, &varies_by, &exchange.route.serves);
+        self.heed_vary(exchange, &answer.headers);
+        if leaves_out && vary::names(&answer.headers).is_ok() {
+            self.learn_left_out(exchange, sent, &varies_by);
+        }
+        resets || left_accept || leaves_out || withholds == Withholds::Yes && self.differs_by_credentials(answer)
     }
 
     fn differs_by_credentials(&self, answer: &http::response::Parts) -> bool {

@@ -7,6 +7,8 @@ use crate::scenario::{Counter, Origin, Reply, Stent, answer};
 
 const LETTER: &str = "routes: [{name: all, path: /**, policy: rfc9111}]";
 
+const ORIGIN: &str = "routes: [{name: all, path: /**, policy: origin}]";
+
 const NAMED: &str = "policies: {p: {share: public, ttl: 10s}}\nroutes: [{name: all, path: /**, policy: p}]";
 
 /// A status, fields and a body for each request.
@@ -345,5 +347,77 @@ async fn confirmations_do_not_heap_up_fields() {
             assert!(got.lines().count() < 300, "{} lines", got.lines().count());
             stent.clock.advance(Duration::from_secs(11));
         }
+    }
+}
+
+/// A 304 that may not be kept, or that names the stored tag by another strength, is asked for once: what is stored is whoever asked's.
+#[tokio::test]
+async fn a_304_that_is_one_clients_is_not_asked_for_again() {
+    const SETS: Fields = &[("etag", "\"a\""), ("set-cookie", "theme=dark")];
+    const STRONG: Fields = &[("etag", "\"w\"")];
+    const WEAK: Fields = &[("etag", "W/\"w\""), ("cache-control", "max-age=10")];
+    let stage = Stage::with(ORIGIN, &[(200, A, "one"), (304, SETS, ""), (200, B, "two")]).await;
+    stage.get(&[]).await;
+    stage.pass(20);
+    let reply = stage.get(&[]).await;
+    let told = (reply.status, reply.text(), reply.header("set-cookie").to_owned(), reply.header("etag").to_owned());
+    assert_eq!(told, (200, "one".to_owned(), "theme=dark".to_owned(), "\"a\"".to_owned()), "{}", reply.cache());
+    assert!(reply.cache().contains("fwd-status=304; detail=set-cookie"), "{}", reply.cache());
+    assert_eq!(stage.asked().len(), 2);
+    assert_eq!(stage.get(&[]).await.header("set-cookie"), "", "it was one client's");
+
+    for yaml in [LETTER, NAMED] {
+        let stage = Stage::with(yaml, &[(200, WEAK, "one"), (304, STRONG, ""), (200, B, "two")]).await;
+        stage.get(&[]).await;
+        stage.pass(20);
+        let reply = stage.get(&[]).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "one"), "{}", reply.cache());
+        assert!(reply.cache().contains("fwd-status=304; detail=validator-strength"), "{}", reply.cache());
+        assert_eq!(stage.asked().len(), 2);
+        // Nothing was made fresh by it (RFC 9111 §4.3.4), and it is not asked about for ever.
+        let reply = stage.get(&[]).await;
+        assert_eq!((reply.text().as_str(), stage.asked().last().unwrap().1.as_deref()), ("two", None));
+        assert!(stage.get(&[]).await.is_hit());
+    }
+}
+
+/// What the client has is told apart from what was asked about on its behalf.
+#[tokio::test]
+async fn a_304_that_is_one_clients_answers_its_own_condition() {
+    const SETS: Fields = &[("etag", "\"a\""), ("set-cookie", "theme=dark")];
+    let stage = Stage::with(ORIGIN, &[(200, A, "one"), (304, SETS, "")]).await;
+    stage.get(&[]).await;
+    stage.pass(20);
+    let reply = stage.get(&[("if-none-match", "\"a\"")]).await;
+    assert_eq!((reply.status, reply.header("set-cookie"), reply.text().as_str()), (304, "theme=dark", ""));
+}
+
+/// A page in several languages, kept or not, known or not, is one request each; and where languages make no difference they are soon
+/// not told apart.
+#[tokio::test]
+async fn pages_in_several_languages_are_asked_for_once() {
+    for (status, kept) in [(200, true), (404, false), (401, false)] {
+        let origin = Origin::start(move |seen| {
+            let language = seen.header("accept-language").unwrap_or("none").to_owned();
+            let (plain, says) = (seen.path().starts_with("/plain"), [("vary", "Accept-Language")]);
+            async move { if plain { answer(200, &[], "page") } else { answer(status, &says, language) } }
+        })
+        .await;
+        let stent = Stent::start(origin.address, NAMED);
+        let ask = |path: &str, language: &str| stent.client().get(path).header("accept-language", language).send();
+        for path in ["/a", "/b", "/c"] {
+            for (number, language) in ["fr", "de", "fr"].into_iter().enumerate() {
+                let reply = ask(path, language).await;
+                assert_eq!((reply.status, reply.text().as_str()), (status, language), "{path}: {}", reply.cache());
+                let asked = if kept { 2.min(number + 1) } else { number + 1 };
+                assert_eq!(origin.count(path), asked, "{path} {language}: {}", reply.cache());
+            }
+        }
+        let stent = Stent::start(origin.address, NAMED);
+        for number in 0..10 {
+            stent.client().get(&format!("/plain/{number}")).header("accept-language", "fr").send().await;
+        }
+        stent.client().get("/plain/last").header("accept-language", "fr").send().await;
+        assert!(stent.client().get("/plain/last").header("accept-language", "de").send().await.is_hit());
     }
 }

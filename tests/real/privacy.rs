@@ -8,8 +8,8 @@ use crate::process::{Example, Origin, Stent};
 
 /// Somebody who asks: the headers they send, and as whom the origin knows them.
 #[derive(Clone, Debug)]
-struct Asker {
-    headers: Vec<(&'static str, String)>,
+pub struct Asker {
+    pub headers: Vec<(&'static str, String)>,
     is: Option<&'static str>,
 }
 
@@ -32,7 +32,7 @@ fn bearer(token: &str, is: &'static str) -> Asker {
     Asker { headers: vec![("Authorization", format!("Bearer {token}"))], is: Some(is) }
 }
 
-fn session(stent: &Stent, user: &'static str) -> Asker {
+pub fn session(stent: &Stent, user: &'static str) -> Asker {
     let cookie = format!("sessionid={}", sign_in(stent, user)[0]);
     Asker { headers: vec![("Cookie", cookie)], is: Some(user) }
 }

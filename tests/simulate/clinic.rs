@@ -161,6 +161,7 @@ impl Clinic {
             standing_in: StandingIn::Allowed,
             conditions: Conditions::Sent,
             form_cookies: Vec::new(),
+            selecting: Arc::default(),
             binding: None,
         }
     }

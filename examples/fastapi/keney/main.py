@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
@@ -14,6 +16,14 @@ from .counting import CountingMiddleware, seen
 from .data import TENANTS, USERS, Tenant
 
 app = FastAPI(title="Keney clinic")
+app.add_middleware(GZipMiddleware)
+app.add_middleware(
+    CORSMiddleware,
+    allow_origins=["https://app.keney.example", "https://kiosk.keney.example"],
+    allow_headers=["Authorization"],
+    allow_credentials=True,
+)
+# The last one is the outermost: it counts what the others answer too.
 app.add_middleware(CountingMiddleware)
 
 

@@ -7,11 +7,13 @@ use super::{Leader, Waiter};
 use crate::coherence::flight::{Demand, Filling};
 use crate::coherence::waiter::Instead;
 use crate::edge::ranges::Coming;
+use crate::http1::Framing;
 use crate::outcome::Stored;
 use crate::policy::partial::content_range;
 use crate::policy::plan::PassReason;
 use crate::policy::range::{Ranges, Selected};
 use crate::proxy::Exchange;
+use crate::upstream::exchange::Exchanged;
 
 impl Waiter<'_> {
     /// What of an answer that is still coming it is to have, and of how many bytes; `None` is all that comes.
@@ -24,6 +26,9 @@ impl Waiter<'_> {
             return match (Coming::of(headers, head.status, &head.headers, filling.spool.length()), filling.stored) {
                 (Coming::Whole, _) => Ok(None),
                 (Coming::Part(selected, length), Stored::Yes | Stored::IfItFits) => Ok(Some((selected, length))),
+                (Coming::Part(selected, length), Stored::No(_)) if is_near(&selected) => Ok(Some((selected, length))),
+                // Whoever caused it gets all of it (RFC 9110 §14.2) rather than asking twice.
+                (Coming::Elsewhere, _) if self.leader.is_some() => Ok(None),
                 // Nobody waits for a part of what may go on for ever: the origin is asked for it.
                 (Coming::Part(..), Stored::No(_)) | (Coming::Elsewhere, _) => Err(Instead::Pass(PassReason::Range)),
             };
@@ -42,20 +47,49 @@ impl Waiter<'_> {
 }
 
 impl Leader {
-    /// Whether what it was brought for its own is not what its client asked for, and has to be asked for.
-    pub(super) fn is_brought_other(&self, brought: &Parts, exchange: &Exchange<'_>) -> bool {
-        let Parts { status, headers, .. } = brought;
+    /// What of an answer that is its own its client is to have, and of how many bytes; `None` is all that comes. An error where
+    /// what it was brought is something else than its client asked for, and has to be asked for.
+    pub(super) fn part_of_own(
+        &self,
+        brought: &Exchanged,
+        exchange: &Exchange<'_>,
+    ) -> Result<Option<(Selected, u64)>, Elsewhere> {
+        let Parts { status, headers, .. } = &brought.head;
         let asked_so = self.extent.span.is_some() && !self.extent.is_rest();
         if asked_so || exchange.method != Method::GET {
-            return false;
+            return Ok(None);
         }
         if *status != StatusCode::PARTIAL_CONTENT {
-            return Coming::of(&exchange.headers, *status, headers, None) != Coming::Whole;
+            let length = match brought.framing {
+                Framing::Length(length) => Some(length),
+                Framing::Chunked | Framing::Close => None,
+            };
+            return match Coming::of(&exchange.headers, *status, headers, length) {
+                Coming::Part(selected, length) if is_near(&selected) => Ok(Some((selected, length))),
+                Coming::Part(..) => Err(Elsewhere),
+                // Where the length is not known, all of it (RFC 9110 §14.2) rather than asking twice.
+                Coming::Whole | Coming::Elsewhere => Ok(None),
+            };
         }
-        match (Ranges::of(&exchange.headers), content_range(headers)) {
+        let is_other = match (Ranges::of(&exchange.headers), content_range(headers)) {
             (Some(ranges), Some(part)) => ranges.within(part.length) != Selected::One(part.span),
             (Some(_), None) => true,
             (None, _) => !self.extent.is_whole(),
-        }
+        };
+        if is_other { Err(Elsewhere) } else { Ok(None) }
+    }
+}
+
+/// What was brought is not what was asked for.
+pub(super) struct Elsewhere;
+
+/// How many bytes of an answer that is not kept may be thrown away for a part of it; the origin is asked for what begins later.
+const NEAR: u64 = 1 << 20;
+
+fn is_near(selected: &Selected) -> bool {
+    match selected {
+        Selected::Whole | Selected::Unsatisfiable => true,
+        Selected::One(span) => span.first <= NEAR,
+        Selected::Several(spans) => spans.last().is_none_or(|span| span.first <= NEAR),
     }
 }
