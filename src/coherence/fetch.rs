@@ -181,10 +181,8 @@ impl<S: Slots> Fetch<S> {
             return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
         }
         if let Some((mut headers, why)) = self.confirmed_to_one(&base, &fields, now) {
-            // What is not to be kept any more ends; so does what would be confirmed like this for ever, and never be fresh.
-            if !matches!(why, NotStored::SetCookie | NotStored::SecretField) {
-                self.cache.end(&self.errand, &base);
-            }
+            // It would be confirmed like this for ever, and never be fresh; or is not to be kept any more.
+            self.cache.end(&self.errand, &base);
             headers.insert(header::CONTENT_LENGTH, base.body().len().into());
             headers.remove(header::VIA);
             for via in fields.get_all(header::VIA) {
