@@ -19,6 +19,7 @@ pub use self::variants::{Variant, Variants};
 use crate::key::Key;
 use crate::policy::date;
 use crate::policy::plan::Credentialed;
+use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Birth;
 use crate::tag::{TagHash, TagSet, Tagged};
 
@@ -338,7 +339,9 @@ impl Openness {
         match credentialed {
             Credentialed::No => true,
             Credentialed::Authorization => self != Openness::Closed,
-            Credentialed::Otherwise => self == Openness::Open,
+            Credentialed::Otherwise => {
+                self == Openness::Open || self == Openness::ToAuthorization && is_off(Rule::OpensCookies)
+            }
         }
     }
 }

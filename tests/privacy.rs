@@ -336,7 +336,7 @@ fn nobody_sees_what_the_model_forbids_and_everybody_their_own_again() {
 }
 
 #[cfg(feature = "mutants")]
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 18] = [
     Rule::SetCookie,
     Rule::RefusalKept,
     Rule::SecretField,
@@ -354,6 +354,7 @@ const RULES: [Rule; 17] = [
     Rule::YesKind,
     Rule::Probe,
     Rule::PrincipalTags,
+    Rule::OpensCookies,
 ];
 
 /// Without a rule, one of so many cases is broken.

@@ -85,6 +85,8 @@ pub enum Rule {
     Probe,
     /// The tags of a principal's answers are bound to the principal.
     PrincipalTags,
+    /// `must-revalidate` opens what `Authorization` alone asked for, and nothing that a cookie did.
+    OpensCookies,
 }
 
 #[cfg(feature = "mutants")]

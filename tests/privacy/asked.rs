@@ -154,6 +154,8 @@ pub enum Life {
     Nothing,
     MaxAge,
     Public,
+    /// `must-revalidate`, which opens what `Authorization` alone asked for (RFC 9111 §3.5).
+    MustRevalidate,
     Zero,
     Private,
     NoStore,
@@ -289,7 +291,19 @@ fn answer() -> impl Strategy<Value = Answer> {
         M::RetryAfter,
         M::Refresh,
     ];
-    let life = [L::MaxAge, L::MaxAge, L::MaxAge, L::Public, L::Public, L::Public, L::Zero, L::Private, L::NoStore];
+    let life = [
+        L::MaxAge,
+        L::MaxAge,
+        L::MaxAge,
+        L::Public,
+        L::Public,
+        L::Public,
+        L::MustRevalidate,
+        L::MustRevalidate,
+        L::Zero,
+        L::Private,
+        L::NoStore,
+    ];
     let life = mostly(L::Nothing, &life);
     let all = (rarely(4, S::Chart, &REFUSALS), life, rarely(4, M::None, &MARKS));
     all.prop_map(|(status, life, mark)| Answer { status, life, mark })

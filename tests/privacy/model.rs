@@ -85,7 +85,7 @@ fn is_kept(case: &Case, maker: &Ask) -> bool {
     let is_for_one = mark == Mark::SetCookie || hands_out;
     let is_passing = matches!(mark, Mark::RetryAfter | Mark::Refresh);
     // The origin itself says for how long.
-    let has_life = matches!(life, Life::MaxAge | Life::Public);
+    let has_life = matches!(life, Life::MaxAge | Life::Public | Life::MustRevalidate);
     if life == Life::NoStore || mark == Mark::VaryAll || status == Status::TooMany {
         return false;
     }
@@ -133,15 +133,18 @@ fn may_share(case: &Case, maker: &Ask, asker: &Ask) -> bool {
         // The origin sees only the credentials beside: there must be none.
         Policy::Org => are_organised && !has_credentials(maker) && !has_credentials(asker),
         Policy::Both => both(has_token) && are_organised,
-        Policy::Origin => may_share_as_said(maker, asker, names_somebody),
-        Policy::Rfc9111 => may_share_as_said(maker, asker, shows_authorization),
+        Policy::Origin => may_share_as_said(maker, asker, [names_somebody, names_somebody_otherwise]),
+        Policy::Rfc9111 => may_share_as_said(maker, asker, [shows_authorization, |_| false]),
     }
 }
 
 /// The origin alone decides: what was made for somebody, or reaches somebody, it must have opened; and where it says that an
-/// answer differs by a credential, it was made for nobody and is for those who send the same.
-fn may_share_as_said(maker: &Ask, asker: &Ask, is_somebody: fn(&Ask) -> bool) -> bool {
-    let is_opened = is_open(maker) || !is_somebody(maker) && !is_somebody(asker);
+/// answer differs by a credential, it was made for nobody and is for those who send the same. `must-revalidate` opens what
+/// `Authorization` alone asked for to those who ask by that alone (RFC 9111 §3.5).
+fn may_share_as_said(maker: &Ask, asker: &Ask, [is_somebody, is_otherwise]: [fn(&Ask) -> bool; 2]) -> bool {
+    let opens_authorization = maker.answer.life == Life::MustRevalidate;
+    let opened_to = |ask: &Ask| !is_somebody(ask) || opens_authorization && !is_otherwise(ask);
+    let is_opened = is_open(maker) || opened_to(maker) && opened_to(asker);
     let is_the_same = match maker.answer.mark {
         Mark::VaryCookie => !is_somebody(maker) && maker.cookie() == asker.cookie(),
         Mark::VaryAuthorization => !is_somebody(maker) && maker.authorization() == asker.authorization(),
@@ -194,6 +197,13 @@ fn is_nobody(ask: &Ask) -> bool {
 fn names_somebody(ask: &Ask) -> bool {
     let by_field = matches!(ask.field, Field::User | Field::Tenant | Field::Role | Field::ApiKey);
     has_credentials(ask) || ask.shown == Shown::Stray || ask.held != Held::None || by_field
+}
+
+/// By something else than `Authorization` alone.
+fn names_somebody_otherwise(ask: &Ask) -> bool {
+    let by_field = matches!(ask.field, Field::User | Field::Tenant | Field::Role | Field::ApiKey);
+    let by_cookie = matches!(ask.shown, Shown::Session | Shown::TokenAndSession | Shown::Stray);
+    by_cookie || ask.held != Held::None || by_field
 }
 
 fn shows_authorization(ask: &Ask) -> bool {

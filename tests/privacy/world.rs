@@ -209,6 +209,7 @@ impl Case {
             Life::Nothing => {}
             Life::MaxAge => add(header::CACHE_CONTROL, "max-age=60"),
             Life::Public => add(header::CACHE_CONTROL, "public, max-age=60"),
+            Life::MustRevalidate => add(header::CACHE_CONTROL, "max-age=60, must-revalidate"),
             Life::Zero => add(header::CACHE_CONTROL, "max-age=0"),
             Life::Private => add(header::CACHE_CONTROL, "private"),
             Life::NoStore => add(header::CACHE_CONTROL, "no-store"),
