@@ -24,6 +24,7 @@ use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
 use crate::policy::admit::{Admit, NotStored, Terms, admit, gives_lifetime};
+use crate::policy::plan::Credentialed;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::self_posting::is_self_posting;
 use crate::policy::validate;
@@ -253,7 +254,7 @@ impl<S: Slots> Fetch<S> {
         } else if self.keeps_apart(&arrived, now) {
             return self.private(arrived, NotStored::Unlike, unkept);
         }
-        if is_stored && is_refusal(arrived.status) {
+        if is_stored && is_refusal(arrived.status) && self.errand.credentialed == Credentialed::No {
             // It takes the place of what is there, and what left before it brings that back no more than after any other.
             self.cache.refused.mark(&self.errand.primary, self.left);
         }
@@ -282,7 +283,10 @@ impl<S: Slots> Fetch<S> {
     /// time says nothing about the others.
     pub(super) fn end_if_refused(&self, status: StatusCode) {
         let refused = is_refusal(status) && !is_off(Rule::AfterRefusal);
-        if refused && self.errand.standing_in == StandingIn::Allowed {
+        // Nor does what it refuses to credentials that are in no key: what is stored is for those without, or opened to all.
+        let says_something =
+            self.errand.standing_in == StandingIn::Allowed && self.errand.credentialed == Credentialed::No;
+        if refused && says_something {
             self.cache.refuse(&self.errand);
         }
     }

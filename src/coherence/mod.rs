@@ -106,8 +106,19 @@ pub struct Passenger<'a> {
     pub demand: Demand,
     /// One that it has seen fail.
     pub failed: Option<&'a Flight>,
+    /// Whether it may wait for one that it wants nothing of, to share the next with others who do.
+    pub waits: Waits,
     /// When it boards.
     pub now: Instant,
+}
+
+/// Whether a request waits behind a flight that left before it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// It does.
+    Behind,
+    /// It has, for long enough.
+    NoMore,
 }
 
 impl<S: Slots> Cache<S> {
@@ -121,7 +132,9 @@ impl<S: Slots> Cache<S> {
                 let suits = |flight: &Flight| match demand.accepts(flight) {
                     _ if self.is_refused_since(flight, passenger) => Suits::Not,
                     true => Suits::of(self.is_timely(flight, passenger)),
-                    false if demand.at_any_time().accepts(flight) => Suits::TooEarly,
+                    false if passenger.waits == Waits::Behind && demand.at_any_time().accepts(flight) => {
+                        Suits::TooEarly
+                    }
                     false => Suits::Not,
                 };
                 self.flights.join(&key, suits, || Departure {

@@ -128,26 +128,68 @@ pub fn facets(route: &Route, known: &Known<'_>, worth: Worth) -> Vec<(String, Ve
     worthy.filter_map(|facet| Some((facet.name.clone(), known.value(&facet.source)?.texts()?))).collect()
 }
 
-/// The digests of the parts of the principal that are shown, each for itself: signing out purges by any of them.
+/// The digests of the parts of the principal that are shown, each for itself, and of all together: what ends is found by them.
 pub fn principal_parts(
     headers: &http::HeaderMap,
     identity: &crate::identity::Identity,
     secret: &PrincipalKey,
 ) -> Vec<[u8; 32]> {
-    let digest = |kind: &[u8], value: &[u8]| part_digest(secret, kind, value);
+    let shown = shown_parts(headers, identity, secret);
+    let mut parts: Vec<_> = shown.iter().map(|(digest, _)| *digest).collect();
+    parts.extend(together(&shown, secret));
+    parts
+}
+
+/// By which of them what is kept for a principal ends. A part that others may show as well (a tenant, a language) ends nothing by itself,
+/// or whoever shows it beside something made up would end what is kept for all of those: only all parts together do, and each that
+/// is long enough to be nobody else's.
+pub fn principal_ended(
+    headers: &http::HeaderMap,
+    identity: &crate::identity::Identity,
+    secret: &PrincipalKey,
+) -> Vec<[u8; 32]> {
+    let shown = shown_parts(headers, identity, secret);
+    match shown.len() {
+        0 | 1 => shown.iter().map(|(digest, _)| *digest).collect(),
+        _ => {
+            let own = shown.iter().filter(|(_, length)| *length >= ONES_OWN).map(|(digest, _)| *digest);
+            own.chain(together(&shown, secret)).collect()
+        }
+    }
+}
+
+/// What is as long as this is a session's or a token: nobody shows it by chance, and nobody shares it.
+pub const ONES_OWN: usize = 16;
+
+fn together(shown: &[([u8; 32], usize)], secret: &PrincipalKey) -> Option<[u8; 32]> {
+    (shown.len() > 1).then(|| {
+        let mut all: Vec<_> = shown.iter().map(|(digest, _)| *digest).collect();
+        all.sort_unstable();
+        part_digest(secret, b"all", &all.concat())
+    })
+}
+
+/// Each part's digest, and the length of its value.
+fn shown_parts(
+    headers: &http::HeaderMap,
+    identity: &crate::identity::Identity,
+    secret: &PrincipalKey,
+) -> Vec<([u8; 32], usize)> {
+    let part = |kind: &[u8], value: &[u8]| (part_digest(secret, kind, value), value.len());
     let mut parts = Vec::new();
     if identity.authorization {
-        parts.extend(
-            headers.get_all(http::header::AUTHORIZATION).iter().map(|v| digest(b"authorization", v.as_bytes())),
-        );
+        parts.extend(headers.get_all(http::header::AUTHORIZATION).iter().map(|v| part(b"authorization", v.as_bytes())));
     }
     for field in headers.get_all(http::header::COOKIE) {
         let own = crate::identity::cookies(field)
             .filter(|cookie| identity.cookie(cookie.name) == crate::identity::CookieRole::Principal);
-        parts.extend(own.map(|cookie| digest(b"cookie", cookie.pair)));
+        parts.extend(own.map(|cookie| {
+            let (digest, length) = part(b"cookie", cookie.pair);
+            (digest, length.saturating_sub(cookie.name.len() + 1))
+        }));
     }
     for name in &identity.headers {
-        parts.extend(headers.get_all(name).iter().map(|v| digest(name.as_str().as_bytes(), v.as_bytes())));
+        parts.extend(headers.get_all(name).iter().map(|v| part(name.as_str().as_bytes(), v.as_bytes())));
     }
     parts
 }

@@ -12,13 +12,20 @@ pub fn is_secret(field: &str, names: &[String]) -> bool {
 
 fn is_worded(field: &str) -> bool {
     let field = field.strip_prefix("x-").unwrap_or(field);
-    words(field).any(|word| WORDS.contains(&word)) && !PUBLIC.contains(&field)
+    let names_one =
+        words(field).any(|word| WORDS.contains(&word) || RUN_TOGETHER.iter().any(|part| word.contains(part)));
+    names_one && !PUBLIC.contains(&field)
 }
 
-const WORDS: [&str; 17] = [
+/// What names a credential within a word, too: `RequestVerificationToken`, `ASPSESSIONID`.
+const RUN_TOGETHER: [&str; 8] =
+    ["antiforgery", "bearer", "forgerytoken", "saml", "sessid", "sessionid", "verificationtoken", "xsrf"];
+
+const WORDS: [&str; 18] = [
     "accesstoken",
     "apikey",
     "assertion",
+    "cookie",
     "authtoken",
     "credential",
     "credentials",
@@ -39,9 +46,14 @@ const WORDS: [&str; 17] = [
 const PUBLIC: [&str; 3] = ["access-control-allow-credentials", "session-affinity", "token-count"];
 
 /// Names that have none of these words. `WWW-Authenticate` asks, and hands out nothing but nonces.
-const NAMED: [&str; 31] = [
+const NAMED: [&str; 35] = [
     "authorization",
     "authentication-info",
+    // devise_token_auth's, beside `access-token`.
+    "client",
+    "uid",
+    "x-access",
+    "x-anti-forgery",
     "proxy-authentication-info",
     "set-authorization",
     "set-cookie2",
@@ -104,6 +116,15 @@ mod tests {
             "x-magic-link",
             "x-passcode",
             "x-wp-nonce",
+            "requestverificationtoken",
+            "x-phpsessid",
+            "x-cookie",
+            "bearer",
+            "saml-response",
+            "x-anti-forgery",
+            "x-access",
+            "client",
+            "uid",
         ] {
             assert!(is_secret(field, &[]), "{field}");
         }

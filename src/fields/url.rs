@@ -165,7 +165,7 @@ fn parameter_told(piece: &str, names: &[String]) -> String {
 }
 
 /// Names of parameters, in lower case, that none of [`ENDINGS`] has; what stands between their words means nothing.
-const NAMED: [&str; 64] = [
+const NAMED: [&str; 66] = [
     "access_key",
     "api-key",
     "artifact",
@@ -188,6 +188,7 @@ const NAMED: [&str; 64] = [
     "id_token_hint",
     "invitation",
     "invite",
+    "jsession",
     "jsessionidsso",
     "jwt",
     "key-pair-id",
@@ -220,6 +221,7 @@ const NAMED: [&str; 64] = [
     "sesskey",
     "sig",
     "signed",
+    "sso",
     "subscription-key",
     "tgt",
     "token_id",

@@ -14,6 +14,7 @@ use super::types::{self, media_type};
 use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, OriginClock, Staleness, Validators};
 use crate::fields::secret::is_secret;
+use crate::fields::url::holds_credential;
 use crate::identity::{self, glob};
 use crate::store::mutants::{Rule, is_off};
 
@@ -261,7 +262,22 @@ fn may_set_cookies(answered: &Answered<'_>, withheld: &[HeaderName], caching: &C
 /// all but its own client. `rfc9111` keeps such as any field, as it keeps `Set-Cookie`.
 fn hands_out_secrets(headers: &HeaderMap, withheld: &[HeaderName], caching: &Caching) -> bool {
     let own = caching.secret_fields();
-    !is_by_the_letter(caching) && headers.keys().any(|name| is_secret(name.as_str(), own) && !withheld.contains(name))
+    let is_handed_out = |name: &HeaderName| is_secret(name.as_str(), own) && !withheld.contains(name);
+    !is_by_the_letter(caching) && (headers.keys().any(is_handed_out) || leads_to_a_credential(headers))
+}
+
+/// A URL in a field has a credential in it: whoever follows it is let in.
+fn leads_to_a_credential(headers: &HeaderMap) -> bool {
+    [header::LOCATION, header::CONTENT_LOCATION, header::LINK].iter().flat_map(|name| headers.get_all(name)).any(
+        |value| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            text.split(['<', '>', ',', ' ']).any(|url| {
+                let (url, fragment) = url.split_once('#').unwrap_or((url, ""));
+                let (path, query) = url.split_once('?').unwrap_or((url, ""));
+                holds_credential(path, Some(query), &[]) || holds_credential("", Some(fragment), &[])
+            })
+        },
+    )
 }
 
 fn is_by_the_letter(caching: &Caching) -> bool {
@@ -529,9 +545,16 @@ pub(crate) mod tests {
         check(Share::Principal, 301, &[to_query, ("expires", "0")], Err(NotStored::QueryRedirect));
         check(Share::Principal, 301, &[to_query, ("cache-control", "max-age=5")], Ok(300));
         check(Share::Principal, 301, &[("location", "/elsewhere")], Ok(300));
-        for to in ["/a;jsessionid=S1", "/(S(S1))/a", "/a#access_token=S1", "https://u:S1@h.example/a", "/a%3Bsid=S1"] {
+        for to in ["/a;page=1", "/a#top", "https://u:S1@h.example/a"] {
             check(Share::Public, 301, &[("location", to)], Err(NotStored::QueryRedirect));
         }
+        // Whoever follows it is let in, whatever the status and the lifetime.
+        for to in ["/a;jsessionid=S1", "/(S(S1))/a", "/a#access_token=S1", "/a%3Bsid=S1", "/a?x=1&id_token=S1"] {
+            check(Share::Public, 301, &[("location", to), ("cache-control", "max-age=5")], Err(NotStored::SecretField));
+            check(Share::Anonymous, 200, &[("content-location", to)], Err(NotStored::SecretField));
+        }
+        check(Share::Public, 200, &[("link", "</a>; rel=next, </b?token=S1>; rel=prev")], Err(NotStored::SecretField));
+        check(Share::Public, 200, &[("link", "</a?page=2>; rel=\"next\"; title=\"token\"")], Ok(300));
         check(Share::Anonymous, 200, &[("cache-control", "private")], Err(NotStored::Private));
         check(Share::Public, 200, &[("cache-control", "no-store")], Err(NotStored::NoStore));
         check(Share::Public, 200, &[("vary", "Cookie")], Err(NotStored::VaryCredential));

@@ -33,7 +33,7 @@ impl Yes {
             Yes::Status(_) => true,
             Yes::Field(path) => json.and_then(|json| at(json, path)) == Some(&Value::Bool(true)),
             Yes::Usual if claims_json => json.is_some_and(|json| !says_no(json) || is_off(Rule::JsonNo)),
-            Yes::Usual => true,
+            Yes::Usual => !is_marked_up(headers) && !json.is_some_and(says_no),
         }
     }
 }
@@ -80,6 +80,12 @@ pub fn version(fields: &HeaderMap) -> Option<u64> {
     Some(u64::from_le_bytes(first))
 }
 
+/// A page or an envelope in a form that is not read here: a success may be in it, and a refusal as well.
+fn is_marked_up(headers: &HeaderMap) -> bool {
+    let media = media_type(headers);
+    ["/xml", "xml", "javascript"].iter().any(|ending| media.ends_with(ending))
+}
+
 fn is_html(headers: &HeaderMap) -> bool {
     matches!(media_type(headers).as_str(), "text/html" | "application/xhtml+xml" | "")
         && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length != "0")
@@ -90,32 +96,115 @@ fn at<'v>(json: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(json, |value, name| value.get(name))
 }
 
-/// Whether JSON says no by one of the usual names, at its top or under `result` or `data`.
+/// Whether JSON says no: by one of the usual names, at its top or further in, by a status or an error, or by saying nothing at all, as a
+/// policy engine does for what it has no rule for.
 fn says_no(json: &Value) -> bool {
-    let denies =
-        |value: &Value| USUAL.iter().any(|name| matches!(value.get(name), Some(Value::Bool(false) | Value::Null)));
-    let inner = ["result", "data", "decision"].iter().filter_map(|name| json.get(name));
-    matches!(json, Value::Bool(false) | Value::Null) || denies(json) || inner.into_iter().any(denies)
+    match json {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => is_no(text),
+        Value::Array(items) => items.is_empty() || items.iter().any(says_no_within),
+        Value::Object(fields) => fields.is_empty() || says_no_within(json),
+    }
 }
 
-const USUAL: [&str; 16] = [
+fn says_no_within(json: &Value) -> bool {
+    let Value::Object(fields) = json else { return false };
+    fields.iter().any(|(name, value)| {
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        match name.as_str() {
+            name if ALLOWS.contains(&name) => says_no(value),
+            name if DENIES.contains(&name) => !is_nothing(value),
+            "status" | "statuscode" | "code" => value.as_u64().is_some_and(|status| (400..600).contains(&status)),
+            // HL7 FHIR: what went wrong.
+            "resourcetype" => value == "OperationOutcome",
+            name if WITHIN.contains(&name) => says_no_within(value),
+            _ => false,
+        }
+    })
+}
+
+/// A text that stands for false.
+fn is_no(text: &str) -> bool {
+    let text = text.trim();
+    [
+        "",
+        "0",
+        "false",
+        "no",
+        "deny",
+        "denied",
+        "forbidden",
+        "unauthorized",
+        "unauthenticated",
+        "error",
+        "fail",
+        "failed",
+    ]
+    .iter()
+    .any(|no| text.eq_ignore_ascii_case(no))
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => {
+            text.is_empty() || text.eq_ignore_ascii_case("false") || text.eq_ignore_ascii_case("none")
+        }
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) => false,
+    }
+}
+
+/// Names whose value says yes, without case and without what stands between their words.
+const ALLOWS: [&str; 25] = [
     "result",
     "allow",
     "allowed",
+    "isallowed",
     "permit",
     "permitted",
     "granted",
     "access",
+    "hasaccess",
+    "canaccess",
     "authorized",
     "authorised",
+    "isauthorized",
     "authenticated",
-    "is_authenticated",
+    "isauthenticated",
+    "loggedin",
+    "isloggedin",
+    "signedin",
     "active",
     "valid",
+    "isvalid",
     "ok",
     "success",
     "decision",
+    "authn",
 ];
+
+/// Names whose value says no, unless it is nothing.
+const DENIES: [&str; 11] = [
+    "deny",
+    "denied",
+    "forbidden",
+    "error",
+    "errors",
+    "errorcode",
+    "errormessage",
+    "exception",
+    "unauthorized",
+    "unauthenticated",
+    "loginrequired",
+];
+
+/// Where answers wrap what they say.
+const WITHIN: [&str; 6] = ["data", "response", "body", "payload", "authorization", "verdict"];
 
 #[cfg(test)]
 mod tests {
@@ -137,8 +226,40 @@ mod tests {
         };
         let usual = Yes::Usual;
         check(&usual, 204, "", "", true);
-        check(&usual, 200, "application/json", "{}", true);
-        check(&usual, 200, "application/json", "{\"tenant\": \"a\"}", true);
+        for yes in [
+            "true",
+            "{\"tenant\": \"a\"}",
+            "{\"id\": 7, \"error\": null, \"errors\": [], \"code\": 200, \"status\": \"ok\"}",
+            "{\"result\": {\"allow\": true}}",
+            "{\"active\": 1}",
+            "[{\"id\": 7}]",
+        ] {
+            check(&usual, 200, "application/json", yes, true);
+        }
+        // A policy engine has no rule for it; or an envelope says no.
+        for no in [
+            "{}",
+            "{\"result\": {}}",
+            "[]",
+            "0",
+            "\"false\"",
+            "{\"error\": \"unauthenticated\"}",
+            "{\"errors\": [{\"message\": \"sign in\"}], \"data\": {}}",
+            "{\"allow\": \"false\"}",
+            "{\"deny\": true}",
+            "{\"status\": 401}",
+            "{\"loggedIn\": false}",
+            "{\"is_authenticated\": false}",
+            "{\"result\": {\"allow\": 0}}",
+            "{\"response\": {\"allowed\": false}}",
+            "{\"resourceType\": \"OperationOutcome\", \"issue\": [{\"severity\": \"error\"}]}",
+        ] {
+            check(&usual, 200, "application/json", no, false);
+        }
+        check(&usual, 200, "text/plain", "false", false);
+        for media in ["application/xml", "application/soap+xml", "application/vnd.wap.xhtml+xml", "text/javascript"] {
+            check(&usual, 200, media, "<login/>", false);
+        }
         check(&usual, 200, "text/plain", "ok", true);
         check(&usual, 200, "text/html; charset=utf-8", "<form>", false);
         check(&usual, 200, "", "<form>", false);

@@ -3,7 +3,7 @@
 mod parts;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
@@ -12,15 +12,15 @@ use super::access::{Asking, is_refusal};
 use super::lookup::serve;
 use super::{Answer, Exchange, Proxy, probe, target};
 use crate::body::Body;
-use crate::coherence::Passenger;
 use crate::coherence::errand::{Asks, Conditions, Errand, StandingIn};
 use crate::coherence::fetch::{Fetch, is_ill};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
 use crate::coherence::head::arriving;
 use crate::coherence::parts::Extent;
-use crate::coherence::tags::{Place, principal_parts};
+use crate::coherence::tags::{Place, principal_ended, principal_parts};
 use crate::coherence::waiter::{self, Instead, is_its_leaders};
+use crate::coherence::{Passenger, Waits};
 use crate::edge::deliver;
 use crate::edge::ranges::cut;
 use crate::entry::{Entry, Vital};
@@ -38,6 +38,9 @@ use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
 use crate::store::purge::Standing;
 
+/// The longest that a request waits behind a flight that left before it came: an origin that hangs for one need not for the next.
+const BEHIND: Duration = Duration::from_secs(1);
+
 /// What a flight is wanted for.
 pub(super) struct Wanted<'a> {
     pub base: Option<Entry>,
@@ -46,6 +49,8 @@ pub(super) struct Wanted<'a> {
     pub demand: Demand,
     /// One that the client has seen fail.
     pub failed: Option<&'a Flight>,
+    /// Whether it may wait behind a flight that left before it came.
+    pub waits: Waits,
     /// Its answer is also whether the client may have it.
     pub asking: Option<Asking>,
     /// How the origin may be asked about what is stored.
@@ -57,6 +62,8 @@ pub(super) enum Waited {
     Answer(Answer),
     /// Look again, and demand this of the next flight.
     Again(Demand),
+    /// Look again, and wait behind nothing any more.
+    Ahead,
     /// The flight failed by a mishap, or brought its own leader a refusal: look again, and elect another.
     Elect(Arc<Flight>),
     Pass(PassReason),
@@ -150,6 +157,14 @@ impl Proxy {
         let boarded_at = self.cache.clock.instant();
         let Boarded { flight, mut landing, seat, leader } =
             self.board(exchange, lookup, &spot, target, &wanted, boarded_at);
+        if seat == Seat::Next {
+            // It wants nothing of this one, be it an answer or a failure: it only shares the next one with others.
+            let landed = landing.wait_for(|landing| !matches!(landing, Landing::Waiting));
+            let is_over = tokio::time::timeout(BEHIND, landed).await.is_ok();
+            let passed = self.cache.clock.instant().saturating_duration_since(boarded_at);
+            exchange.spending.add(passed, None);
+            return if is_over { Waited::Again(wanted.demand) } else { Waited::Ahead };
+        }
         let landed = match landing.wait_for(|landing| !matches!(landing, Landing::Waiting)).await {
             Ok(landed) => landed.clone(),
             Err(_) => Landing::Failed(Failure::sent(FailureKind::Internal)),
@@ -162,11 +177,6 @@ impl Proxy {
         };
         exchange.spending.add(passed, at_origin);
         let Wanted { forward, demand, failed, asking, base, how, .. } = wanted;
-        // What fails for want of an origin would fail for the next one too.
-        let all_fail = matches!(landed, Landing::Failed(failure) if !failure.is_mishap());
-        if seat == Seat::Next && !all_fail {
-            return Waited::Again(demand);
-        }
         let stood_in = base.as_ref().filter(|base| asking.is_none() && !base.is_ended());
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
             return Waited::Answer(answer);
@@ -267,8 +277,8 @@ impl Proxy {
     ) -> Boarded {
         let asks = wanted.extent.span.map_or(exchange.asks(), Asks::Span);
         let asking = wanted.asking.as_ref().map(|asking| &asking.digest);
-        let Wanted { demand, failed, .. } = *wanted;
-        let passenger = Passenger { spot, asks, asking, demand, failed, now };
+        let Wanted { demand, failed, waits, .. } = *wanted;
+        let passenger = Passenger { spot, asks, asking, demand, failed, waits, now };
         let joined = self.cache.board(&passenger, || self.deadline(exchange));
         let takeoff = match joined {
             Joined::Follower(flight, landing) => return Boarded { flight, landing, seat: Seat::Aboard, leader: None },
@@ -389,7 +399,7 @@ impl Proxy {
     ) {
         let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else { return };
         let (asks, demand) = (Asks::Whole, Demand::ANY);
-        let passenger = Passenger { spot, asks, asking: None, demand, failed: None, now };
+        let passenger = Passenger { spot, asks, asking: None, demand, failed: None, waits: Waits::NoMore, now };
         let boarded = self.cache.board_refresh(&passenger, exchange.route.upstream, || self.deadline(exchange));
         let Some((takeoff, permit)) = boarded else { return };
         let errand = self.errand(exchange, lookup, spot, Some(entry.clone()));
@@ -412,7 +422,7 @@ impl Proxy {
         let upstream = self.upstreams[exchange.route.upstream].clone();
         // Under a built-in policy a fetch shows what its client does; what is everybody's by an operator's policy shows nothing.
         let shows = exchange.route.caching.is_sensitive() || matches!(exchange.route.caching, Caching::Http(_));
-        let shown = if shows { principal_parts(&exchange.headers, &self.identity, &self.secret) } else { Vec::new() };
+        let shown = if shows { principal_ended(&exchange.headers, &self.identity, &self.secret) } else { Vec::new() };
         if shows {
             self.touched_by(exchange);
         }

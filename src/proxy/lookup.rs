@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use super::access::Asking;
 use super::flying::{Waited, Wanted};
 use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, probe};
+use crate::coherence::Waits;
 use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
@@ -94,7 +95,7 @@ impl Proxy {
         lookup: &Lookup,
     ) -> Result<Answer, PassReason> {
         let mut demand = self.demand(&lookup.directives);
-        let mut failed = None;
+        let (mut failed, mut waits) = (None, Waits::Behind);
         for _ in 0..MAX_ROUNDS {
             let now = self.cache.clock.instant();
             let (spot, slot) = self.find(exchange, lookup);
@@ -127,11 +128,12 @@ impl Proxy {
                 },
                 _ => probe::Asks::ON_CONDITIONS,
             };
-            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), asking, how };
+            let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), waits, asking, how };
             let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
                 Waited::Answer(answer) => return Ok(answer),
                 Waited::Again(next) => demand = next,
+                Waited::Ahead => waits = Waits::NoMore,
                 Waited::Elect(flight) => failed = Some(flight),
                 Waited::Pass(reason) => return Err(reason),
             }

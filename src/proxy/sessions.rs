@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::access::is_refusal;
 use super::{Exchange, Proxy};
-use crate::coherence::tags::{cookie_digest, principal_parts};
+use crate::coherence::tags::{ONES_OWN, cookie_digest, principal_ended};
 use crate::identity::cookies;
 use crate::key::Partition;
 use crate::policy::plan::{Lookup, PassReason, principal};
@@ -40,7 +40,7 @@ impl Proxy {
 
     /// The same for an exchange whose request is at hand.
     pub(super) fn heed_answer(&self, asked: &HeaderMap, answer: &http::response::Parts) {
-        self.heed(answer.status, &answer.headers, || principal_parts(asked, &self.identity, &self.secret));
+        self.heed(answer.status, &answer.headers, || principal_ended(asked, &self.identity, &self.secret));
     }
 
     /// Heeds a refusal to somebody for whom something may be kept here, and whose request was passed for its own sake: what they
@@ -65,17 +65,22 @@ impl Proxy {
             return;
         }
         let mut tags = TagSet::default();
-        let parts = principal_parts(&exchange.headers, &self.identity, &self.secret);
+        let parts = principal_ended(&exchange.headers, &self.identity, &self.secret);
         parts.iter().for_each(|digest| tags.principal(digest));
         if !parts.is_empty() {
             self.purge(&tags, Strength::Hard);
         }
     }
 
-    /// The digests of the principal's cookies that an answer sets, as a request would show them.
+    /// The digests of the principal's cookies that an answer sets, as a request would show them. One that others may have as well, such
+    /// as a tenant's, ends nothing of theirs.
     fn cookies_set(&self, answer: &HeaderMap) -> Vec<[u8; 32]> {
         let lines = answer.get_all(header::SET_COOKIE).iter().filter_map(|line| cookies(line).next());
-        let own = lines.filter(|cookie| self.identity.cookies.iter().any(|name| name == cookie.name));
+        let is_alone = self.identity.cookies.len() == 1;
+        let is_own = |pair: &[u8], name: &str| is_alone || pair.len() > name.len() + ONES_OWN;
+        let own = lines.filter(|cookie| {
+            self.identity.cookies.iter().any(|name| name == cookie.name) && is_own(cookie.pair, cookie.name)
+        });
         own.map(|cookie| cookie_digest(&self.secret, cookie.pair)).collect()
     }
 

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use super::{Answer, Exchange, Proxy};
 use crate::authority::without_port;
 use crate::body::{Body, BodyError};
-use crate::coherence::tags::{Place, principal_parts};
+use crate::coherence::tags::{Place, principal_ended, principal_parts};
 use crate::edge::fields::METHOD_OVERRIDES;
 use crate::facet::Worth;
 use crate::failure::{Failure, FailureKind, Phase};
@@ -43,6 +43,8 @@ struct Touched {
     upload: Option<Arc<UploadState>>,
     /// The routes of the method that the client names instead of its own, and of the path's plain name, where those are others.
     meant: Vec<Arc<Route>>,
+    /// By what that is kept for whoever wrote ends, where the route says so.
+    ended: Vec<[u8; 32]>,
     /// What kind of request it was.
     by: Act,
     /// The page that its upstream sends to whoever is not signed in.
@@ -69,7 +71,11 @@ impl Proxy {
         let place = self.place(exchange);
         let meant = self.routes_meant(exchange, place.plain.as_deref());
         let sign_in = self.upstreams[exchange.route.upstream].settings.sign_in.clone();
-        let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, by, sign_in };
+        let ended = match place.principal.len() {
+            0 | 1 => place.principal.clone(),
+            _ => principal_ended(&exchange.headers, &self.identity, &self.secret),
+        };
+        let mut touched = Touched { route: exchange.route.clone(), place, upload: None, meant, ended, by, sign_in };
         let sent = |source: &TagSource| source.in_sent().is_some();
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
@@ -262,7 +268,7 @@ impl Touched {
     fn own_principal(&self, tags: &mut TagSet) {
         let routes = self.meant.iter().chain([&self.route]);
         if routes.into_iter().any(|route| route.purges.contains(&PurgeTemplate::Principal)) {
-            self.place.principal.iter().for_each(|digest| tags.principal(digest));
+            self.ended.iter().for_each(|digest| tags.principal(digest));
         }
     }
 

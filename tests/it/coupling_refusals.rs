@@ -443,3 +443,24 @@ async fn a_refusal_ends_parts_and_one_of_head_ends_the_whole() {
         assert_eq!(reply.status, if status == 404 { 200 } else { status }, "{}", reply.cache());
     }
 }
+
+/// What the origin refuses to credentials that nothing is keyed by says nothing of what is open to all, or kept for those without.
+#[tokio::test]
+async fn made_up_credentials_end_nothing_that_is_open_to_all() {
+    let origin = clinic(|seen, number| match seen.header("authorization") {
+        Some("Basic bWFkZTp1cA==") => answer(401, &[("www-authenticate", "Basic")], "who?"),
+        _ => kept(&[], format!("#{number}")),
+    })
+    .await;
+    let stent = before(origin.address, &plain());
+    for way in ["origin", "rfc9111"] {
+        let page = || stent.client().get(&format!("/{way}/a"));
+        page().send().await;
+        for control in ["no-cache", "max-age=0"] {
+            assert!(page().send().await.is_hit(), "{way}");
+            let refused = page().header("authorization", "Basic bWFkZTp1cA==").header("cache-control", control).send();
+            assert_eq!(refused.await.status, 401, "{way}");
+            assert!(page().send().await.is_hit(), "{way} {control}");
+        }
+    }
+}

@@ -430,3 +430,36 @@ async fn a_refusal_beside_the_store_ends_what_is_kept_for_whoever_it_is_said_to(
         }
     }
 }
+
+/// A part of the principal that others show as well ends nothing by itself, however it is shown: by a session that is made up, in a
+/// sign-out, or in what an answer sets.
+#[tokio::test]
+async fn a_part_that_others_share_ends_nothing_of_theirs() {
+    let origin = clinic(|seen, number| {
+        let made_up = seen.header("cookie").is_some_and(|cookie| cookie.contains("madeup"));
+        match seen.path().rsplit('/').next() {
+            _ if made_up => answer(401, &[("set-cookie", "tenant=north")], "who?"),
+            Some("bye") => answer(200, &[("clear-site-data", "\"cookies\"")], "bye"),
+            _ => kept(&[], format!("#{number}")),
+        }
+    })
+    .await;
+    let yaml = plain().replace("cookie.sessionid]", "cookie.sessionid, cookie.tenant]");
+    let stent = before(origin.address, &yaml);
+    let home = |cookies: &str| stent.client().get("/principal/home").cookie(cookies);
+    let long = "sessionid=0123456789abcdef0123456789abcdef";
+    let (alice, bob) = (format!("{long}; tenant=north"), "sessionid=bob; tenant=north".to_owned());
+    for target in ["/principal/home", "/rest/any", "/pass/any"] {
+        for cookies in [&alice, &bob] {
+            home(cookies).send().await;
+            assert!(home(cookies).send().await.is_hit(), "{target}");
+        }
+        stent.client().get(target).cookie("sessionid=madeup; tenant=north").send().await;
+        assert!(home(&alice).send().await.is_hit() && home(&bob).send().await.is_hit(), "{target}");
+    }
+    // All parts together end what is theirs, and a part that is nobody else's ends it beside whatever.
+    stent.client().get("/rest/bye").cookie(&bob).send().await;
+    assert!(home(&alice).send().await.is_hit() && !home(&bob).send().await.is_hit());
+    stent.client().get("/rest/bye").cookie(&format!("tenant=south; {long}")).send().await;
+    assert!(!home(&alice).send().await.is_hit() && home(&bob).send().await.is_hit());
+}

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::scenario::{Counter, Gate, LIMIT, Origin, Stent, answer, eventually, streaming};
+use crate::scenario::{Counter, Gate, LIMIT, Origin, Seen, Stent, answer, eventually, no_answer, streaming};
 
 const PUBLIC: &str = "cache: {memory: 64MiB, max_object: 1MiB}\npolicies: {p: {share: public, ttl: 60s}}\nroutes: [{name: all, path: /**, policy: p}]";
 
@@ -382,9 +382,9 @@ async fn who_reload_at_once_share_a_fetch_that_left_after_they_asked() {
     assert_eq!(reply.cache(), "stent; fwd=request; detail=request-no-store; fwd-status=200");
 }
 
-/// An origin that does not answer those who came first would not answer those behind them.
+/// Who waited behind a fetch that the origin did not answer asks for itself, once.
 #[tokio::test]
-async fn who_wait_to_reload_are_told_of_an_origin_that_is_ill() {
+async fn who_wait_to_reload_ask_an_origin_that_is_ill_for_themselves() {
     let gate = Gate::default();
     let origin = Origin::gated(&gate, || answer(200, &[], "late")).await;
     let stent = Stent::start_with(origin.address, ", timeout: 300ms, deadline: 600ms", PUBLIC);
@@ -396,5 +396,61 @@ async fn who_wait_to_reload_are_told_of_an_origin_that_is_ill() {
     for one in [first, second] {
         assert_eq!(one.await.unwrap().cache(), "stent; fwd=uri-miss; detail=timeout");
     }
-    assert_eq!(origin.count("/a"), 1);
+    assert_eq!(origin.count("/a"), 2);
+}
+
+/// An origin that hangs for one need not hang for the next: a reload waits a moment behind what left before it, and takes nothing of it.
+#[tokio::test]
+async fn a_reload_behind_a_fetch_that_hangs_is_answered_all_the_same() {
+    let (gate, counter) = (Gate::default(), Counter::default());
+    let held = gate.clone();
+    let origin = Origin::start(move |seen: Seen| {
+        let (held, number) = (held.clone(), counter.next(seen.path()));
+        async move {
+            if number == 1 {
+                held.pass().await;
+            }
+            answer(200, &[("cache-control", "max-age=60")], format!("#{number}"))
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, "routes: [{name: all, path: /**, policy: origin}]");
+    let first = tokio::spawn(stent.client().get("/a").send());
+    gate.arrived(1).await;
+    let reloads: Vec<_> =
+        (0..5).map(|_| tokio::spawn(stent.client().get("/a").header("cache-control", "no-cache").send())).collect();
+    for reload in reloads {
+        let reply = reload.await.unwrap();
+        assert_eq!((reply.status, reply.text().as_str()), (200, "#2"), "{}", reply.cache());
+    }
+    assert_eq!(origin.count("/a"), 2, "they shared the next");
+    gate.open(1);
+    assert_eq!(first.await.unwrap().text(), "#1");
+}
+
+/// What a fetch failed by is nothing to whoever waited behind it.
+#[tokio::test]
+async fn a_reload_behind_a_fetch_that_fails_asks_for_itself() {
+    let (gate, counter) = (Gate::default(), Counter::default());
+    let held = gate.clone();
+    let origin = Origin::start(move |seen: Seen| {
+        let (held, number) = (held.clone(), counter.next(seen.path()));
+        async move {
+            if number > 1 {
+                return answer(200, &[("cache-control", "max-age=60")], format!("#{number}"));
+            }
+            held.pass().await;
+            no_answer()
+        }
+    })
+    .await;
+    let stent = Stent::start(origin.address, "routes: [{name: all, path: /**, policy: origin}]");
+    let first = tokio::spawn(stent.client().get("/a").send());
+    gate.arrived(1).await;
+    let reload = tokio::spawn(stent.client().get("/a").header("cache-control", "no-cache").send());
+    eventually(|| stent.cache().flights.waiting() == 2).await;
+    gate.open(1);
+    first.await.unwrap();
+    let reply = reload.await.unwrap();
+    assert_eq!((reply.status, reply.text().as_str()), (200, "#2"), "{}", reply.cache());
 }

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Waker};
 use http::{HeaderMap, HeaderName, Method, header};
 use http_body::Body;
 use stent::canonical::{self, Serves};
-use stent::coherence::Passenger;
 use stent::coherence::errand::{Asks, Errand, StandingIn};
 use stent::coherence::fetch::Fetch;
 use stent::coherence::find::{Found, Refresh};
 use stent::coherence::flight::{Demand, Flight, Joined, Landing, Turn};
 use stent::coherence::head::arriving;
 use stent::coherence::waiter::{Instead, Waiter, is_its_leaders, leaves_out, varies_by};
+use stent::coherence::{Passenger, Waits};
 use stent::entry::Entry;
 use stent::failure::{Failure, FailureKind};
 use stent::key::{self, KeyBuf};
@@ -200,7 +200,8 @@ impl History<'_> {
             Found::Usable(entry, _, _, Refresh::No) => return self.serve(number, &entry, Way::Hit),
             Found::Usable(entry, _, _, Refresh::Behind) => {
                 let (asks, demand) = (Asks::Whole, Demand::ANY);
-                let passenger = Passenger { spot: &spot, asks, asking: None, demand, failed: None, now };
+                let passenger =
+                    Passenger { spot: &spot, asks, asking: None, demand, failed: None, waits: Waits::NoMore, now };
                 if let Some((takeoff, permit)) = cache.board_refresh(&passenger, 0, || self.deadline()) {
                     let errand = Errand { base: Some(entry.clone()), ..errand(Asks::Whole) };
                     tell!(self, "request {number} finds it stale; {} refreshes", told(&takeoff.flight));
@@ -226,7 +227,8 @@ impl History<'_> {
             return Ok(());
         }
         let (asking, demand) = (asking.as_ref(), request.demand);
-        let passenger = Passenger { spot: &spot, asks, asking, demand, failed: failed.as_deref(), now };
+        let passenger =
+            Passenger { spot: &spot, asks, asking, demand, failed: failed.as_deref(), waits: Waits::Behind, now };
         let joined = cache.board(&passenger, || self.deadline());
         let has_base = if base.is_some() { " with a condition" } else { "" };
         let behind = matches!(joined, Joined::Behind(..));
