@@ -1,6 +1,6 @@
 //! Host and port of a URL in one spelling, which requests, keys, tags and purges go by.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::key::Scheme;
 
@@ -37,6 +37,14 @@ pub fn without_port(authority: &str) -> &str {
     }
 }
 
+/// The address in an element of `X-Forwarded-For`: bare, in brackets, or with a port, as some proxies write it. An IPv4 address
+/// in IPv6's form is the IPv4 address.
+pub fn hop_address(text: &str) -> Option<IpAddr> {
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    text.parse::<IpAddr>().ok().or_else(bracketed).or_else(with_port).map(|ip| ip.to_canonical())
+}
+
 fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)
 }
@@ -61,6 +69,32 @@ mod tests {
             ["", ".", ":8080", ".:80", "h:", "h:+1", "h:65536", "h:x", "u@h", "h h", "h/a", "[::g]", "::1", "[::1"]
         {
             check(text, None);
+        }
+    }
+
+    #[test]
+    fn a_hop_is_an_address_however_it_is_written() {
+        let check = |text: &str, want: &str| assert_eq!(hop_address(text), want.parse().ok(), "{text}");
+        for text in ["1.2.3.4", "1.2.3.4:5678", "::ffff:1.2.3.4", "[::ffff:1.2.3.4]", "[::ffff:1.2.3.4]:5678"] {
+            check(text, "1.2.3.4");
+        }
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5678", "2001:DB8:0::1"] {
+            check(text, "2001:db8::1");
+        }
+        for text in [
+            "",
+            "unknown",
+            "_hidden",
+            "1.2.3",
+            "1.2.3.4:",
+            "1.2.3.4:99999",
+            "1.2.3.4:x",
+            "[1.2.3.4]",
+            "[::1",
+            "::1]",
+            "h:80",
+        ] {
+            assert_eq!(hop_address(text), None, "{text}");
         }
     }
 }

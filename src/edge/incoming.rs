@@ -562,6 +562,41 @@ mod tests {
     }
 
     #[test]
+    fn both_fields_name_the_client_that_a_trusted_proxy_speaks_for() {
+        for (chain, want) in [
+            ("1.2.3.4", "for=1.2.3.4, "),
+            ("1.2.3.4:5678", "for=1.2.3.4, "),
+            ("2001:db8::1", "for=\"[2001:db8::1]\", "),
+            ("[2001:db8::1]", "for=\"[2001:db8::1]\", "),
+            ("[2001:db8::1]:5678", "for=\"[2001:db8::1]\", "),
+            ("::ffff:1.2.3.4", "for=1.2.3.4, "),
+            ("9.9.9.9, 1.2.3.4:1,10.0.0.1", "for=9.9.9.9, for=1.2.3.4, for=10.0.0.1, "),
+            ("unknown, _hidden", "for=unknown, for=_hidden, "),
+            ("1.2.3.4;host=evil", "for=unknown, "),
+            ("_a\";host=evil", "for=unknown, "),
+            ("\", for=127.0.0.1", "for=unknown, for=unknown, "),
+            (" , ,", ""),
+        ] {
+            // The proxy may hand on what its client wrote into the field that it does not know.
+            for more in [&[][..], &[("forwarded", "proto=http")], &[("forwarded", "for=127.0.0.1")]] {
+                let lines = [&[("host", "h"), ("x-forwarded-for", chain)], more].concat();
+                let told = read(Trust::Proxy, &lines).unwrap().1;
+                assert_eq!(told["forwarded"], format!("{want}for=192.0.2.7;host=h;proto=http"), "{chain} {more:?}");
+                assert_eq!(told["x-forwarded-for"], format!("{chain}, 192.0.2.7"), "{chain}");
+            }
+            let told = read(Trust::Stranger, &[("host", "h"), ("x-forwarded-for", chain)]).unwrap().1;
+            assert_eq!(told["forwarded"], "for=192.0.2.7;host=h;proto=http", "{chain}");
+        }
+        let two = [("host", "h"), ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "[::2]:80")];
+        assert_eq!(
+            read(Trust::Proxy, &two).unwrap().1["forwarded"],
+            "for=1.1.1.1, for=\"[::2]\", for=192.0.2.7;host=h;proto=http"
+        );
+        let alone = [("host", "h"), ("forwarded", "for=1.1.1.1;proto=http")];
+        assert_eq!(read(Trust::Proxy, &alone).unwrap().1["forwarded"], "for=1.1.1.1, for=192.0.2.7;host=h;proto=http");
+    }
+
+    #[test]
     fn the_standard_field_of_a_trusted_proxy_tells_the_scheme_and_no_host() {
         for (field, scheme) in [
             ("for=9.9.9.9;proto=https;host=www.example", Scheme::Https),

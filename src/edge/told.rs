@@ -1,9 +1,12 @@
 //! What the origin is told of the client and of us: `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`.
 
+use std::net::IpAddr;
+
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::incoming::{Arrival, Peer, X_REQUEST_ID};
+use crate::authority::hop_address;
 use crate::upstream::settings::Told;
 
 impl Arrival {
@@ -56,15 +59,35 @@ impl Arrival {
     fn tell_standard(&self, peer: &Peer, tell: &mut impl FnMut(HeaderName, &[&[u8]])) {
         const BETWEEN: &[u8] = b", ";
         let scheme = self.scheme.as_str().as_bytes();
-        let before = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
-        let (before, between) = before.map_or((&b""[..], &b""[..]), |before| (before, BETWEEN));
+        // Both fields name the same clients. A proxy that appends to `X-Forwarded-For` may hand on a `Forwarded` that its client
+        // wrote, so that one counts only alone.
+        let chain = self.forwarded.chain.as_ref().map(|chain| standard_chain(chain.as_bytes()));
+        let standard = self.forwarded.standard.as_ref().map(HeaderValue::as_bytes);
+        let before = chain.as_deref().or(standard).unwrap_or_default();
+        let between = if before.is_empty() { &b""[..] } else { BETWEEN };
         let (open, close): (&[u8], &[u8]) = if peer.ip.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
         let (client, host) = (peer.text.as_bytes(), self.authority.as_bytes());
-        let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         let quote: &[u8] = if host.iter().all(is_token) { b"" } else { b"\"" };
         let pieces = [before, between, b"for=", open, client, close, b";host=", quote, host, quote, b";proto=", scheme];
         tell(header::FORWARDED, &pieces);
     }
+}
+
+/// `X-Forwarded-For` as elements of `Forwarded` (RFC 7239 §7.4). Ports are left out; what is no address and no name that hides
+/// one (§6.3) is `unknown`.
+fn standard_chain(chain: &[u8]) -> Vec<u8> {
+    let hops = chain.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty());
+    let hops = hops.map(|hop| match std::str::from_utf8(hop).ok().and_then(hop_address) {
+        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+        Some(IpAddr::V4(ip)) => format!("for={ip}"),
+        None if hop.starts_with(b"_") && hop.iter().all(is_token) => format!("for={}", String::from_utf8_lossy(hop)),
+        None => "for=unknown".to_owned(),
+    });
+    hops.collect::<Vec<_>>().join(", ").into_bytes()
+}
+
+fn is_token(b: &u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

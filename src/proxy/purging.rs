@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{Answer, Exchange, Proxy};
+use crate::authority::hop_address;
 use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Hearsay, Trust};
@@ -75,7 +76,7 @@ impl Proxy {
             if !is_trusted(asks) {
                 break;
             }
-            asks = hop.trim().parse::<IpAddr>().ok()?.to_canonical();
+            asks = hop_address(hop.trim())?;
         }
         Some(asks)
     }

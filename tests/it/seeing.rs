@@ -116,6 +116,30 @@ async fn more_is_told_to_who_asks_for_it() {
     assert!(line.get("host").is_none(), "its route names none");
 }
 
+/// The fields of the origin and the line of the log agree on who it is.
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_log_and_the_origin_learn_of_the_client() {
+    let origin = Origin::start(|_| async { answer(200, &[], "") }).await;
+    let server = "server: {listen: 127.0.0.1:0, trusted_proxies: [\"::ffff:127.0.0.0/104\", 10.0.0.0/8]}\n";
+    let stage = Stage::start(&origin, ", include: [client]", &format!("{server}{ROUTES}"));
+    for (at, (chain, log, told)) in [
+        ("203.0.113.9:4711", "203.0.113.9", "for=203.0.113.9"),
+        ("[2001:db8::1]:4711", "2001:db8::1", "for=\"[2001:db8::1]\""),
+        ("::ffff:203.0.113.9", "203.0.113.9", "for=203.0.113.9"),
+        ("1.1.1.1, 203.0.113.9, 10.0.0.1:80", "203.0.113.9", "for=1.1.1.1, for=203.0.113.9, for=10.0.0.1"),
+        ("203.0.113.9, unknown", "127.0.0.1", "for=203.0.113.9, for=unknown"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        stage.stent.client().get(&format!("/all/{at}")).header("x-forwarded-for", chain).send().await;
+        assert_eq!(stage.lines(at + 1).await[at]["asked_by"], log, "{chain}");
+        let seen = origin.seen();
+        let forwarded = seen[at].header("forwarded").unwrap();
+        assert!(forwarded.starts_with(&format!("{told}, for=127.0.0.1;host=")), "{forwarded}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_slow_is_a_warning() {
     let gate = Gate::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::templates;
 use super::tls::tls;
@@ -147,7 +147,7 @@ fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {
 pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&str, &'static str)) -> Option<IpNet> {
     let network = reader.parsed(node, "a network", "10.0.0.0/8", |text| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map(|network| network.trunc()).map_err(|_| {
+        network.map(|network| canonical(network.trunc())).map_err(|_| {
             (
                 format!("`{text}` is not a network"),
                 "write an address or a network: 10.0.0.7, 10.0.0.0/8 or fd00::/8".to_owned(),
@@ -158,6 +158,14 @@ pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&s
         reader.warn(Kind::Unsafe, node, format!("`{network}` {everybody}"), advice);
     }
     Some(network)
+}
+
+/// Peers are compared by their IPv4 address where they have one, so `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let Some(ip) = mapped.addr().to_ipv4_mapped() else { return network };
+    let v4 = mapped.prefix_len().checked_sub(96).and_then(|prefix| Ipv4Net::new(ip, prefix).ok());
+    v4.map_or(network, IpNet::V4)
 }
 
 fn refused(reader: &mut Reader, items: &[Node]) -> RefusedPaths {
@@ -374,4 +382,23 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
         }
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_network_is_the_ipv4_network() {
+        let check = |text: &str, want: &str| assert_eq!(canonical(text.parse().unwrap()).to_string(), want, "{text}");
+        check("::ffff:10.0.0.0/104", "10.0.0.0/8");
+        check("::ffff:10.1.2.3/128", "10.1.2.3/32");
+        check("::ffff:0.0.0.0/96", "0.0.0.0/0");
+        check("10.0.0.0/8", "10.0.0.0/8");
+        // Wider than what is mapped, and what only looks like it.
+        for text in ["::/0", "::/80", "fd00::/8", "::10.1.2.3/128"] {
+            let network: IpNet = text.parse().unwrap();
+            assert_eq!(canonical(network), network, "{text}");
+        }
+    }
 }
