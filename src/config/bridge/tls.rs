@@ -2,7 +2,7 @@
 //! settings never hold a key.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::admin::file;
 use super::server::addresses;
@@ -10,10 +10,14 @@ use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::edge::settings::{ServerSettings, TlsSettings};
+use crate::edge::tls::subject::Validity;
 use crate::edge::tls::{Fault, Own, Roots, Terms};
 
 /// More than all the authorities that a system comes with.
 const LARGEST_FILE: u64 = 1 << 20;
+
+/// By then whoever renews it has mostly done so.
+const NEAR_THE_END: Duration = Duration::from_secs(30 * 86_400);
 
 const PAIR: &str = "write certs: [{cert: a.pem, key: a.key}]";
 
@@ -113,14 +117,25 @@ fn pair(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Own> {
 fn check_validity(reader: &mut Reader, node: &Node, own: &Own) {
     let Some(validity) = own.validity() else { return };
     let Some(name) = reader.text(node) else { return };
-    let now = SystemTime::now();
-    if now >= validity.until {
-        let message = format!("the certificate in `{name}` has expired: {}", validity.until_text);
-        reader.warn(Kind::Value, node, message, "clients will refuse it: get another");
-    } else if now < validity.from {
-        let message = format!("the certificate in `{name}` does not hold yet");
-        reader.warn(Kind::Value, node, message, "clients will refuse it: get another, or set the clock");
+    if let Some((standing, hint)) = standing(&validity, SystemTime::now()) {
+        reader.warn(Kind::Value, node, format!("the certificate in `{name}` {standing}"), hint);
     }
+}
+
+/// What is worth a word about when a certificate holds, and what to do.
+fn standing(validity: &Validity, now: SystemTime) -> Option<(String, &'static str)> {
+    let Validity { from, until, until_text } = validity;
+    let left = until.duration_since(now).unwrap_or_default();
+    if left.is_zero() {
+        return Some((format!("has expired: {until_text}"), "clients will refuse it: get another"));
+    }
+    if now < *from {
+        return Some(("does not hold yet".to_owned(), "clients will refuse it: get another, or set the clock"));
+    }
+    // Those that last for days are renewed in their last third.
+    let soon = NEAR_THE_END.min(until.duration_since(*from).unwrap_or_default() / 3);
+    let hint = "clients will refuse it from then on: see to it that it is renewed, and reload";
+    (left < soon).then(|| (format!("expires soon: {until_text}"), hint))
 }
 
 fn client_ca(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Roots> {
@@ -135,5 +150,38 @@ fn client_ca(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Roots> {
 fn unusable(reader: &mut Reader, node: &Node, reason: &str, hint: &str) {
     if let Some(name) = reader.text(node) {
         reader.error(Kind::Value, node, format!("`{name}` cannot be used: {reason}"), hint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_near_its_end_is_worth_a_word() {
+        const DAY: u64 = 86_400;
+        let from = SystemTime::UNIX_EPOCH + Duration::from_secs(365 * DAY);
+        let check = |lasts: u64, after: Duration, want: Option<&str>| {
+            let until = from + Duration::from_secs(lasts * DAY);
+            let validity = Validity { from, until, until_text: "1971-04-01T00:00:00Z".to_owned() };
+            let said = standing(&validity, from + after).map(|(said, _)| said);
+            assert_eq!(said.as_deref(), want, "{lasts} days, after {after:?}");
+        };
+        let (days, second) = (|days: u64| Duration::from_secs(days * DAY), Duration::from_secs(1));
+        let (soon, over) = (Some("expires soon: 1971-04-01T00:00:00Z"), Some("has expired: 1971-04-01T00:00:00Z"));
+        check(90, Duration::ZERO, None);
+        check(90, days(60), None);
+        check(90, days(60) + second, soon);
+        check(90, days(90) - second, soon);
+        check(90, days(90), over);
+        check(90, days(400), over);
+        check(365, days(335), None);
+        check(365, days(335) + second, soon);
+        // One that lasts for six days is not always near its end.
+        check(6, days(3), None);
+        check(6, days(4) + second, soon);
+        let yet = Validity { from, until: from + days(90), until_text: String::new() };
+        let said = standing(&yet, from - second).map(|(said, _)| said);
+        assert_eq!(said.as_deref(), Some("does not hold yet"));
     }
 }
