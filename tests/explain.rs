@@ -237,6 +237,23 @@ fn what_couples_people_is_audited() {
 }
 
 #[test]
+fn a_least_rate_of_nothing_is_worth_a_word() {
+    for (rate, warned) in [("off", true), ("1KiB", false), ("2KiB", false)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "server: {{listen: 127.0.0.1:0, limits: {{min_rate: {rate}}}}}\n\
+             upstreams: {{app: {{servers: [\"http://127.0.0.1:1\"]}}}}\nroutes: [{{name: rest, path: /**}}]\n"
+        );
+        std::fs::write(folder.path().join("proxy.yaml"), text).expect("writable");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stent"));
+        let output = command.current_dir(folder.path()).env("NO_COLOR", "1").arg("audit").output().expect("it runs");
+        let page = String::from_utf8(output.stdout).expect("text");
+        assert!(page.contains("app") || page.contains("rest"), "{page}");
+        assert_eq!(page.contains("min_rate"), warned, "{rate}: {page}");
+    }
+}
+
+#[test]
 fn what_widens_is_said_and_ends_with_2() {
     let output = stent(&["diff", "clinic.yaml", "wider.yaml"], "");
     assert_eq!(output.status.code(), Some(2));

@@ -294,6 +294,13 @@ fn observations(settings: &Settings) -> Vec<String> {
     if settings.admin.as_ref().is_some_and(|admin| admin.tokens.is_empty()) {
         found.push("the admin has no `tokens`: every program on this machine may purge".to_owned());
     }
+    if settings.server.limits.min_rate == 0 {
+        found.push(
+            "`limits.min_rate` is off: clients that send or take next to nothing are cut off by no rate, and hold their connections \
+             to the origin; write 1KiB"
+                .to_owned(),
+        );
+    }
     let pages = settings.server.refuse.missing();
     if let Some(first) = pages.first() {
         let pages = match &pages[1..] {
