@@ -69,6 +69,9 @@ impl Vital {
 #[derive(Debug, Clone)]
 pub struct Entry(Arc<Stored>);
 
+/// The bytes of a tag.
+const TAG: usize = size_of::<TagHash>();
+
 /// Small: there are many of them.
 #[derive(Debug)]
 struct Stored {
@@ -78,8 +81,8 @@ struct Stored {
     marks: Marks,
     /// Its origin has refused it since to those who may have it.
     ended: AtomicBool,
-    /// Where in the text the fields begin.
-    fields: u16,
+    /// How many tags it has.
+    tags: u16,
     fresh_for: Tenths,
     stale_while_revalidate: Tenths,
     stale_if_error: Tenths,
@@ -154,8 +157,8 @@ impl Entry {
     /// delivery's own.
     pub fn new(head: &Head, body: Bytes) -> Entry {
         let mut text: Vec<u8> = head.tags.tag_hashes().flat_map(TagHash::to_bytes).collect();
-        // At most `MOST_TAGS` are before them, each of three bytes.
-        let fields = text.len() as u16;
+        // At most `MOST_TAGS`.
+        let tags = (text.len() / TAG) as u16;
         let via = head.headers.get_all(header::VIA).iter().next_back().filter(|via| *via == VIA);
         let is_own = |name, value| OWN.contains(name) || via.is_some_and(|via| std::ptr::eq(via, value));
         let kept = head.headers.iter().filter(|&(name, value)| !is_own(name, value));
@@ -169,7 +172,7 @@ impl Entry {
             staleness: lifetime.staleness,
             marks: Marks::of(head),
             ended: AtomicBool::new(false),
-            fields,
+            tags,
             fresh_for: Tenths::at_most(lifetime.fresh_for),
             stale_while_revalidate: Tenths::at_most(lifetime.stale_while_revalidate),
             stale_if_error: Tenths::at_most(lifetime.stale_if_error),
@@ -197,7 +200,7 @@ impl Entry {
 
     /// The fields as they are delivered, each with its line's end; without a length. Those that all have are stored once.
     pub fn lines(&self) -> [&[u8]; 2] {
-        [&self.0.text[self.0.fields as usize..self.0.replaced as usize], VIA_LINE]
+        [&self.0.text[usize::from(self.0.tags) * TAG..self.0.replaced as usize], VIA_LINE]
     }
 
     /// The same, as a map.
@@ -288,7 +291,7 @@ impl Entry {
 
 impl Tagged for Entry {
     fn tag_hashes(&self) -> impl Iterator<Item = TagHash> {
-        let (hashes, _) = self.0.text[..self.0.fields as usize].as_chunks();
+        let (hashes, _) = self.0.text[..usize::from(self.0.tags) * TAG].as_chunks::<TAG>();
         hashes.iter().copied().map(TagHash::from_bytes)
     }
 }

@@ -17,27 +17,26 @@ use crate::authority::without_port;
 
 pub use self::template::{PurgeTemplate, SEPARATORS, TagPiece, TagSource, TagTemplate, Unknown, Values};
 
-/// The hash of a tag, equal on every node, of 24 bits. Two tags with one hash cost a hit, never truth.
+/// The hash of a tag, equal on every node, of 32 bits. Two tags with one hash cost a hit, never truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagHash(pub u32);
 
 impl TagHash {
-    /// As it is stored: there are many of them.
-    pub fn to_bytes(self) -> [u8; 3] {
-        let [first, second, third, _] = self.0.to_le_bytes();
-        [first, second, third]
+    /// As it is stored.
+    pub fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
     }
 
     /// The same, read again.
-    pub fn from_bytes([first, second, third]: [u8; 3]) -> TagHash {
-        TagHash(u32::from_le_bytes([first, second, third, 0]))
+    pub fn from_bytes(bytes: [u8; 4]) -> TagHash {
+        TagHash(u32::from_le_bytes(bytes))
     }
 }
 
 /// The most tags of a record, and of what a template makes; a record of more forgets everything.
 pub const MAX_TAGS: usize = 256;
 
-/// The most tags that an answer can have, whatever is configured: an entry counts their bytes by 16 bits (purge rule 17).
+/// The most tags that an answer can have, whatever is configured: an entry counts them by 16 bits (purge rule 17).
 pub const MOST_TAGS: usize = 20_000;
 
 /// From here on hashes are found by an index.
@@ -245,8 +244,7 @@ impl TagSet {
         let mut whole: SmallVec<[u8; 256]> = SmallVec::new();
         parts.iter().for_each(|part| whole.extend_from_slice(part));
         std::hash::Hasher::write(&mut state, &whole);
-        let [first, second, third, ..] = std::hash::Hasher::finish(&state).to_le_bytes();
-        self.push(TagHash::from_bytes([first, second, third]));
+        self.push(TagHash(std::hash::Hasher::finish(&state) as u32));
     }
 
     fn push(&mut self, hash: TagHash) {

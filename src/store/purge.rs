@@ -4,8 +4,9 @@
 //! usable only if no later record matches one of its tags. So a fill that began before a purge is dead on arrival, with no
 //! lock and no index, and a hit costs one atomic load while the log stands still.
 //!
-//! The tables are fixed arrays of stamps, indexed by tag hash. Nothing is ever pruned; two tags in one slot cost a hit,
-//! never truth.
+//! The tables are of a fixed size, in buckets by tag hash. A bucket holds the latest records of seven tags, and the stamp of the latest that gave way
+//! to another: what is older than that may have been purged, what is younger was not. So a flood of purges costs what is older than the flood,
+//! and of that only what shares a bucket with more than seven purged tags; never truth. What no purge has touched takes no memory.
 //!
 //! All ordering is the stamp's: it is stored with Release when all else of a record is there, and loaded with Acquire before
 //! anything else is looked at. `tests/ordering` runs this file under loom, and it again with single orderings weakened.
@@ -34,6 +35,7 @@
 //! 17. **Bounds.** An answer with more tags than the bound is not stored; tags are never dropped.
 
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::mutants::{Rule, is_off};
@@ -90,15 +92,22 @@ impl Birth {
     }
 }
 
-/// A record takes a few, an answer has some ten: so many that a day of writes does not fill them.
-const SLOTS: usize = 1 << 20;
+/// So many that a day of writes does not fill them: a million distinct tags leave 999 of 1000 others alone. 32 MiB for each strength
+/// at most.
+const BUCKETS: usize = 1 << 19;
+
+/// The tags of a bucket whose records are known one by one. With what gave way, a line of the processor's cache.
+const PLACES: usize = 7;
+
+/// The buckets that come into being together.
+const TOGETHER: usize = 64;
 
 /// The log.
 #[derive(Debug)]
 pub struct PurgeLog {
     stamp: AtomicU64,
-    hard: Box<[AtomicU64]>,
-    soft: Box<[AtomicU64]>,
+    hard: Table,
+    soft: Table,
     floor: AtomicU64,
     /// The last hard record of any tag, for fills whose tags are not known yet.
     last_hard: AtomicU64,
@@ -108,11 +117,10 @@ pub struct PurgeLog {
 
 impl Default for PurgeLog {
     fn default() -> PurgeLog {
-        let table = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
         PurgeLog {
             stamp: AtomicU64::new(1),
-            hard: table(),
-            soft: table(),
+            hard: Table::default(),
+            soft: Table::default(),
             floor: AtomicU64::new(0),
             last_hard: AtomicU64::new(0),
             append: Mutex::new(()),
@@ -146,9 +154,9 @@ impl PurgeLog {
         let table = self.table(strength);
         for tag in tags.hashes() {
             if is_off(Rule::Columns) {
-                [&self.hard, &self.soft].iter().for_each(|column| column[slot(*tag)].store(0, Ordering::Relaxed));
+                [&self.hard, &self.soft].iter().for_each(|column| column.forget(*tag));
             }
-            table[slot(*tag)].fetch_max(next, Ordering::Relaxed);
+            table.record(*tag, next);
         }
         // Table first, then the stamp (rule 6): whoever sees the stamp sees the record.
         self.stamp.store(next, Ordering::Release);
@@ -200,14 +208,14 @@ impl PurgeLog {
 
     fn matches(&self, strength: Strength, tags: &impl Tagged, since: Stamp) -> bool {
         let table = self.table(strength);
-        tags.tag_hashes().any(|tag| table[slot(tag)].load(Ordering::Relaxed) > since.0)
+        tags.tag_hashes().any(|tag| table.is_later(tag, since.0))
     }
 
     fn floor_above(&self, born: Stamp) -> bool {
         self.floor.load(Ordering::Relaxed) > born.0
     }
 
-    fn table(&self, strength: Strength) -> &[AtomicU64] {
+    fn table(&self, strength: Strength) -> &Table {
         match strength {
             Strength::Hard => &self.hard,
             Strength::Soft => &self.soft,
@@ -215,13 +223,90 @@ impl PurgeLog {
     }
 }
 
-fn slot(tag: TagHash) -> usize {
-    (tag.0 as usize) & (SLOTS - 1)
+/// The latest records of one strength, by tag. One thread writes at a time.
+#[derive(Debug)]
+struct Table {
+    groups: Box<[OnceLock<Box<[Bucket; TOGETHER]>>]>,
+}
+
+/// The records of the tags whose hashes begin alike.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Bucket {
+    /// Each the stamp of a tag's latest record above the end of its hash; 0 where there is none.
+    places: [AtomicU64; PLACES],
+    /// The latest stamp that gave way.
+    gave_way: AtomicU64,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { groups: (0..BUCKETS.div_ceil(TOGETHER)).map(|_| OnceLock::new()).collect() }
+    }
+}
+
+impl Table {
+    fn record(&self, tag: TagHash, stamp: u64) {
+        let (group, number) = whereabouts(tag);
+        let bucket = &self.groups[group].get_or_init(unpurged)[number];
+        let records = bucket.places.iter().map(|place| (place.load(Ordering::Relaxed), place));
+        let own = |&(record, _): &(u64, &AtomicU64)| record > 0 && end(record) == end(tag.0.into());
+        let Some((record, place)) = records.min_by_key(|it| (!own(it), it.0)) else { return };
+        // The oldest of all gives way, so this only grows.
+        if record > 0 && end(record) != end(tag.0.into()) {
+            bucket.gave_way.store(record >> END, Ordering::Relaxed);
+        }
+        // What gave way first: whoever sees the new record in its place sees that it did.
+        place.store(stamp << END | end(tag.0.into()), Ordering::Release);
+    }
+
+    /// Whether a record of this tag, or one that gave way and may have been, is later.
+    fn is_later(&self, tag: TagHash, since: u64) -> bool {
+        let (group, number) = whereabouts(tag);
+        let Some(buckets) = self.groups[group].get() else { return false };
+        let bucket = &buckets[number];
+        bucket.places.iter().any(|place| {
+            let record = place.load(Ordering::Acquire);
+            record >> END > since && end(record) == end(tag.0.into())
+        }) || bucket.gave_way.load(Ordering::Relaxed) > since
+    }
+
+    /// For a mutant.
+    fn forget(&self, tag: TagHash) {
+        let (group, number) = whereabouts(tag);
+        let Some(buckets) = self.groups[group].get() else { return };
+        let own = |place: &&AtomicU64| end(place.load(Ordering::Relaxed)) == end(tag.0.into());
+        buckets[number].places.iter().filter(own).for_each(|place| place.store(0, Ordering::Release));
+    }
+}
+
+fn unpurged() -> Box<[Bucket; TOGETHER]> {
+    Box::new(std::array::from_fn(|_| Bucket::new()))
+}
+
+impl Bucket {
+    fn new() -> Bucket {
+        Bucket { places: std::array::from_fn(|_| AtomicU64::new(0)), gave_way: AtomicU64::new(0) }
+    }
+}
+
+/// The bits of a hash that a place holds, which leaves 48 for stamps: a million records a second for nine years. With those that
+/// choose the bucket they are the whole hash.
+const END: u32 = 16;
+
+fn end(tag: u64) -> u64 {
+    tag & ((1 << END) - 1)
+}
+
+fn whereabouts(tag: TagHash) -> (usize, usize) {
+    let bucket = (tag.0 >> (END - 3)) as usize & (BUCKETS - 1);
+    (bucket / TOGETHER, bucket % TOGETHER)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tag::MAX_TAGS;
 
     fn tags(names: &[&str]) -> TagSet {
         let mut set = TagSet::default();
@@ -290,5 +375,79 @@ mod tests {
         assert!(!log.may_follow_untagged(born, arrived), "its tags are not known yet");
         log.apply(&tags(&["b"]), Strength::Soft);
         assert!(log.may_follow_untagged(arrived, log.stamp()), "soft records kill nothing");
+    }
+
+    /// A permutation of the numbers of 32 bits that looks like chance.
+    fn scattered(number: u32) -> TagHash {
+        let mixed = (number ^ number >> 16).wrapping_mul(0x7feb_352d);
+        let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x846c_a68b);
+        TagHash(mixed ^ mixed >> 16)
+    }
+
+    fn purge(log: &PurgeLog, from: u32, to: u32) {
+        for first in (from..to).step_by(MAX_TAGS) {
+            log.apply(&(first..to.min(first + MAX_TAGS as u32)).map(scattered).collect(), Strength::Hard);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_purges_leaves_alone_what_it_was_not_about() {
+        const TAGS: u32 = 10;
+        const ENTRIES: u32 = 10_000;
+        let log = PurgeLog::default();
+        let born = log.stamp();
+        let entry =
+            |number: u32| -> TagSet { (0..TAGS).map(|tag| scattered(u32::MAX - number * TAGS - tag)).collect() };
+        let mut purged = 0;
+        for (so_far, most_lost) in [(60_000, 0), (300_000, 2), (1_000_000, 150)] {
+            purge(&log, purged, so_far);
+            purged = so_far;
+            let dead = |number: &u32| log.check(&Birth::new(born, born), &entry(*number)) == Standing::Dead;
+            let lost = (0..ENTRIES).filter(dead).count();
+            assert!(lost <= most_lost, "{lost} of {ENTRIES} after {so_far}");
+        }
+        let after = log.stamp();
+        let good = |number| log.check(&Birth::new(after, after), &entry(number)) == Standing::Good;
+        assert!((0..ENTRIES).all(good), "what is fetched afterwards is not older than what gave way");
+        let missed = |number| {
+            let carries = [scattered(u32::MAX), scattered(number)].into_iter().collect::<TagSet>();
+            log.check(&Birth::new(born, born), &carries) != Standing::Dead
+        };
+        assert_eq!((0..purged).filter(|number| missed(*number)).count(), 0, "what was purged is gone, and stays so");
+    }
+
+    #[test]
+    fn the_table_takes_memory_as_tags_are_purged() {
+        let taken = |log: &PurgeLog| log.hard.groups.iter().filter(|group| group.get().is_some()).count();
+        let log = PurgeLog::default();
+        assert_eq!((size_of::<Bucket>(), taken(&log)), (64, 0));
+        assert!(size_of_val(&*log.hard.groups) <= 128 << 10, "at rest");
+        purge(&log, 0, 100);
+        assert!(taken(&log) <= 100, "4 KiB for a tag at most");
+        purge(&log, 0, 300_000);
+        assert_eq!(taken(&log) * TOGETHER * size_of::<Bucket>(), 32 << 20, "all of it");
+    }
+
+    #[test]
+    fn more_tags_of_one_bucket_than_it_has_places_are_all_purged() {
+        let alike = |number: u32| TagHash(0xABCD_0000 + number);
+        let log = PurgeLog::default();
+        let old = born_now(&log);
+        for number in 0..20 {
+            log.apply(&[alike(number)].into_iter().collect(), Strength::Hard);
+        }
+        let young = born_now(&log);
+        for number in 0..20 {
+            let tags: TagSet = [alike(number)].into_iter().collect();
+            assert_eq!(log.check(&old, &tags), Standing::Dead);
+            assert_eq!(log.check(&young, &tags), Standing::Good);
+        }
+        assert_eq!(log.check(&old, &[alike(21)].into_iter().collect::<TagSet>()), Standing::Dead, "it may have been");
+        let (between, early) = (Stamp(12), Stamp(2));
+        assert_eq!(log.check(&Birth::new(early, early), &tags(&["elsewhere"])), Standing::Good);
+        log.apply(&tags(&["moves the stamp"]), Strength::Soft);
+        let unpurged: TagSet = [alike(22)].into_iter().collect();
+        assert_eq!(log.check(&Birth::new(early, early), &unpurged), Standing::Dead, "older than what gave way");
+        assert_eq!(log.check(&Birth::new(Stamp(15), between), &unpurged), Standing::Good, "younger than that");
     }
 }

@@ -10,7 +10,11 @@ const OVER_LOOM: &[Change] = &[
     ("use std::sync::Mutex;", "use loom::sync::Mutex;"),
     ("use std::sync::atomic::", "use loom::sync::atomic::"),
     ("use super::mutants::", "use crate::mutants::"),
-    ("const SLOTS: usize = 1 << 20;", "const SLOTS: usize = 2;"),
+    ("const BUCKETS: usize = 1 << 19;", "const BUCKETS: usize = 1;"),
+    ("const PLACES: usize = 7;", "const PLACES: usize = 1;"),
+    ("const TOGETHER: usize = 64;", "const TOGETHER: usize = 1;"),
+    // There from the beginning: loom does not know that whoever finds one made aside sees all of it.
+    ("OnceLock::new()", "OnceLock::from(unpurged())"),
 ];
 
 /// What is replaced by what.
@@ -122,17 +126,25 @@ const VARIANTS: &[Variant] = &[
             ),
         ],
     },
+    Variant { name: "gave_way_after_the_place", seen: true, changes: &[GAVE_WAY_LAST[0], GAVE_WAY_LAST[1]] },
+    Variant { name: "places_stored_relaxed", seen: true, changes: &[PLACE_STORED_RELAXED] },
+    Variant { name: "places_read_relaxed", seen: true, changes: &[PLACE_READ_RELAXED] },
+    Variant { name: "gave_way_read_first", seen: true, changes: &[GAVE_WAY_READ_FIRST[0], GAVE_WAY_READ_FIRST[1]] },
     // Records are never removed, so a floor that is read too early misses nothing that the stamp did not bring along.
     Variant { name: "floor_before_tags", seen: false, changes: &[FLOOR_BEFORE_TAGS[0], FLOOR_BEFORE_TAGS[1]] },
-    // If they were, it would: this is what the order is for. And the tables would have to be read with Acquire.
-    Variant { name: "removed_when_forgotten", seen: false, changes: &[REMOVED_LAST, TABLE_ACQUIRED] },
+    // If they were, it would: this is what the order is for.
+    Variant { name: "removed_when_forgotten", seen: false, changes: &[REMOVED_LAST] },
     Variant {
         name: "removed_when_forgotten_and_floor_before_tags",
         seen: true,
-        changes: &[REMOVED_LAST, TABLE_ACQUIRED, FLOOR_BEFORE_TAGS[0], FLOOR_BEFORE_TAGS[1]],
+        changes: &[REMOVED_LAST, FLOOR_BEFORE_TAGS[0], FLOOR_BEFORE_TAGS[1]],
     },
-    Variant { name: "removed_when_forgotten_and_table_relaxed", seen: true, changes: &[REMOVED_LAST] },
-    Variant { name: "removed_before_the_floor_rose", seen: true, changes: &[REMOVED_FIRST, TABLE_ACQUIRED] },
+    Variant {
+        name: "removed_when_forgotten_and_table_relaxed",
+        seen: true,
+        changes: &[REMOVED_LAST, PLACE_READ_RELAXED],
+    },
+    Variant { name: "removed_before_the_floor_rose", seen: true, changes: &[REMOVED_FIRST] },
 ];
 
 const FLOOR_AFTER_STAMP: Change = (
@@ -155,16 +167,41 @@ const FLOOR_BEFORE_TAGS: [Change; 2] = [
 const REMOVED_LAST: Change = (
     "self.floor.store(next, Ordering::Relaxed);\n        self.stamp.store(next, Ordering::Release);",
     "self.floor.store(next, Ordering::Relaxed);\n        self.stamp.store(next, Ordering::Release);\n        \
-     self.hard.iter().for_each(|slot| slot.store(0, Ordering::Release));",
+     [0, 1].iter().for_each(|tag| self.hard.forget(TagHash(*tag)));",
 );
 
 const REMOVED_FIRST: Change = (
     "self.floor.store(next, Ordering::Relaxed);\n        self.stamp.store(next, Ordering::Release);",
-    "self.hard.iter().for_each(|slot| slot.store(0, Ordering::Release));\n        \
+    "[0, 1].iter().for_each(|tag| self.hard.forget(TagHash(*tag)));\n        \
      self.floor.store(next, Ordering::Relaxed);\n        self.stamp.store(next, Ordering::Release);",
 );
 
-const TABLE_ACQUIRED: Change = ("table[slot(tag)].load(Ordering::Relaxed)", "table[slot(tag)].load(Ordering::Acquire)");
+const PLACE_READ_RELAXED: Change = ("place.load(Ordering::Acquire)", "place.load(Ordering::Relaxed)");
+
+const PLACE_STORED_RELAXED: Change =
+    ("end(tag.0.into()), Ordering::Release);", "end(tag.0.into()), Ordering::Relaxed);");
+
+const GAVE_WAY_LAST: [Change; 2] = [
+    (
+        "        if record > 0 && end(record) != end(tag.0.into()) {\n            \
+         bucket.gave_way.store(record >> END, Ordering::Relaxed);\n        }",
+        "",
+    ),
+    (
+        "place.store(stamp << END | end(tag.0.into()), Ordering::Release);",
+        "place.store(stamp << END | end(tag.0.into()), Ordering::Release);\n        \
+         if record > 0 && end(record) != end(tag.0.into()) {\n            \
+         bucket.gave_way.store(record >> END, Ordering::Release);\n        }",
+    ),
+];
+
+const GAVE_WAY_READ_FIRST: [Change; 2] = [
+    (
+        "        bucket.places.iter().any(|place| {",
+        "        let gave_way = bucket.gave_way.load(Ordering::Relaxed);\n        bucket.places.iter().any(|place| {",
+    ),
+    ("}) || bucket.gave_way.load(Ordering::Relaxed) > since", "}) || gave_way > since"),
+];
 
 fn main() {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));

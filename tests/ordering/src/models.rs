@@ -13,18 +13,19 @@ use super::purge::{Birth, PurgeLog, Stamp, Standing, Strength};
 use crate::tag::TagSet;
 
 pub const MODELS: &[crate::Model] = &[
-    ("a purge, and a check before its end", a_purge_and_a_check_before_its_end),
-    ("a purge of too many tags, and a check before its end", a_purge_of_too_many_tags),
-    ("the floor rises, and a check before its end", the_floor_rises),
-    ("the floor rises above what was purged", the_floor_rises_above_what_was_purged),
-    ("a soft purge, and a check before its end", a_soft_purge),
-    ("two purges, and a check", two_purges),
-    ("a fill while its object is written", a_fill_while_its_object_is_written),
-    ("a fill while everything is forgotten", a_fill_while_everything_is_forgotten),
-    ("a revalidation while its object is written", a_revalidation_while_its_object_is_written),
-    ("a follower after the purge", a_follower_after_the_purge),
-    ("a follower at any time", a_follower_at_any_time),
-    ("two checks, and a purge of something else before one that counts", two_checks),
+    ("a purge, and a check before its end", None, a_purge_and_a_check_before_its_end),
+    ("a purge of too many tags, and a check before its end", None, a_purge_of_too_many_tags),
+    ("the floor rises, and a check before its end", None, the_floor_rises),
+    ("the floor rises above what was purged", None, the_floor_rises_above_what_was_purged),
+    ("a soft purge, and a check before its end", None, a_soft_purge),
+    ("two purges, and a check", None, two_purges),
+    ("a purge whose record gives way to another's", None, a_purge_whose_record_gives_way),
+    ("a fill while its object is written", None, a_fill_while_its_object_is_written),
+    ("a fill while everything is forgotten", None, a_fill_while_everything_is_forgotten),
+    ("a revalidation while its object is written", None, a_revalidation_while_its_object_is_written),
+    ("a follower after the purge", None, a_follower_after_the_purge),
+    ("a follower at any time", None, a_follower_at_any_time),
+    ("two checks, and a purge of something else before one that counts", Some(3), two_checks),
 ];
 
 /// The tag of what is looked at, and another.
@@ -136,6 +137,17 @@ fn two_purges() {
     let ours = world.write(Strength::Hard);
     assert_eq!(world.check(&entry), Standing::Dead);
     assert_ne!(other.join().unwrap(), ours, "each has its stamp");
+    assert_eq!(world.check(&entry), Standing::Dead);
+}
+
+/// A bucket has one place here, so that the second record takes that of the first.
+fn a_purge_whose_record_gives_way() {
+    let world = World::new();
+    let entry = Arc::new(world.entry());
+    world.write(Strength::Hard);
+    let looking = world.look_at(&entry);
+    world.log.apply(&TagSet::of(&[OTHER]), Strength::Hard);
+    assert_eq!(looking.join().unwrap(), Standing::Dead);
     assert_eq!(world.check(&entry), Standing::Dead);
 }
 
