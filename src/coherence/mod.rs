@@ -62,6 +62,10 @@ pub const REMEMBER_ERROR: Duration = Duration::from_secs(2);
 pub trait Slots {
     /// What is kept under this key.
     fn get(&self, key: &[u8]) -> Option<Slot>;
+    /// The same for the store's own housekeeping: nobody asked for it, and what is asked for by nobody else is no more popular for it.
+    fn peek(&self, key: &[u8]) -> Option<Slot> {
+        self.get(key)
+    }
     /// Keeps it, in place of what was there.
     fn put(&self, key: Key, slot: Slot);
     /// Forgets it.

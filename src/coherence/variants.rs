@@ -107,8 +107,8 @@ impl<S: Slots> Cache<S> {
         let _turn = self.filing.turn(selected.primary);
         self.may_be_kept(selected, left)?;
         let is_whole = |slot: Option<Slot>| matches!(slot, Some(Slot::Entry(entry)) if self.log.check(entry.birth(), &entry) != Standing::Dead);
-        let whole_here = selected.names.is_empty() && is_whole(self.memory.get(selected.primary));
-        if !whole_here && !is_whole(self.memory.get(&selected.key())) {
+        let whole_here = selected.names.is_empty() && is_whole(self.memory.peek(selected.primary));
+        if !whole_here && !is_whole(self.memory.peek(&selected.key())) {
             self.place(selected, Slot::Incomplete(part), now);
         }
         Ok(())
@@ -145,7 +145,7 @@ impl<S: Slots> Cache<S> {
         }
         // What has come meanwhile left before this came.
         let _turn = self.filing.turn(&errand.primary);
-        let end = |key: &[u8]| match self.memory.get(key) {
+        let end = |key: &[u8]| match self.memory.peek(key) {
             Some(Slot::Entry(entry)) => {
                 entry.end();
                 self.memory.remove(key);
@@ -154,7 +154,7 @@ impl<S: Slots> Cache<S> {
             Some(Slot::Variants(_) | Slot::Uncacheable(_) | Slot::TooLong(_)) | None => {}
         };
         end(&errand.spot);
-        if let Some(Slot::Variants(variants)) = self.memory.get(&errand.primary) {
+        if let Some(Slot::Variants(variants)) = self.memory.peek(&errand.primary) {
             let key = |names: &[HeaderName]| key::variant(&errand.primary, names, &errand.headers);
             variants.matching(key).for_each(|variant| end(&variant.key));
         }
@@ -166,19 +166,19 @@ impl<S: Slots> Cache<S> {
         // Other flights may hold it yet, for when the origin fails.
         base.end();
         let end = |key: &[u8]| {
-            if matches!(self.memory.get(key), Some(Slot::Entry(current)) if current.is_of(base)) {
+            if matches!(self.memory.peek(key), Some(Slot::Entry(current)) if current.is_of(base)) {
                 self.memory.remove(key);
             }
         };
         end(&errand.spot);
         // It may have been put aside since, for an answer that varies.
-        if let Some(Slot::Variants(variants)) = self.memory.get(&errand.primary) {
+        if let Some(Slot::Variants(variants)) = self.memory.peek(&errand.primary) {
             variants.keys().for_each(|key| end(key));
         }
     }
 
     fn is_there(&self, spot: &[u8], entry: &Entry) -> bool {
-        matches!(self.memory.get(spot), Some(Slot::Entry(current)) if current.is(entry))
+        matches!(self.memory.peek(spot), Some(Slot::Entry(current)) if current.is(entry))
     }
 
     fn place(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
@@ -192,7 +192,7 @@ impl<S: Slots> Cache<S> {
 
     fn put(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
         let Selected { primary, names, .. } = selected;
-        if names.is_empty() && !matches!(self.memory.get(primary), Some(Slot::Variants(_))) {
+        if names.is_empty() && !matches!(self.memory.peek(primary), Some(Slot::Variants(_))) {
             return self.memory.put(primary.clone(), slot);
         }
         let own = selected.key();
@@ -214,7 +214,7 @@ impl<S: Slots> Cache<S> {
     /// For a while nobody waits for another's fetch here.
     pub(super) fn keep_nothing(&self, key: &Key, instead: Slot) {
         let _turn = self.filing.turn(key);
-        let before = self.memory.get(key);
+        let before = self.memory.peek(key);
         self.memory.put(key.clone(), instead);
         if let Some(Slot::Variants(variants)) = before {
             variants.keys().for_each(|key| self.memory.remove(key));
@@ -224,7 +224,7 @@ impl<S: Slots> Cache<S> {
     /// What is remembered so no longer holds.
     pub(super) fn keep_again(&self, key: &Key, now: Instant) {
         let _turn = self.filing.turn(key);
-        if matches!(self.memory.get(key), Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until) {
+        if matches!(self.memory.peek(key), Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until) {
             self.memory.put(key.clone(), Slot::Uncacheable(now));
         }
     }
@@ -234,7 +234,7 @@ impl<S: Slots> Cache<S> {
     fn known(&self, selected: Selected<'_>, now: Instant) -> (Variants, Vec<Key>) {
         let Selected { primary, names, sent } = selected;
         let key = |names: &[HeaderName]| key::variant(primary, names, sent);
-        let all = match self.memory.get(primary) {
+        let all = match self.memory.peek(primary) {
             Some(Slot::Variants(variants)) => variants,
             Some(everybodys @ (Slot::Entry(_) | Slot::Incomplete(_))) => {
                 let aside = Key::from(key(&[]).as_slice());
@@ -253,7 +253,7 @@ impl<S: Slots> Cache<S> {
     }
 
     fn is_fresh(&self, key: &[u8], now: Instant) -> bool {
-        let slot = self.memory.get(key);
+        let slot = self.memory.peek(key);
         let Some(entry) = slot.as_ref().and_then(Slot::entry) else { return false };
         let vital = entry.vital();
         vital.age(now) < vital.lifetime.fresh_for && self.log.check(entry.birth(), entry) == Standing::Good
@@ -349,5 +349,53 @@ mod tests {
         assert_eq!((kept(&cache, &primary), entries()), (4, 5), "with the one for everybody");
         cache.keep_nothing(&primary, Slot::Uncacheable(Instant::now() + Duration::from_secs(1)));
         assert_eq!(entries(), 1);
+    }
+
+    /// The share of hits among honest requests (1 500 keys by Zipf's law, answers of 4 KiB, a store of 8 MiB) beside so many others for
+    /// each once the store is warm, of keys that are asked for once.
+    fn honest_hits(floods: u32) -> f64 {
+        const KEYS: usize = 1500;
+        const WARM: u32 = 15_000;
+        const MEASURED: u32 = 10_000;
+        let cache = Cache { memory: Memory::new(8 << 20), ..cache(4) };
+        let body = Bytes::from(vec![b'x'; 4 << 10]);
+        let ask = |name: String| {
+            let primary = Key::from(name.as_bytes());
+            let hit = cache.memory.get(&primary).is_some();
+            if !hit {
+                let (names, sent) = (Arc::default(), HeaderMap::new());
+                let entry = Entry::new(&head(HeaderMap::new()), body.clone());
+                cache
+                    .keep(Selected { primary: &primary, names: &names, sent: &sent }, 0, entry, Instant::now())
+                    .unwrap();
+            }
+            cache.memory.tend();
+            hit
+        };
+        let weights: Vec<f64> = (1..=KEYS)
+            .scan(0.0, |sum, rank| {
+                *sum += 1.0 / rank as f64;
+                Some(*sum)
+            })
+            .collect();
+        let (mut state, mut flood, mut hits) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
+        for number in 0..WARM + MEASURED {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let drawn = (state >> 11) as f64 / (1_u64 << 53) as f64 * weights[KEYS - 1];
+            let hit = ask(format!("honest/{}", weights.partition_point(|weight| *weight < drawn)));
+            hits += u32::from(number >= WARM && hit);
+            for _ in 0..if number < WARM { 0 } else { floods } {
+                ask(format!("flood/{flood}"));
+                flood += 1;
+            }
+        }
+        f64::from(hits) / f64::from(MEASURED)
+    }
+
+    #[test]
+    fn a_flood_of_what_is_asked_for_once_leaves_the_hits_of_others() {
+        let quiet = honest_hits(0);
+        let beside = [1, 5, 10].map(honest_hits);
+        assert!(beside.iter().all(|hits| *hits > quiet - 0.03), "quiet {quiet:.3}, 1:1, 5:1 and 10:1 {beside:.3?}");
     }
 }
