@@ -14,6 +14,12 @@ use super::answer::Connection;
 /// How long a client may do nothing with a connection for which others wait.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The same where many wait, or where its address stands still with many.
+pub(super) const PRESSED: Duration = Duration::from_millis(500);
+
+/// Whoever has done nothing for so long stands still.
+pub(super) const STILL: Duration = Duration::from_millis(250);
+
 /// So many times the least rate is asked of whoever has more than its share while others wait.
 const SHARE: u64 = 64;
 

@@ -4,6 +4,7 @@
 //! carries one attempt and gives the connection back when the answer's body has been read.
 
 mod answer;
+mod crowds;
 pub mod exchange;
 mod full;
 mod held;

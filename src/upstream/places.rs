@@ -2,7 +2,8 @@
 //!
 //! Of those who wait the client that has the fewest is next, and of equals who came first: whoever has many gets no more while
 //! somebody with fewer waits. Where a client does not take or send what is its turn, its connection makes room for those who
-//! wait. What lasts, an event stream or a WebSocket, has places of its own: it idles, and would keep everybody else out.
+//! wait. An address of which half of all places stand still gets the last quarter no more ([`Crowds`]): whoever comes from another
+//! one finds a place at once. What lasts, an event stream or a WebSocket, has places of its own: it idles, and would keep everybody else out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::WorkerId;
-use super::held::{Hold, PATIENCE, Pace};
+use super::crowds::Crowds;
+use super::held::{Hold, PATIENCE, PRESSED, Pace};
 
 /// The places of one upstream's connections.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Places {
     queue: Mutex<Queue>,
     /// The requests in flight, by the worker that began them.
     held: Vec<Mutex<Shelf>>,
+    crowds: Crowds,
     made_room: AtomicUsize,
 }
 
@@ -78,6 +81,9 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// They need not look again after so long.
 const FRESH: Duration = Duration::from_millis(50);
 
+/// Fewer that wait are no crowd, however few the places are.
+const FEW: usize = 8;
+
 impl Places {
     pub fn new(max: usize, max_streams: usize, workers: usize) -> Arc<Places> {
         Arc::new(Places {
@@ -88,6 +94,7 @@ impl Places {
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
             held: (0..workers).map(|_| Mutex::default()).collect(),
+            crowds: Crowds::new(max),
             made_room: AtomicUsize::new(0),
         })
     }
@@ -171,7 +178,7 @@ impl Places {
         }
         let mut queue = self.lock();
         let several = queue.waiting.len() > 1;
-        let has = if several { self.by_client(&self.all()) } else { HashMap::new() };
+        let has = if several { self.by_client(self.all().iter()) } else { HashMap::new() };
         let uncalled = queue.waiting.iter_mut().filter(|waiting| !waiting.called);
         // The first of equals.
         if let Some(next) = uncalled.min_by_key(|waiting| of(&has, waiting.client)) {
@@ -180,36 +187,53 @@ impl Places {
         }
     }
 
+    /// Whether this client may have one more, where so many are in use.
+    pub fn admits(&self, client: Option<IpAddr>, in_use: impl FnOnce() -> usize) -> bool {
+        self.crowds.admits(client, in_use)
+    }
+
     /// Notes how fast clients are, and where somebody waits ends what is too slow.
     pub fn look(&self, now: Instant) {
-        if self.waiting() > 0 {
-            let mut queue = self.lock();
-            if queue.looked.is_some_and(|looked| now.saturating_duration_since(looked) < FRESH) {
-                return;
-            }
-            queue.looked = Some(now);
-            let waiting: Vec<_> = queue.waiting.iter().filter(|one| !one.called).map(|one| one.client).collect();
-            drop(queue);
-            self.make_room(waiting, now);
-        } else {
-            self.all().iter().for_each(|hold| {
-                hold.look(now);
-            });
+        if self.waiting() == 0 {
+            self.crowds.note(&self.paces(now), now);
+            return;
+        }
+        let mut queue = self.lock();
+        if queue.looked.is_some_and(|looked| now.saturating_duration_since(looked) < FRESH) {
+            return;
+        }
+        queue.looked = Some(now);
+        let waiting: Vec<_> = queue.waiting.iter().filter(|one| !one.called).map(|one| one.client).collect();
+        drop(queue);
+        let paces = self.paces(now);
+        self.crowds.note(&paces, now);
+        self.make_room(waiting, paces);
+        // Somebody may be let in again who was not before.
+        if !self.has_none_left() {
+            self.call_next();
         }
     }
 
+    fn paces(&self, now: Instant) -> Vec<(Pace, Arc<Hold>)> {
+        self.all().into_iter().map(|hold| (hold.look(now), hold)).collect()
+    }
+
     /// Ends one for each of those who wait, as far as there are any that may be.
-    fn make_room(&self, mut waiting: Vec<Option<IpAddr>>, now: Instant) {
-        let all = self.all();
-        let mut has = self.by_client(&all);
-        let mut slow: Vec<(Pace, Arc<Hold>)> = all.into_iter().map(|hold| (hold.look(now), hold)).collect();
-        slow.retain(|(pace, _)| pace.below_share >= PATIENCE);
+    fn make_room(&self, mut waiting: Vec<Option<IpAddr>>, mut slow: Vec<(Pace, Arc<Hold>)>) {
+        let mut has = self.by_client(slow.iter().map(|(_, hold)| hold));
+        let many_wait = waiting.len() >= (self.max / 4).max(FEW);
+        let patience = |hold: &Hold| match many_wait || self.crowds.has(hold.client()) {
+            true => PRESSED,
+            false => PATIENCE,
+        };
+        slow.retain(|(pace, _)| pace.below_share >= PRESSED);
         waiting.sort_by_key(|client| of(&has, *client));
         for client in waiting {
             let fair = of(&has, client) + 1;
             let rank = |(pace, hold): &(Pace, Arc<Hold>)| {
                 let has_many = of(&has, hold.client()) > fair;
-                (has_many || pace.below_least >= PATIENCE).then_some((has_many, pace.below_least, pace.below_share))
+                let too_slow = pace.below_least >= patience(hold) || has_many && pace.below_share >= PATIENCE;
+                too_slow.then_some((has_many, pace.below_least, pace.below_share))
             };
             let ranked = slow.iter().enumerate().filter_map(|(index, one)| Some((rank(one)?, index)));
             let Some((_, index)) = ranked.max() else { continue };
@@ -222,9 +246,9 @@ impl Places {
         }
     }
 
-    fn by_client(&self, all: &[Arc<Hold>]) -> HashMap<Option<IpAddr>, usize> {
+    fn by_client<'a>(&self, all: impl Iterator<Item = &'a Arc<Hold>>) -> HashMap<Option<IpAddr>, usize> {
         let mut has = HashMap::new();
-        all.iter().for_each(|hold| *has.entry(hold.client()).or_default() += 1);
+        all.for_each(|hold| *has.entry(hold.client()).or_default() += 1);
         has
     }
 
@@ -333,7 +357,9 @@ mod tests {
         Some(IpAddr::from([192, 0, 2, number]))
     }
 
-    fn hold(places: &Places, number: u8) -> Arc<Hold> {
+    /// With a place for good.
+    fn hold(places: &Arc<Places>, number: u8) -> Arc<Hold> {
+        std::mem::forget(places.take());
         let hold = Arc::new(Hold::new(Asker { client: client(number), least_rate: LEAST }));
         let _ = hold.poll_cut(&mut std::task::Context::from_waker(std::task::Waker::noop()));
         places.hold(0, hold.clone());
@@ -402,6 +428,64 @@ mod tests {
         assert_eq!(cut(9, &[(1, Origin, 0)]), [false], "the origin is at it");
         assert_eq!(cut(9, &[(1, Client, LEAST)]), [false], "it is slow, and no more than that");
         assert_eq!(cut(9, &[(1, Client, 0), (2, Client, 0)]).iter().filter(|cut| **cut).count(), 1, "one for each");
+    }
+
+    /// How many of so many are cut that do nothing, where as many wait, after so many looks.
+    fn cut_where(places: usize, wait: usize, looks: u32) -> usize {
+        let places = Places::new(places, 0, 1);
+        let held: Vec<_> = (0..places.max).map(|number| hold(&places, number as u8)).collect();
+        let begun = Instant::now();
+        let queued: Vec<_> = (0..wait).map(|_| places.queue(client(200)).unwrap()).collect();
+        for look in 0..=looks {
+            held.iter().for_each(|hold| hold.turn(Turn::Client));
+            places.look(begun + LOOK_AGAIN * look);
+        }
+        drop(queued);
+        held.iter().filter(|hold| hold.is_cut()).count()
+    }
+
+    #[test]
+    fn where_many_wait_patience_is_short() {
+        assert_eq!((cut_where(40, 9, 1), cut_where(40, 9, 2)), (0, 0));
+        assert_eq!((cut_where(40, 10, 1), cut_where(40, 10, 2)), (0, 10), "a quarter of the places, and half a second");
+        assert_eq!(
+            (cut_where(4, 7, 2), cut_where(4, 8, 2)),
+            (0, 4),
+            "few that wait are few, however few the places are"
+        );
+    }
+
+    #[test]
+    fn an_address_that_stands_still_with_half_of_the_places_leaves_the_rest_to_others() {
+        let places = Places::new(8, 0, 1);
+        let begun = Instant::now();
+        let held: Vec<_> = [1, 1, 1, 1, 2, 3].map(|number| hold(&places, number)).into();
+        let look = |quarter: u32| places.look(begun + LOOK_AGAIN * quarter);
+        held.iter().for_each(|hold| hold.turn(Turn::Client));
+        look(0);
+        assert!(places.admits(client(1), || 8), "nobody knows yet");
+        look(1);
+        assert!(!places.admits(client(1), || 6) && places.admits(client(1), || 5), "its last two are others'");
+        assert!(places.admits(client(2), || 8) && places.admits(None, || 8));
+        assert!(held.iter().all(|hold| !hold.is_cut()), "nobody waits");
+        let _queued = places.queue(client(2)).unwrap();
+        look(2);
+        assert_eq!(held.iter().map(|hold| hold.is_cut()).filter(|cut| *cut).count(), 1, "one that stands still");
+        assert!(held[..4].iter().any(|hold| hold.is_cut()), "of those that are many");
+    }
+
+    #[test]
+    fn an_address_whose_many_go_on_may_have_all() {
+        let places = Places::new(4, 0, 1);
+        let held: Vec<_> = (0..4).map(|_| hold(&places, 1)).collect();
+        for look in 0..=8 {
+            for hold in &held {
+                hold.turn(Turn::Client);
+                hold.moved(LEAST);
+            }
+            places.look(Instant::now() + LOOK_AGAIN * look);
+        }
+        assert!(places.admits(client(1), || 4));
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl Pool {
     pub async fn lease(&self, server: usize, by: By, within: Within, freshness: Freshness) -> Result<Lease, Failure> {
         let server = &self.servers[server];
         let Within { now, deadline } = within;
-        if self.places.waiting() == 0 {
+        if self.may_begin(by) {
             if freshness != Freshness::FreshConnection
                 && let Some(lease) = server.take(by.worker, by, now, freshness)
             {
@@ -276,7 +276,7 @@ impl Pool {
             Some(Connection { stream, born, permit }) => {
                 Lease { stream, seat: Seat::take(server, by, born, permit), reused: Reused::Yes, taken: now }
             }
-            None => match Some(&self.places).filter(|places| places.waiting() == 0).and_then(Places::take) {
+            None => match Some(&self.places).filter(|_| self.may_begin(by)).and_then(Places::take) {
                 Some(permit) => self.open(server, by, permit, deadline).await?,
                 None => match self.wait(server, by, deadline, Reuse::Nothing).await? {
                     Found::Lease(lease) => lease,
@@ -286,6 +286,19 @@ impl Pool {
         };
         lease.seat.own = Some(own.clone());
         Ok(lease)
+    }
+
+    /// Nobody waits whom it would pass, and its client has not too many that stand still.
+    fn may_begin(&self, by: By) -> bool {
+        self.places.waiting() == 0 && self.admits(by)
+    }
+
+    fn admits(&self, by: By) -> bool {
+        let in_use = || {
+            let in_flight: usize = self.servers.iter().map(|server| server.in_flight.load(Ordering::Relaxed)).sum();
+            in_flight.saturating_sub(self.places.streams())
+        };
+        self.places.admits(by.asker.client, in_use)
     }
 
     /// Which server a client has a connection of its own to.
@@ -318,6 +331,9 @@ impl Pool {
     }
 
     fn find(&self, server: &Arc<Server>, by: By, reuse: Reuse) -> Option<Found> {
+        if !self.admits(by) {
+            return None;
+        }
         if let Reuse::Idle(freshness) = reuse {
             let workers = (0..server.idle.len()).map(|offset| (by.worker + offset) % server.idle.len());
             let lease = workers.filter_map(|from| server.take(from, by, Instant::now(), freshness)).next();
