@@ -2,10 +2,34 @@
 //!
 //! The soft limit is often 1024 because of programs that use `select`, which cannot do with more. This one can, and takes what it may.
 
+use std::os::fd::AsRawFd;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a process needs beside its connections: listeners, logs, the workers' own, files while they are read.
 const BESIDE: u64 = 64;
+
+/// Of so many, these are the last ones, which clients do not take: fetches, logs and the admin need some.
+fn for_fetches(limit: u64) -> u64 {
+    (limit / 8).min(256)
+}
+
+/// From this number on descriptors are the last ones. The system gives the lowest that is free, so the number of the newest
+/// tells how many there are.
+pub fn last() -> i32 {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    i32::try_from(limit - for_fetches(limit)).unwrap_or(i32::MAX)
+}
+
+/// The lowest that is free; `None`: there is none.
+pub fn next() -> Option<i32> {
+    Some(std::fs::File::open("/dev/null").ok()?.as_raw_fd())
+}
+
+/// What a process may have once it has taken what it may.
+pub fn limit() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
 
 /// Raises the soft limit to the hard one, and says what holds then. A refusal leaves it as it was.
 pub fn raise() -> u64 {
@@ -33,6 +57,12 @@ pub fn too_few(limit: u64, clients: usize, to_origins: usize) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_ones_are_few() {
+        assert_eq!([64, 1024, 1 << 20].map(for_fetches), [8, 128, 256]);
+        assert!(next().is_some_and(|next| next < last()));
+    }
 
     #[test]
     fn what_is_too_few_is_said_with_what_is_needed() {

@@ -283,6 +283,9 @@ async fn without_descriptors_it_waits_says_so_once_and_recovers() {
     }
     let said = process.hears("stent: cannot accept connections: ").await;
     assert!(said.contains("os error 24"), "{said}");
+    // There are too few for all of them and for their connections to the origin, and each has its own words.
+    let said = process.hears("stent: upstream origin: no connection can be opened: ").await;
+    assert!(said.contains("os error 24") && said.contains("(busy)"), "{said}");
     let before = cpu_ticks(process.child.id());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let used = cpu_ticks(process.child.id()) - before;
@@ -294,6 +297,57 @@ async fn without_descriptors_it_waits_says_so_once_and_recovers() {
     let again = process.said.try_recv();
     assert!(again.is_err(), "once is enough: {again:?}");
     assert!((1..200).contains(&metric(process.admin, "stent_accept_failures_total").await));
+}
+
+#[tokio::test]
+async fn clients_leave_the_last_descriptors_to_others() {
+    let gate = Gate::default();
+    let origin = Origin::gated(&gate, || answer(200, &[], "fine")).await;
+    let mut process = Process::start(&configuration(origin.address, "", RULES), Some("-n 64")).await;
+    // They wait for one fetch, so each has one descriptor, and none can be closed to make room.
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let mut stream = tokio::net::TcpStream::connect(process.address).await.unwrap();
+        stream.write_all(b"GET /kept/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
+        waiting.push(stream);
+    }
+    process.hears("stent: cannot accept connections: ").await;
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", process.child.id())).unwrap().count();
+    for _ in 0..50 {
+        // An eighth is left, less one for each listener, which has already taken in who comes next, and one for this call.
+        assert_eq!(Client { address: process.admin }.get("/livez").send().await.status, 200);
+        assert!(open() <= 64 - 8 + 4, "{} are open", open());
+    }
+    gate.open(1);
+    for mut stream in waiting {
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with("fine"), "{reply}");
+    }
+}
+
+/// Said by whoever looks at the file, as by the start.
+#[tokio::test]
+async fn a_check_says_where_the_descriptors_are_too_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("proxy.yaml");
+    let check = |limits: &str, connections: &str| {
+        let text = format!("server: {{listen: 127.0.0.1:0{connections}}}\n{RULES}");
+        std::fs::write(&file, configuration(free_port(), "", &text)).unwrap();
+        let mut command = Command::new("sh");
+        let shell = format!("ulimit {limits}; exec \"$0\" check --config \"$1\"");
+        command.args(["-c", &shell, env!("CARGO_BIN_EXE_stent")]).arg(&file);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "a warning is no error: {said}");
+        said
+    };
+    let said = check("-n 500", "");
+    assert!(said.contains("limits.connections: 10000 cannot be met: 500 descriptors"), "{said}");
+    let said = check("-n 500", ", limits: {connections: 300}");
+    assert!(!said.contains("descriptors"), "{said}");
+    let said = check("-Sn 500", ", limits: {connections: 600}");
+    assert!(!said.contains("descriptors"), "the start raises the soft limit: {said}");
 }
 
 #[tokio::test]

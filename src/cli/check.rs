@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{ConfigArgs, terminal};
 use crate::coherence::tags::{Place, facets};
+use crate::config::problem::{Kind, Problem, Severity};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
+use crate::descriptors;
 use crate::facet::certificate::{Authorities, Certificate, Presented};
 use crate::facet::{Claims, Known, Proven, Worth};
 use crate::identity::TokenSource;
@@ -34,6 +36,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     let (report, loaded) = match crate::config::load(path, &|name| std::env::var(name).ok()) {
         Ok(loaded) => {
             let mut problems = loaded.warnings.clone();
+            problems.extend(too_few_descriptors(&loaded));
             problems.extend(run_tests(&loaded));
             (loaded.report(problems), Some(loaded))
         }
@@ -48,6 +51,24 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// As the start says it, by what a process may have here.
+fn too_few_descriptors(loaded: &Loaded) -> Option<Problem> {
+    let settings = &loaded.settings;
+    let to_origins = settings.upstreams.iter().map(|upstream| upstream.max_connections).sum();
+    let said = descriptors::too_few(descriptors::limit(), settings.server.limits.connections, to_origins)?;
+    Some(Problem {
+        severity: Severity::Warning,
+        kind: Kind::Contradiction,
+        line: 0,
+        column: 0,
+        length: 0,
+        path: "server.limits.connections".to_owned(),
+        message: format!("{said}, if it runs with the limits that hold here"),
+        hint: None,
+        related: None,
+    })
+}
+
 fn print(report: &Report, loaded: Option<&Loaded>, errors: usize, file: &str) {
     terminal::complain_text(&report.render(terminal::stderr_has_colour()));
     match loaded {
@@ -59,7 +80,7 @@ fn print(report: &Report, loaded: Option<&Loaded>, errors: usize, file: &str) {
     }
 }
 
-fn run_tests(loaded: &Loaded) -> Vec<crate::config::Problem> {
+fn run_tests(loaded: &Loaded) -> Vec<Problem> {
     let router = Router::new(loaded.settings.routes.clone());
     selftest::run(&loaded.tests, &|ask| judge(ask, loaded, &router))
 }

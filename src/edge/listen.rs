@@ -7,10 +7,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -24,6 +26,7 @@ use super::settings::ServerSettings;
 use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
+use crate::descriptors;
 use crate::key::Scheme;
 use crate::notice;
 use crate::socket;
@@ -170,28 +173,41 @@ impl<S: Service> Listening<S> {
             match accepted {
                 Ok((stream, address)) => {
                     back_off = BACK_OFF.0;
+                    self.leave_the_last(stream.as_raw_fd(), &mut stage).await;
                     let place = self.place(&mut stage).await;
                     self.serve(stream, address, place);
                 }
                 // The client's own affair.
                 Err(error) if is_of_the_connection(&error) => {}
-                // Out of descriptors or memory: what is open must end first.
-                Err(error) => {
-                    if self.accepting.places.failed() {
-                        notice::say(format_args!(
-                            "cannot accept connections: {error}; those that ask for nothing are closed to make room"
-                        ));
-                    }
-                    self.accepting.places.make_room_for_descriptors(&self.lines);
-                    tokio::select! {
-                        () = tokio::time::sleep(back_off) => {}
-                        asked = self.lines.asked() => self.accepting.places.give_up(&self.lines, asked),
-                        () = reached(&mut stage, Stage::Closed) => return,
-                    }
-                    self.look();
-                    back_off = (back_off * 2).min(BACK_OFF.1);
-                }
+                Err(error) => self.pause(&error, &mut back_off, &mut stage).await,
             }
+        }
+    }
+
+    /// Out of descriptors or memory: what is open must end first.
+    async fn pause(&mut self, error: &io::Error, back_off: &mut Duration, stage: &mut watch::Receiver<Stage>) {
+        if self.accepting.places.failed() {
+            notice::say(format_args!(
+                "cannot accept connections: {error}; those that ask for nothing are closed to make room"
+            ));
+        }
+        self.accepting.places.make_room_for_descriptors(&self.lines);
+        tokio::select! {
+            () = tokio::time::sleep(*back_off) => {}
+            asked = self.lines.asked() => self.accepting.places.give_up(&self.lines, asked),
+            () = reached(stage, Stage::Closed) => return,
+        }
+        self.look();
+        *back_off = (*back_off * 2).min(BACK_OFF.1);
+    }
+
+    /// Waits while a connection has one of the last descriptors and others would follow it: those are for what clients ask.
+    async fn leave_the_last(&mut self, taken: i32, stage: &mut watch::Receiver<Stage>) {
+        let (mut back_off, mut next) = (BACK_OFF.0, Some(taken));
+        while next.is_none_or(|next| self.accepting.places.leaves(next)) && *stage.borrow() < Stage::Closed {
+            self.pause(&Errno::MFILE.into(), &mut back_off, stage).await;
+            while self.connections.try_join_next().is_some() {}
+            next = descriptors::next();
         }
     }
 

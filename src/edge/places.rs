@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::watch::{HalfBodies, Lines, Rank};
+use crate::descriptors;
 
 /// Failures that are this close to each other are one episode, and said once.
 const EPISODE: Duration = Duration::from_secs(10);
@@ -40,6 +41,8 @@ pub struct Places {
     lines: Mutex<Vec<Arc<Lines>>>,
     bodies: HalfBodies,
     next: Mutex<Next>,
+    /// Descriptors from this number on are not for these connections.
+    last_descriptors: i32,
     /// Whose connections end too where descriptors run out.
     beside: Option<Arc<Places>>,
     shed: AtomicU64,
@@ -51,21 +54,22 @@ pub struct Places {
 impl Places {
     /// This many.
     pub fn new(limit: usize) -> Arc<Places> {
-        Places::with(limit, HalfBodies::Stay, None)
+        Places::with(limit, HalfBodies::Stay, descriptors::last(), None)
     }
 
     /// This many for the admin. Descriptors are everybody's: where they run out, clients make room for it too.
     pub fn for_calls(limit: usize, clients: Arc<Places>) -> Arc<Places> {
-        Places::with(limit, HalfBodies::MakeRoom, Some(clients))
+        Places::with(limit, HalfBodies::MakeRoom, i32::MAX, Some(clients))
     }
 
-    fn with(limit: usize, bodies: HalfBodies, beside: Option<Arc<Places>>) -> Arc<Places> {
+    fn with(limit: usize, bodies: HalfBodies, last_descriptors: i32, beside: Option<Arc<Places>>) -> Arc<Places> {
         Arc::new(Places {
             free: Arc::new(Semaphore::new(limit)),
             limit,
             lines: Mutex::default(),
             bodies,
             next: Mutex::new(Next { found: Instant::now(), candidates: Vec::new() }),
+            last_descriptors,
             beside,
             shed: AtomicU64::new(0),
             refused_handshakes: AtomicU64::new(0),
@@ -164,6 +168,11 @@ impl Places {
                 self.make_room(own);
             }
         }
+    }
+
+    /// Whether a connection of these may not have the descriptor of this number, nor any higher one.
+    pub(super) fn leaves(&self, descriptor: i32) -> bool {
+        descriptor >= self.last_descriptors
     }
 
     /// As [`Places::make_room`], where not places are missing but descriptors.

@@ -1,4 +1,5 @@
-//! What is said where an upstream's connections are all taken: once for each time that it begins, and for as long as it lasts.
+//! What is said where an upstream's connections are all taken, or no descriptor is left for one: once for each time that it begins,
+//! and for as long as it lasts.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +33,19 @@ impl Full {
             )),
             _ => {}
         }
+    }
+}
+
+/// Descriptors are the process's, not an upstream's.
+static NO_DESCRIPTOR: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Says that no connection to this upstream could be opened for want of descriptors, if nothing like it was said just now.
+pub(super) fn say_no_descriptor(upstream: &str, error: &std::io::Error, now: Instant) {
+    if is_due(&NO_DESCRIPTOR, now) {
+        notice::say(format_args!(
+            "upstream {upstream}: no connection can be opened: {error}; requests are refused (busy). Let the process have more \
+             descriptors (`LimitNOFILE=`, `ulimit -Hn`), or lower `limits: {{connections}}`"
+        ));
     }
 }
 

@@ -15,6 +15,7 @@ use http::uri::Authority;
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 
+use super::full;
 use super::held::{Asker, Hold};
 use super::own::OwnConnections;
 use super::places::{LOOK_AGAIN, NoPlace, Permit, Places, Queued};
@@ -355,7 +356,13 @@ impl Pool {
         let connected = tokio::time::timeout_at(limit.into(), connect(&server.authority)).await;
         let stream = match connected {
             Err(_) => return Err(Failure::before(FailureKind::Timeout)),
-            Ok(Err(error)) => return Err(Failure::before(fault(&error))),
+            Ok(Err(error)) => {
+                let kind = fault(&error);
+                if kind == FailureKind::Busy {
+                    full::say_no_descriptor(&server.upstream, &error, Instant::now());
+                }
+                return Err(Failure::before(kind));
+            }
             Ok(Ok(stream)) => stream,
         };
         let taken = Instant::now();
