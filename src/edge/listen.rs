@@ -26,7 +26,6 @@ use super::settings::ServerSettings;
 use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
-use crate::descriptors;
 use crate::key::Scheme;
 use crate::notice;
 use crate::socket;
@@ -173,7 +172,7 @@ impl<S: Service> Listening<S> {
             match accepted {
                 Ok((stream, address)) => {
                     back_off = BACK_OFF.0;
-                    self.leave_the_last(stream.as_raw_fd(), &mut stage).await;
+                    let Some(stream) = self.leave_the_last(stream, &mut stage).await else { continue };
                     let place = self.place(&mut stage).await;
                     self.serve(stream, address, place);
                 }
@@ -201,14 +200,24 @@ impl<S: Service> Listening<S> {
         *back_off = (*back_off * 2).min(BACK_OFF.1);
     }
 
-    /// Waits while a connection has one of the last descriptors and others would follow it: those are for what clients ask.
-    async fn leave_the_last(&mut self, taken: i32, stage: &mut watch::Receiver<Stage>) {
-        let (mut back_off, mut next) = (BACK_OFF.0, Some(taken));
-        while next.is_none_or(|next| self.accepting.places.leaves(next)) && *stage.borrow() < Stage::Closed {
+    /// Where a connection has got one of the last descriptors, which are for what clients ask, it waits until there is another,
+    /// and takes that in its place.
+    async fn leave_the_last(&mut self, stream: TcpStream, stage: &mut watch::Receiver<Stage>) -> Option<TcpStream> {
+        if !self.accepting.places.leaves(stream.as_raw_fd()) {
+            return Some(stream);
+        }
+        let (stream, mut back_off) = (stream.into_std().ok()?, BACK_OFF.0);
+        while *stage.borrow() < Stage::Closed {
             self.pause(&Errno::MFILE.into(), &mut back_off, stage).await;
             while self.connections.try_join_next().is_some() {}
-            next = descriptors::next();
+            // The lowest that is free.
+            if let Some(other) =
+                stream.try_clone().ok().filter(|other| !self.accepting.places.leaves(other.as_raw_fd()))
+            {
+                return TcpStream::from_std(other).ok();
+            }
         }
+        TcpStream::from_std(stream).ok()
     }
 
     /// A place for a connection that was accepted. Where none is free, another gives up its own, here or at another worker;
