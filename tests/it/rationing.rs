@@ -60,7 +60,7 @@ async fn event_streams_keep_no_plain_request_out() {
         std::future::ready(response)
     })
     .await;
-    let stent = Stent::start_with(origin.address, ", timeout: 60s, pool: {max: 1, streams: 3}", ROUTES);
+    let stent = Stent::start_with(origin.address, ", timeout: 30s, deadline: 30s, pool: {max: 1, streams: 3}", ROUTES);
     let client = stent.client();
     let mut open = Vec::new();
     // Passed, through the cache, and of another kind.
