@@ -360,6 +360,9 @@ impl<S: Slots> Fetch<S> {
         if !vary.is_empty() && !matches!(stored, Stored::No(_)) {
             // At once, while this one is still coming.
             cache.expect(errand.selected(&vary), now.instant);
+            if let Some(rest) = self.takeoff.flight.key.strip_prefix(&*errand.spot) {
+                cache.flights.brings(&self.takeoff.flight, Key::from(&*[&*variant, rest].concat()));
+            }
         }
         let withheld = of_names(&fields, &terms.withheld);
         let (status, part) = (arrived.status, None);

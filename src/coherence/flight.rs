@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -93,6 +93,8 @@ pub struct Flight {
     landing: watch::Sender<Landing>,
     /// The flight that its followers elected when it failed.
     successor: Mutex<Option<Arc<Flight>>>,
+    /// Under which it is found besides, once it is known which variant it brings.
+    also: OnceLock<Key>,
     origin_nanos: AtomicU64,
 }
 
@@ -285,6 +287,7 @@ impl Flights {
             turn,
             landing: watch::channel(Landing::Waiting).0,
             successor: Mutex::default(),
+            also: OnceLock::new(),
             origin_nanos: AtomicU64::new(0),
         });
         // One that does not suffice goes on for its own followers.
@@ -313,10 +316,12 @@ impl Flights {
 
     /// Takes a flight out if nobody waits for it and nobody reads what it brings; nobody can from then on.
     pub fn desert(&self, flight: &Arc<Flight>, spool: &Spool) -> bool {
+        // Whoever joined by the variant's key did so before it was looked whether anybody waits.
+        self.leave_variant(flight);
         let mut shard = self.shard(&flight.key);
         let deserted = flight.landing.is_closed() && !spool.is_read();
         if deserted {
-            remove(&mut shard, flight);
+            remove(&mut shard, &flight.key, flight);
         }
         deserted
     }
@@ -328,19 +333,39 @@ impl Flights {
 
     /// No further request may join this flight.
     pub fn leave(&self, flight: &Arc<Flight>) {
-        remove(&mut self.shard(&flight.key), flight);
+        self.leave_variant(flight);
+        remove(&mut self.shard(&flight.key), &flight.key, flight);
+    }
+
+    /// What the flight brings turned out to be a variant: those who want that one find it by this key, too, from now on.
+    pub fn brings(&self, flight: &Arc<Flight>, variant: Key) {
+        let mut shard = self.shard(&variant);
+        if !shard.contains_key(&variant) && flight.also.set(variant.clone()).is_ok() {
+            shard.insert(variant, flight.clone());
+        }
+    }
+
+    fn leave_variant(&self, flight: &Arc<Flight>) {
+        if let Some(key) = flight.also.get() {
+            remove(&mut self.shard(key), key, flight);
+        }
     }
 
     /// Flights under way.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        let own = |shard: &Mutex<Under>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.iter().filter(|(key, flight)| **key == flight.key).count()
+        };
+        self.shards.iter().map(own).sum()
     }
 
     /// Requests that wait for one of them.
     pub fn waiting(&self) -> usize {
         let waiting = |shard: &Mutex<Under>| -> usize {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.values().map(|flight| flight.landing.receiver_count()).sum()
+            let own = shard.iter().filter(|(key, flight)| **key == flight.key);
+            own.map(|(_, flight)| flight.landing.receiver_count()).sum()
         };
         self.shards.iter().map(waiting).sum()
     }
@@ -356,9 +381,9 @@ impl Flights {
     }
 }
 
-fn remove(shard: &mut Under, flight: &Arc<Flight>) {
-    if shard.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-        shard.remove(&flight.key);
+fn remove(shard: &mut Under, key: &[u8], flight: &Arc<Flight>) {
+    if shard.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+        shard.remove(key);
     }
 }
 

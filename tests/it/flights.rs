@@ -402,14 +402,12 @@ async fn who_wait_to_reload_ask_an_origin_that_is_ill_for_themselves() {
 /// An origin that hangs for one need not hang for the next: a reload waits a moment behind what left before it, and takes nothing of it.
 #[tokio::test]
 async fn a_reload_behind_a_fetch_that_hangs_is_answered_all_the_same() {
-    let (gate, counter) = (Gate::default(), Counter::default());
-    let held = gate.clone();
+    let (gate, next, counter) = (Gate::default(), Gate::default(), Counter::default());
+    let gates = [gate.clone(), next.clone()];
     let origin = Origin::start(move |seen: Seen| {
-        let (held, number) = (held.clone(), counter.next(seen.path()));
+        let (gates, number) = (gates.clone(), counter.next(seen.path()));
         async move {
-            if number == 1 {
-                held.pass().await;
-            }
+            gates[number.min(2) - 1].pass().await;
             answer(200, &[("cache-control", "max-age=60")], format!("#{number}"))
         }
     })
@@ -419,6 +417,9 @@ async fn a_reload_behind_a_fetch_that_hangs_is_answered_all_the_same() {
     gate.arrived(1).await;
     let reloads: Vec<_> =
         (0..5).map(|_| tokio::spawn(stent.client().get("/a").header("cache-control", "no-cache").send())).collect();
+    next.arrived(1).await;
+    eventually(|| stent.cache().flights.waiting() == 5).await;
+    next.open(1);
     for reload in reloads {
         let reply = reload.await.unwrap();
         assert_eq!((reply.status, reply.text().as_str()), (200, "#2"), "{}", reply.cache());
@@ -453,4 +454,39 @@ async fn a_reload_behind_a_fetch_that_fails_asks_for_itself() {
     first.await.unwrap();
     let reply = reload.await.unwrap();
     assert_eq!((reply.status, reply.text().as_str()), (200, "#2"), "{}", reply.cache());
+}
+
+/// Once the head says by what the answer differs, whoever comes wants a variant: the one that is on its way, if that is theirs.
+#[tokio::test]
+async fn a_first_answer_that_varies_is_one_fetch_for_all_who_come_while_it_does() {
+    for yaml in ["routes: [{name: all, path: /**, policy: origin}]", PUBLIC] {
+        let senders = Arc::<Mutex<Vec<UnboundedSender<_>>>>::default();
+        let kept = senders.clone();
+        let origin = Origin::start(move |_| {
+            let vary = [("vary", "Accept-Language, X-Kind"), ("cache-control", "max-age=60")];
+            let (head, body) = streaming(200, &vary);
+            kept.lock().unwrap().push(body);
+            async move { head }
+        })
+        .await;
+        let stent = Stent::start(origin.address, yaml);
+        let ask = |kind: &str| stent.client().get("/a").header("accept-language", "fr").header("accept", kind);
+        let first = ask("*/*").open().await;
+        let mut others = Vec::new();
+        for _ in 0..4 {
+            others.push(ask("*/*").open().await);
+        }
+        assert_eq!(origin.count("/a"), 1, "{yaml}: it is on its way");
+        let german = stent.client().get("/a").header("accept-language", "de").header("accept", "*/*").open().await;
+        assert_eq!(origin.count("/a"), 2, "{yaml}: another variant");
+        for body in senders.lock().unwrap().drain(..) {
+            body.send(Ok(Bytes::from_static(b"page"))).unwrap();
+        }
+        for reply in others.into_iter().chain([first, german]) {
+            assert_eq!(reply.rest().await.text(), "page");
+        }
+        eventually(|| stent.cache().flights.is_empty()).await;
+        assert!(ask("*/*").send().await.is_hit(), "{yaml}");
+        assert_eq!(origin.count("/a"), 2, "{yaml}");
+    }
 }
