@@ -21,11 +21,10 @@ fn is_worded(field: &str) -> bool {
 const RUN_TOGETHER: [&str; 8] =
     ["antiforgery", "bearer", "forgerytoken", "saml", "sessid", "sessionid", "verificationtoken", "xsrf"];
 
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 17] = [
     "accesstoken",
     "apikey",
     "assertion",
-    "cookie",
     "authtoken",
     "credential",
     "credentials",
@@ -46,13 +45,14 @@ const WORDS: [&str; 18] = [
 const PUBLIC: [&str; 3] = ["access-control-allow-credentials", "session-affinity", "token-count"];
 
 /// Names that have none of these words. `WWW-Authenticate` asks, and hands out nothing but nonces.
-const NAMED: [&str; 35] = [
+const NAMED: [&str; 36] = [
     "authorization",
     "authentication-info",
     // devise_token_auth's, beside `access-token`.
     "client",
     "uid",
     "x-access",
+    "x-cookie",
     "x-anti-forgery",
     "proxy-authentication-info",
     "set-authorization",
@@ -129,6 +129,8 @@ mod tests {
             assert!(is_secret(field, &[]), "{field}");
         }
         for field in [
+            // Judged by itself.
+            "set-cookie",
             "content-type",
             "etag",
             "www-authenticate",
