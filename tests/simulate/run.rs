@@ -100,7 +100,8 @@ impl Runner {
     fn history(&mut self, seed: u64) -> History<'_> {
         let cache = Arc::get_mut(&mut self.cache).expect("nothing is left of the history before");
         cache.memory = Shelf::default();
-        cache.flights = Arc::default();
+        // Together: what was refused is told by the flights' numbers, which begin anew.
+        (cache.flights, cache.refused) = (Arc::default(), Default::default());
         cache.backoff = Backoff::new(1, self.start);
         History::new(&self.clinic, self.cache.clone(), Origin::new(self.many_tags.clone()), self.start, seed)
     }
