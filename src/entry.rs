@@ -107,6 +107,8 @@ impl Marks {
     const OTHERWISE: u8 = 1;
     /// [`OriginClock::Behind`].
     const CLOCK_BEHIND: u8 = 2;
+    /// The origin is asked for the whole: a 304 would make nothing of it.
+    const WHOLE: u8 = 4;
 
     fn of(head: &Head) -> Marks {
         let otherwise = if head.replaced.is_some() { Marks::OTHERWISE } else { 0 };
@@ -222,6 +224,9 @@ impl Entry {
 
     /// What the origin is asked for a 304 with: its own validators, which may be delivered otherwise.
     pub fn said_validators(&self) -> Validators {
+        if self.0.marks.has(Marks::WHOLE) {
+            return Validators::default();
+        }
         let Some(replaced) = self.replaced() else { return self.validators() };
         let said = replaced.filter(|(name, _)| *name == header::ETAG).map(|(_, value)| value).next();
         Validators { etag: said, ..self.validators() }
@@ -267,6 +272,15 @@ impl Entry {
         let (birth, text, body) = (Birth::new(birth.born, birth.validated), text.clone(), body.clone());
         let ended = AtomicBool::new(self.is_ended());
         Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ended, ..*self.0 }))
+    }
+
+    /// The same, stale from the beginning, and never asked about on a condition: it is the whole that takes its place, or nothing.
+    pub fn asked_whole(&self) -> Entry {
+        let Stored { birth, text, body, marks, .. } = &*self.0;
+        let (fresh_for, stale_while_revalidate) = (Tenths(0), Tenths(0));
+        let (birth, text, body) = (Birth::new(birth.born, birth.validated), text.clone(), body.clone());
+        let (ended, marks) = (AtomicBool::new(self.is_ended()), Marks(marks.0 | Marks::WHOLE));
+        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ended, marks, ..*self.0 }))
     }
 
     /// Whether it is this very one, or what was made of it by [`Entry::outdated`].
@@ -513,6 +527,9 @@ pub(crate) mod tests {
         assert_eq!((outdated.lines(), outdated.body()), (entry.lines(), entry.body()));
         let lifetime = Lifetime { fresh_for: Duration::ZERO, ..head.vital.lifetime };
         assert_eq!(outdated.vital(), Vital { lifetime, ..head.vital });
+        let whole = entry.asked_whole();
+        assert_eq!((whole.vital(), whole.lines()), (outdated.vital(), entry.lines()));
+        assert!(entry.said_validators().any() && outdated.said_validators().any() && !whole.said_validators().any());
     }
 
     #[test]

@@ -106,6 +106,11 @@ impl<S: Slots> Fetch<S> {
         self.errand.asks
     }
 
+    /// Whether something is stored that its answer would take the place of, as far as it knows.
+    pub fn has_base(&self) -> bool {
+        self.errand.base.is_some()
+    }
+
     /// The fields of the request, which is to leave at once.
     pub fn ask(&mut self) -> HeaderMap {
         let mut headers = self.errand.headers.clone();
@@ -182,8 +187,14 @@ impl<S: Slots> Fetch<S> {
             return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
         }
         if let Some((mut headers, why)) = self.confirmed_to_one(&base, &fields, now) {
-            // It would be confirmed like this for ever, and never be fresh; or is not to be kept any more.
-            self.cache.end(&self.errand, &base);
+            match why {
+                // It would be confirmed like this for ever, and never be fresh.
+                NotStored::SetCookie | NotStored::SecretField | NotStored::OtherStrength => {
+                    self.cache.ask_whole(&self.errand, &base);
+                }
+                // It is not to be kept any more.
+                _ => self.cache.end(&self.errand, &base),
+            }
             headers.insert(header::CONTENT_LENGTH, base.body().len().into());
             headers.remove(header::VIA);
             for via in fields.get_all(header::VIA) {

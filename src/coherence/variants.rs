@@ -137,6 +137,14 @@ impl<S: Slots> Cache<S> {
         }
     }
 
+    /// What was stored is fetched whole next. It stays, so that what comes can be compared with it.
+    pub(super) fn ask_whole(&self, errand: &Errand, base: &Entry) {
+        let _turn = self.filing.turn(&errand.primary);
+        if self.is_there(&errand.spot, base) {
+            self.memory.put(errand.spot.clone(), Slot::Entry(base.asked_whole()));
+        }
+    }
+
     /// The origin has refused it to those who may have it: what is stored for them is no more, and what is on its way is not kept.
     pub(super) fn refuse(&self, errand: &Errand) {
         self.refused.mark(&errand.primary, self.flights.draw());

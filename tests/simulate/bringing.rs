@@ -33,7 +33,7 @@ pub struct Bringing {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Base {
     pub copy: Option<Copy>,
-    /// Who asks is let see it already.
+    /// Who asks is let see it already, by nothing but what it is keyed by.
     pub is_theirs: bool,
 }
 
@@ -127,7 +127,11 @@ impl History<'_> {
         match fetch.answered(answer.arrived, self.now) {
             Heard::Over => None,
             // It leaves again at once.
-            Heard::Again(fetch) => Some(self.leave(fetch, resource, leader, base)),
+            Heard::Again(fetch) => {
+                // What has ended meanwhile is compared with nothing any more.
+                let base = if fetch.has_base() { base } else { Base { copy: None, ..base } };
+                Some(self.leave(fetch, resource, leader, base))
+            }
             Heard::Private(mut private) => {
                 let (fields, sent) = (std::mem::take(&mut private.headers), std::mem::take(&mut private.sent));
                 self.give_own(leader, Own::Answer(answer.number, fields, sent));

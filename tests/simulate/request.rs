@@ -18,7 +18,7 @@ use stent::entry::Entry;
 use stent::failure::{Failure, FailureKind};
 use stent::key::{self, KeyBuf};
 use stent::policy::admit::Answered;
-use stent::policy::plan::{Lookup, PassReason, Permission};
+use stent::policy::plan::{Credentialed, Lookup, PassReason, Permission};
 use stent::proxy::MAX_ROUNDS;
 use stent::spool::Reader;
 use stent::store::purge::Stamp;
@@ -196,6 +196,8 @@ impl History<'_> {
         }
         let asker = &request.asker;
         let errand = |asks| self.clinic.errand(asker, asks, &request.headers, lookup, &spot);
+        // What is refused to credentials that nothing is keyed by says nothing of what is open to all.
+        let is_keyed = spot.lookup().credentialed == Credentialed::No;
         let base = match found {
             Found::Usable(entry, _, _, Refresh::No) => return self.serve(number, &entry, Way::Hit),
             Found::Usable(entry, _, _, Refresh::Behind) => {
@@ -206,7 +208,7 @@ impl History<'_> {
                     let errand = Errand { base: Some(entry.clone()), ..errand(Asks::Whole) };
                     tell!(self, "request {number} finds it stale; {} refreshes", told(&takeoff.flight));
                     let resource = self.requests[number].asker.resource;
-                    let base = self.base(Some(&entry), true)?;
+                    let base = self.base(Some(&entry), is_keyed)?;
                     let fetch = Fetch::new(cache, takeoff, errand);
                     self.flights.push(Some(Bringing::new(fetch, resource, None, base, Some(permit))));
                 }
@@ -236,7 +238,7 @@ impl History<'_> {
             Joined::Follower(flight, landing) | Joined::Behind(flight, landing) => (flight, landing, false),
             Joined::Leader(takeoff) => {
                 let standing_in = if asking.is_some() { StandingIn::Forbidden } else { StandingIn::Allowed };
-                let told = self.base(base.as_ref(), asking.is_none())?;
+                let told = self.base(base.as_ref(), asking.is_none() && is_keyed)?;
                 let errand = Errand { base, standing_in, ..errand(asks) };
                 let (flight, landing) = (takeoff.flight.clone(), takeoff.flight.subscribe());
                 let fetch = Fetch::new(cache.clone(), takeoff, errand);
