@@ -14,8 +14,10 @@ pub struct Failure {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// No address, or the connection was refused.
+    /// The connection was refused, or there is no way to the address.
     Connect,
+    /// The name of the server has no address, or the resolver did not give one in time.
+    NameLookup,
     /// A time limit of ours passed.
     Timeout,
     /// All connections are taken and none became free in time.
@@ -64,6 +66,7 @@ impl Failure {
     pub fn status(self) -> StatusCode {
         match self.kind {
             FailureKind::Connect
+            | FailureKind::NameLookup
             | FailureKind::Reset
             | FailureKind::Protocol
             | FailureKind::Coding
@@ -87,6 +90,7 @@ impl Failure {
     pub fn as_str(self) -> &'static str {
         match self.kind {
             FailureKind::Connect => "connect-failed",
+            FailureKind::NameLookup => "name-lookup",
             FailureKind::Timeout => "timeout",
             FailureKind::Busy => "busy",
             FailureKind::Streams => "streams-taken",
@@ -105,6 +109,7 @@ impl Failure {
     pub fn message(self) -> &'static str {
         match self.kind {
             FailureKind::Connect => "The server behind this proxy could not be reached.",
+            FailureKind::NameLookup => "The server behind this proxy could not be found.",
             FailureKind::Timeout => "The server behind this proxy did not answer in time.",
             FailureKind::Busy => "The server behind this proxy is busy. Please try again shortly.",
             FailureKind::Streams => {

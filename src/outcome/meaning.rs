@@ -297,8 +297,13 @@ pub const NOT_KEPT: [Meaning; 27] = [
 ];
 
 /// What failed at the origin.
-pub const FAILED: [Meaning; 12] = [
-    is("connect-failed", "no address, or nobody listens", "look whether the origin runs, and at `servers`"),
+pub const FAILED: [Meaning; 13] = [
+    is("connect-failed", "nobody listens at the address", "look whether the origin runs, and at `servers`"),
+    is(
+        "name-lookup",
+        "the name in `servers` has no address, or the system's resolver gave none within `connect_timeout`",
+        "look at the name, and whether the resolver answers (`getent hosts NAME`); a literal address needs no resolver",
+    ),
     is(
         "reset",
         "the connection ended before an answer",

@@ -87,8 +87,9 @@ pub struct UpstreamMeters {
 }
 
 /// What is an upstream's own failure, as far as can be told.
-const KINDS: [FailureKind; 8] = [
+const KINDS: [FailureKind; 9] = [
     FailureKind::Connect,
+    FailureKind::NameLookup,
     FailureKind::Timeout,
     FailureKind::Busy,
     FailureKind::Streams,

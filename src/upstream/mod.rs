@@ -8,6 +8,7 @@ mod crowds;
 pub mod exchange;
 mod full;
 mod held;
+mod names;
 pub mod own;
 mod places;
 pub mod pool;
@@ -192,8 +193,7 @@ impl Upstream {
             if !died_idle {
                 self.meters.failed(failure);
             }
-            let may_retry =
-                can_repeat && matches!(failure.kind, FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout);
+            let may_retry = can_repeat && is_worth_another(failure.kind);
             if died_idle && freshness != Freshness::FreshConnection {
                 // Other idle connections of that server are likely dead as well.
                 freshness = Freshness::FreshConnection;
@@ -290,3 +290,8 @@ const EVENTS: &[u8] = b"text/event-stream";
 pub const EVENT_STREAM_IDLE: Duration = Duration::from_secs(600);
 
 pub use pool::Counts;
+
+/// Nothing came of it, and the next attempt may fare better.
+fn is_worth_another(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Connect | FailureKind::NameLookup | FailureKind::Reset | FailureKind::Timeout)
+}

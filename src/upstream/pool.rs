@@ -6,6 +6,7 @@
 //!
 //! What one client has for itself ([`OwnConnections`]) takes permits like any other, and nothing else of this.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::full;
 use super::held::{Asker, Hold};
+use super::names::{Names, Place};
 use super::own::OwnConnections;
 use super::places::{LOOK_AGAIN, NoPlace, Permit, Places, Queued};
 use super::settings::UpstreamSettings;
@@ -40,7 +42,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     /// The name of the upstream that it is one of.
     pub upstream: String,
-    authority: Authority,
+    place: Place,
     idle: Vec<Mutex<Vec<Idle>>>,
     idle_count: AtomicUsize,
     max_idle: usize,
@@ -220,11 +222,15 @@ pub struct By {
 impl Pool {
     /// For this many workers.
     pub fn new(settings: &UpstreamSettings, workers: usize) -> Pool {
+        Pool::with_names(settings, workers, Names::system())
+    }
+
+    pub(super) fn with_names(settings: &UpstreamSettings, workers: usize, names: &Names) -> Pool {
         let places = Places::new(settings.max_connections, settings.max_streams, workers);
         let server = |authority: &Authority| {
             Arc::new(Server {
                 upstream: settings.name.clone(),
-                authority: authority.clone(),
+                place: names.place(authority),
                 idle: (0..workers).map(|_| Mutex::default()).collect(),
                 idle_count: AtomicUsize::new(0),
                 max_idle: settings.max_idle,
@@ -352,8 +358,17 @@ impl Pool {
     }
 
     async fn open(&self, server: &Arc<Server>, by: By, permit: Permit, deadline: Instant) -> Result<Lease, Failure> {
-        let limit = deadline.min(Instant::now() + self.connect_timeout);
-        let connected = tokio::time::timeout_at(limit.into(), connect(&server.authority)).await;
+        let now = Instant::now();
+        let limit = deadline.min(now + self.connect_timeout);
+        let connected = match &server.place {
+            Place::Literal(address) => tokio::time::timeout_at(limit.into(), TcpStream::connect(*address)).await,
+            Place::Named(name, port) => {
+                let found = tokio::time::timeout_at(limit.into(), name.addresses(now)).await;
+                let found = found.unwrap_or(Err(FailureKind::NameLookup)).map_err(Failure::before)?;
+                let addresses: Vec<_> = found.iter().map(|address| with_port(*address, *port)).collect();
+                tokio::time::timeout_at(limit.into(), TcpStream::connect(&addresses[..])).await
+            }
+        };
         let stream = match connected {
             Err(_) => return Err(Failure::before(FailureKind::Timeout)),
             Ok(Err(error)) => {
@@ -365,6 +380,7 @@ impl Pool {
             }
             Ok(Ok(stream)) => stream,
         };
+        crate::socket::prepare(&stream);
         let taken = Instant::now();
         Ok(Lease { stream, seat: Seat::take(server, by, taken, permit), reused: Reused::No, taken })
     }
@@ -465,19 +481,18 @@ fn moved(stream: TcpStream) -> Option<TcpStream> {
 
 /// Whose fault it is that no connection could be opened: without descriptors it is no origin's.
 fn fault(error: &std::io::Error) -> FailureKind {
-    // Of this process, and of the machine.
-    let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    match error.raw_os_error().is_some_and(|code| none_left.contains(&code)) {
-        true => FailureKind::Busy,
-        false => FailureKind::Connect,
-    }
+    if is_out_of_descriptors(error) { FailureKind::Busy } else { FailureKind::Connect }
 }
 
-async fn connect(authority: &Authority) -> std::io::Result<TcpStream> {
-    let stream =
-        TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
-    crate::socket::prepare(&stream);
-    Ok(stream)
+/// Those of this process, or of the machine.
+pub(super) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| none_left.contains(&code))
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 #[cfg(test)]

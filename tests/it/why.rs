@@ -72,6 +72,7 @@ fn a_cache_status_is_told_by_itself() {
         ("stent; fwd=method; fwd-status=201", &["pass:", "it is neither GET nor HEAD"]),
         ("stent; fwd=stale; detail=timeout", &["failed: the origin gave no answer", "`deadline` passed"]),
         ("stent; fwd=method; detail=connect-failed", &["failed: the origin gave no answer", "nobody listens"]),
+        ("stent; fwd=method; detail=name-lookup", &["failed: the origin gave no answer", "resolver gave none"]),
         ("stent; detail=no-route", &["refused: Stent answered by itself", "no route takes it"]),
         ("stent; detail=only-if-cached", &["refused:", "from the store only"]),
         ("stent; detail=purged", &["purged: it was a PURGE"]),
