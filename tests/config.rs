@@ -133,6 +133,9 @@ fn every_key_that_is_available_arrives() {
     let admin = loaded.settings.admin.expect("the file has an admin section");
     assert_eq!(admin.tokens[0].secret, "a-token-from-a-file-0123456789");
     let warnings: Vec<_> = loaded.warnings.iter().map(|problem| problem.path.as_str()).collect();
+    // The files of secrets beside it are as open as the repository is.
+    let open = ["admin.tokens.django.token.file", "identity.jwt.keys.file"];
+    let warnings: Vec<_> = warnings.into_iter().filter(|path| !open.contains(path)).collect();
     assert_eq!(warnings, ["routes[9].policy"], "the feed is kept by the letter: {:?}", loaded.warnings);
 }
 
@@ -231,6 +234,54 @@ fn a_secret_file_is_read_and_trimmed_once() {
     std::fs::remove_file(folder.path().join("token")).expect("it was written above");
     let report = load(&file, &no_vars).expect_err("the secret is gone");
     assert!(report.to_string().contains("there is no such file"), "{report}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_others_may_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let own = Authority::new("own").server(&["clinic.example"]);
+    own.write(folder.path(), "a");
+    let shared = r#"{"keys": [{"kty": "oct", "k": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"}]}"#;
+    let public = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    for (name, content) in [("token", "0123456789abcdefgh\n"), ("shared", shared), ("public", public)] {
+        authority::write_secret(&folder.path().join(name), content);
+    }
+    let file = folder.path().join("proxy.yaml").display().to_string();
+    let warnings = |keys: &str| {
+        let text = format!(
+            "server: {{tls: {{listen: 127.0.0.1:8443, certs: [{{cert: a.pem, key: a.key}}]}}}}\n\
+             admin: {{listen: 127.0.0.1:0, tokens: {{ops: {{token: {{file: token}}, may: [purge]}}}}}}\n\
+             identity: {{principal: [authorization], jwt: {{keys: {{file: {keys}}}}}}}\n\
+             upstreams: {{app: {{servers: [http://127.0.0.1:8000]}}}}\nroutes: [{{name: a, path: /a}}]\n"
+        );
+        let loaded = parse(&file, &text, &no_vars).unwrap_or_else(|report| panic!("{report}"));
+        let told = loaded.warnings.iter().filter(|problem| problem.message.contains("everybody on this machine"));
+        told.map(|problem| (problem.path.clone(), format!("{} {:?}", problem.message, problem.hint)))
+            .collect::<Vec<_>>()
+    };
+    let set = |name: &str, mode: u32| {
+        std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(mode)).expect("it is ours");
+    };
+    // A certificate and keys that only verify are no secrets; the group is the service's own.
+    for (name, mode) in [("a.pem", 0o644), ("public", 0o666), ("a.key", 0o640), ("token", 0o440), ("shared", 0o600)] {
+        set(name, mode);
+    }
+    assert_eq!((warnings("public"), warnings("shared")), (Vec::new(), Vec::new()));
+    for (name, mode, at, may) in [
+        ("a.key", 0o644, "server.tls.certs[0].key", "may read the secret in `a.key` (mode 0644)"),
+        ("token", 0o602, "admin.tokens.ops.token.file", "may change the secret in `token` (mode 0602)"),
+        ("shared", 0o666, "identity.jwt.keys.file", "may read and change the secret in `shared` (mode 0666)"),
+    ] {
+        set(name, mode);
+        let told = warnings("shared");
+        assert_eq!(told.len(), 1, "{told:?}");
+        let run = format!("chmod 600 {}", folder.path().join(name).display());
+        let (path, text) = &told[0];
+        assert!(path == at && text.contains(may) && text.contains(&run), "{path}: {text}");
+        set(name, 0o600);
+    }
 }
 
 #[test]

@@ -85,9 +85,9 @@ fn completed(fragment: &str) -> String {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("secrets")).expect("it can be made");
-    std::fs::write(folder.path().join("secrets/purge"), "0123456789abcdef0123\n").expect("it can be written");
-    std::fs::copy(root().join("tests/it/jwks.json"), folder.path().join("secrets/jwks.json"))
-        .expect("it can be copied");
+    authority::write_secret(&folder.path().join("secrets/purge"), "0123456789abcdef0123\n");
+    let keys = std::fs::read_to_string(root().join("tests/it/jwks.json")).expect("it can be read");
+    authority::write_secret(&folder.path().join("secrets/jwks.json"), &keys);
     let (tls, authority) = (folder.path().join("tls"), Authority::new("clients"));
     std::fs::create_dir(&tls).expect("it can be made");
     authority.server(&["localhost"]).write(&tls, "clinic");

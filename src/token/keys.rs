@@ -102,6 +102,13 @@ pub fn parse(text: &str, allowed: &[Algorithm]) -> Result<Vec<VerifyingKey>, Str
     }
 }
 
+/// Whether whoever reads this key set could sign a token: a shared secret, or the private part of a key pair.
+pub fn holds_a_secret(text: &str) -> bool {
+    let set: Value = serde_json::from_str(text).unwrap_or_default();
+    let listed = set.get("keys").and_then(Value::as_array);
+    listed.is_some_and(|listed| listed.iter().any(|key| key.get("k").is_some() || key.get("d").is_some()))
+}
+
 fn algorithms(jwk: &Jwk) -> Vec<Algorithm> {
     use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
     match &jwk.algorithm {

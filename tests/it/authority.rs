@@ -66,8 +66,15 @@ impl Pair {
     /// Writes `NAME.pem` and `NAME.key`.
     pub fn write(&self, folder: &Path, name: &str) {
         std::fs::write(folder.join(format!("{name}.pem")), &self.cert).unwrap();
-        std::fs::write(folder.join(format!("{name}.key")), &self.key).unwrap();
+        write_secret(&folder.join(format!("{name}.key")), &self.key);
     }
+}
+
+/// For nobody else on the machine.
+pub fn write_secret(path: &Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 /// The end of all of them.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::secrets::check_mode;
 use super::server::address;
 use crate::admin::settings::{AdminSettings, AdminToken, Scope};
 use crate::config::node::{Node, NodeKind};
@@ -114,7 +115,9 @@ fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
                 reader.missing(node, "file", "the file is missing", "write token: {file: /run/secrets/admin}");
                 return None;
             };
-            (secret_file(reader, file, folder)?, file)
+            let secret = secret_file(reader, file, folder)?;
+            check_mode(reader, file, folder);
+            (secret, file)
         }
         _ => (reader.scalar(node, "text or {file: path}", "write {file: /run/secrets/admin}")?.text.clone(), node),
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 use http::HeaderName;
 
 use super::admin::secret_file;
+use super::secrets::check_mode;
 use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
@@ -91,7 +92,12 @@ fn keys(
     };
     let text = secret_file(reader, file, folder)?;
     match keys::parse(&text, algorithms) {
-        Ok(keys) => Some(keys),
+        Ok(keys) => {
+            if keys::holds_a_secret(&text) {
+                check_mode(reader, file, folder);
+            }
+            Some(keys)
+        }
         Err(reason) => {
             let name = reader.text(file)?;
             let hint = "it must hold a JSON web key set (RFC 7517) with the public keys of whoever signs the tokens";

@@ -23,6 +23,7 @@ mod patient;
 mod policies;
 mod query;
 mod routes;
+mod secrets;
 mod server;
 mod session_cookies;
 mod share;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::admin::file;
+use super::secrets::check_mode;
 use super::server::addresses;
 use crate::config::node::Node;
 use crate::config::problem::Kind;
@@ -99,6 +100,7 @@ fn pair(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Own> {
     let (cert, key) = (cert?, key?);
     match Own::read(chain?.as_bytes(), secret?.as_bytes()) {
         Ok(own) => {
+            check_mode(reader, key, folder);
             check_validity(reader, cert, &own);
             Some(own)
         }
