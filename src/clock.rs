@@ -4,7 +4,7 @@
 //! and deadlines are computed with, and the wall clock that dates in headers are compared with.
 //!
 //! The machine's monotonic clock stands still while the machine sleeps or its virtual machine is paused. What other clocks
-//! say has passed meanwhile is added to the instant ([`Slept`]): an answer is as old as the oldest of them makes it.
+//! say has passed meanwhile is added to the instant (`Slept`): an answer is as old as the oldest of them makes it.
 
 mod slept;
 

@@ -1,7 +1,7 @@
 //! What templates ask of JSON, picked out of it while it comes.
 //!
 //! No tree is built: a tree takes fifty times the length of its text. What is held is what was asked for, within [`MAX_TAGS`] values
-//! of [`MAX_TAG_BYTES`] for each path, one token of at most [`MAX_TOKEN`] bytes, and a frame for each of at most [`MAX_DEPTH`] levels. It
+//! of [`MAX_TAG_BYTES`] for each path, one token of at most `MAX_TOKEN` bytes, and a frame for each of at most `MAX_DEPTH` levels. It
 //! takes the text in pieces as they arrive, so that no worker is held for the length of a whole body.
 //!
 //! Text that is not JSON tells nothing, and a name that stands twice in one object tells nothing either: readers differ in which of the two they take.

@@ -1,7 +1,7 @@
 //! Connections to the servers of one upstream: kept alive per worker, counted over all of them.
 //!
 //! A worker takes its own idle connection first, then opens one if there is a place, then takes another worker's idle one,
-//! then waits: for a place or for any connection to be given back ([`super::places`]). So no worker starves while another sits
+//! then waits: for a place or for any connection to be given back (`places`). So no worker starves while another sits
 //! on idle ones, and whoever comes passes nobody who waits.
 //!
 //! What one client has for itself ([`OwnConnections`]) takes permits like any other, and nothing else of this.
