@@ -33,7 +33,7 @@
 //! | shell | [`cli`], [`demo`], [`app`], [`admin`], [`posts`], [`reload`], [`config`], [`review`] |
 //! | flow | [`proxy`], [`fetch`] |
 //! | steps | [`coherence`] |
-//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`notice`], [`descriptors`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
+//! | adapters | [`store`], [`upstream`], [`edge`], [`http1`], [`socket`], [`notice`], [`descriptors`], [`memory_limit`], [`token`], [`telemetry`], [`clock`], [`upload`], [`body`], [`spool`] |
 //! | pure | [`policy`], [`route`], [`authority`], [`path`], [`query`], [`key`], [`canonical`], [`tag`], [`store::purge`], [`clock::Now`], [`entry`], [`identity`], [`facet`], [`fields`], [`outcome`], [`failure`], [`explanation`] |
 //!
 //! Each module owns its validated settings; [`config`] builds them from the file, and nobody but the shell imports it.
@@ -86,6 +86,7 @@ pub mod fields;
 pub mod http1;
 pub mod identity;
 pub mod key;
+pub mod memory_limit;
 pub mod notice;
 pub mod outcome;
 pub mod path;

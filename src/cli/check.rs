@@ -12,7 +12,6 @@ use crate::coherence::tags::{Place, facets};
 use crate::config::problem::{Kind, Problem, Severity};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
-use crate::descriptors;
 use crate::facet::certificate::{Authorities, Certificate, Presented};
 use crate::facet::{Claims, Known, Proven, Worth};
 use crate::identity::TokenSource;
@@ -21,6 +20,7 @@ use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, Plan, PrincipalKey, plan};
 use crate::route::{Router, Target};
+use crate::{descriptors, memory_limit};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -37,6 +37,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         Ok(loaded) => {
             let mut problems = loaded.warnings.clone();
             problems.extend(too_few_descriptors(&loaded));
+            problems.extend(too_little_memory(&loaded));
             problems.extend(run_tests(&loaded));
             (loaded.report(problems), Some(loaded))
         }
@@ -63,6 +64,23 @@ fn too_few_descriptors(loaded: &Loaded) -> Option<Problem> {
         column: 0,
         length: 0,
         path: "server.limits.connections".to_owned(),
+        message: format!("{said}, if it runs with the limits that hold here"),
+        hint: None,
+        related: None,
+    })
+}
+
+fn too_little_memory(loaded: &Loaded) -> Option<Problem> {
+    let settings = &loaded.settings;
+    let (store, connections) = (&settings.cache, settings.server.limits.connections);
+    let said = memory_limit::too_little(memory_limit::limit(), store.memory, store.max_object, connections)?;
+    Some(Problem {
+        severity: Severity::Warning,
+        kind: Kind::Contradiction,
+        line: 0,
+        column: 0,
+        length: 0,
+        path: "cache.memory".to_owned(),
         message: format!("{said}, if it runs with the limits that hold here"),
         hint: None,
         related: None,

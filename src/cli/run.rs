@@ -8,7 +8,7 @@ use super::{ConfigArgs, load_and_tell, terminal};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::reload::{Configuration, NotReloaded};
-use crate::{descriptors, notice};
+use crate::{descriptors, memory_limit, notice};
 
 /// How long the end may be kept up by a reader of standard error that does not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -39,6 +39,11 @@ fn serve(args: &ConfigArgs) -> Result<ExitCode, String> {
     if let Some(warning) =
         descriptors::too_few(descriptors::raise(), loaded.settings.server.limits.connections, to_origins)
     {
+        notice::say(format_args!("warning: {warning}"));
+    }
+    let (store, connections) = (&loaded.settings.cache, loaded.settings.server.limits.connections);
+    let memory = memory_limit::too_little(memory_limit::limit(), store.memory, store.max_object, connections);
+    if let Some(warning) = memory {
         notice::say(format_args!("warning: {warning}"));
     }
     let file = args.config.clone();

@@ -88,7 +88,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 }
 
 /// As it would be written.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let whole = units.into_iter().find(|(each, _)| bytes > 0 && bytes.is_multiple_of(*each));
     whole.map_or_else(|| format!("{bytes}B"), |(each, unit)| format!("{}{unit}", bytes / each))
