@@ -12,15 +12,15 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::body::Body;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, Families, accept, bind};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
+use crate::ground::clock::Clock;
+use crate::ground::notice;
 use crate::key::Scheme;
-use crate::notice;
 use crate::posts::{Post, Posts};
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;

@@ -16,10 +16,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use self::incomplete::Incomplete;
 pub use self::variants::{Variant, Variants};
+use crate::ground::mutants::{Rule, is_off};
 use crate::key::Key;
 use crate::policy::date;
 use crate::policy::plan::Credentialed;
-use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Birth;
 use crate::tag::{TagHash, TagSet, Tagged};
 

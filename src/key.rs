@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
-use crate::store::mutants::{Rule, is_off};
+use crate::ground::mutants::{Rule, is_off};
 
 /// A key that is being built or looked up; lives on the stack for usual lengths.
 pub type KeyBuf = SmallVec<[u8; 256]>;

@@ -6,7 +6,7 @@ pub mod meaning;
 
 use http::HeaderValue;
 
-use crate::failure::Failure;
+use crate::ground::failure::Failure;
 use crate::policy::admit::NotStored;
 use crate::policy::plan::PassReason;
 use crate::policy::reuse::{Behind, Freshness, RevalidateReason, UnusableReason};
@@ -339,7 +339,7 @@ fn hit(ttl: i64, detail: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::{Failure, FailureKind};
+    use crate::ground::failure::{Failure, FailureKind};
     use crate::policy::admit::NotStored;
 
     #[test]

@@ -59,7 +59,7 @@ use crate::edge::incoming::{Arrival, Refusal, SignsIn, Trust, Upgrade, X_REQUEST
 use crate::edge::settings::{ServerLimits, Timing};
 use crate::facet::Proven;
 use crate::facet::certificate::Authorities;
-use crate::failure::Failure;
+use crate::ground::failure::Failure;
 use crate::identity::Identity;
 use crate::key::Partition;
 use crate::outcome::{Outcome, Sent};

@@ -12,12 +12,12 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::admin::settings::AdminSettings;
-use crate::clock::Clock;
 use crate::coherence::backoff::Backoff;
 use crate::coherence::variants::Filing;
 use crate::coherence::{Cache, MAX_REFRESHES};
 use crate::config::{Loaded, Problem, Report, Settings};
 use crate::edge::settings::ServerSettings;
+use crate::ground::clock::Clock;
 use crate::policy::Caching;
 use crate::policy::plan::PrincipalKey;
 use crate::proxy::current::Current;

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::{Body, BodyError};
-use crate::failure::FailureKind;
+use crate::ground::failure::FailureKind;
 
 /// The most of a body that is copied aside to read tags from, in bytes.
 pub const ASIDE_BYTES: usize = 256 << 10;

@@ -198,13 +198,15 @@ async fn no_read_after_a_purge_gets_what_was_fetched_before() {
     assert!(broken.is_empty(), "{} of {} with seed {seed}; the first: {}", broken.len(), many(), broken[0]);
 
     #[cfg(feature = "mutants")]
-    for rule in
-        [stent::store::mutants::Rule::Birth, stent::store::mutants::Rule::Followers, stent::store::mutants::Rule::Base]
-    {
-        stent::store::mutants::switch_off(Some(rule));
+    for rule in [
+        stent::ground::mutants::Rule::Birth,
+        stent::ground::mutants::Rule::Followers,
+        stent::ground::mutants::Rule::Base,
+    ] {
+        stent::ground::mutants::switch_off(Some(rule));
         let some = many().min(2_000);
         let broken = races(some, seed).await;
-        stent::store::mutants::switch_off(None);
+        stent::ground::mutants::switch_off(None);
         println!("without {rule:?}: {} of {some} interleavings are wrong", broken.len());
         assert!(!broken.is_empty(), "the race does not notice that {rule:?} is off");
     }

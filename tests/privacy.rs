@@ -27,6 +27,8 @@ use serde_json::Value;
 use stent::coherence::errand::Conditions;
 use stent::entry::{Validators, Vital};
 use stent::facet::Proven;
+#[cfg(feature = "mutants")]
+use stent::ground::mutants::{Rule, switch_off};
 use stent::key::{self, Partition, Scheme};
 use stent::policy::admit::{Admit, Answered, Terms, admit};
 use stent::policy::bound::Binding;
@@ -38,8 +40,6 @@ use stent::policy::yes::{Likeness, likeness, version};
 use stent::policy::{Access, Caching, Yes};
 use stent::proxy::probe::{Probe, ToNobody, View};
 use stent::route::Route;
-#[cfg(feature = "mutants")]
-use stent::store::mutants::{Rule, switch_off};
 use stent::store::purge::Standing;
 
 use asked::{Ask, Case, Policy, case};

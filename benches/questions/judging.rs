@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use http::StatusCode;
-use stent::clock::{Clock, Now};
+use stent::ground::clock::{Clock, Now};
 use stent::http1::head;
 use stent::policy::admit::{Admit, Answered, admit};
 use stent::policy::directives::RequestDirectives;

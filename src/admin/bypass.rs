@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::problem;
 use crate::edge::error::Problem;
-use crate::notice;
+use crate::ground::notice;
 use crate::proxy::current::Current;
 
 /// What is wanted.

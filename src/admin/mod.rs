@@ -27,7 +27,7 @@ use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{self, Refusal};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
-use crate::notice;
+use crate::ground::notice;
 use crate::posts::Posts;
 use crate::proxy::Proxy;
 use crate::reload::Configuration;

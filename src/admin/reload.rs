@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{json_answer, problem};
 use crate::body::Body;
 use crate::edge::error::Problem;
-use crate::notice;
+use crate::ground::notice;
 use crate::reload::{Configuration, NotReloaded};
 
 pub(super) fn call(configuration: &Configuration, who: &str) -> Result<Response<Body>, Problem> {

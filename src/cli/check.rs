@@ -14,13 +14,14 @@ use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
 use crate::facet::certificate::{Authorities, Certificate, Presented};
 use crate::facet::{Claims, Known, Proven, Worth};
+use crate::ground::descriptors;
 use crate::identity::TokenSource;
 use crate::key::Scheme;
+use crate::memory_limit;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::policy::plan::{Asked, BodyPresence, Plan, PrincipalKey, plan};
 use crate::route::{Router, Target};
-use crate::{descriptors, memory_limit};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {

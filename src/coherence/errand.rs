@@ -12,8 +12,9 @@ use super::tags::Place;
 use super::variants::Selected;
 use super::{Cache, Slots};
 use crate::canonical;
-use crate::clock::Now;
 use crate::entry::{Entry, Lifetime, Openness, OriginClock};
+use crate::ground::clock::Now;
+use crate::ground::mutants::{Rule, is_off};
 use crate::http1::Framing;
 use crate::key::Key;
 use crate::policy::Caching;
@@ -22,7 +23,6 @@ use crate::policy::bound::Binding;
 use crate::policy::plan::Credentialed;
 use crate::policy::range::Span;
 use crate::route::Route;
-use crate::store::mutants::{Rule, is_off};
 use crate::store::settings::Bounds;
 use crate::tag::TagSet;
 

@@ -16,10 +16,11 @@ use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
 use super::head::{as_came, as_said, build, http_date};
 use super::parts::{Beside, Extent};
 use super::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE, Slots};
-use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::{Entry, Head, Slot};
-use crate::failure::{Failure, FailureKind};
+use crate::ground::clock::Now;
+use crate::ground::failure::{Failure, FailureKind};
+use crate::ground::mutants::{Rule, is_off};
 use crate::http1::Framing;
 use crate::key::{self, Key};
 use crate::outcome::Stored;
@@ -31,7 +32,6 @@ use crate::policy::validate;
 use crate::policy::yes::{Likeness, likeness};
 use crate::policy::{Caching, Share};
 use crate::spool::Spool;
-use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::{Birth, Stamp, Standing};
 
 /// What is to be done with an answer.

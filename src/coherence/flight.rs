@@ -21,7 +21,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::entry::{Entry, Head};
-use crate::failure::Failure;
+use crate::ground::failure::Failure;
 use crate::key::Key;
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
@@ -233,7 +233,7 @@ impl Drop for Takeoff {
             filling.spool.fail();
         }
         if self.flight.is_waiting() {
-            self.flight.land(Landing::Failed(Failure::sent(crate::failure::FailureKind::Internal)));
+            self.flight.land(Landing::Failed(Failure::sent(crate::ground::failure::FailureKind::Internal)));
         }
     }
 }
@@ -391,7 +391,7 @@ fn remove(shard: &mut Under, key: &[u8], flight: &Arc<Flight>) {
 mod tests {
     use super::*;
     use crate::entry::{Lifetime, Openness, OriginClock, Validators, Vital};
-    use crate::failure::FailureKind;
+    use crate::ground::failure::FailureKind;
     use crate::spool::budget::Budget;
     use crate::store::purge::Birth;
     use crate::tag::TagSet;

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::clock::Now;
 use crate::edge::deliver;
 use crate::entry::{Entry, Head, Validators, Vital};
+use crate::ground::clock::Now;
 use crate::policy::admit::{Downstream, Terms};
 use crate::policy::bound::Binding;
 use crate::policy::reuse;

@@ -40,12 +40,12 @@ use self::find::Spot;
 use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
 use self::refused::Refused;
 use self::variants::Filing;
-use crate::clock::Clock;
 use crate::entry::Slot;
+use crate::ground::clock::Clock;
+use crate::ground::mutants::{Rule, is_off};
 use crate::key::Key;
 use crate::policy::reuse::{Reuse, reuse};
 use crate::spool::budget::Budget;
-use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::PurgeLog;
 use crate::store::sweep::Swept;
 

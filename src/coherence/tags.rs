@@ -2,11 +2,11 @@
 
 use crate::authority::without_port;
 use crate::facet::{Known, Worth};
+use crate::ground::mutants::{Rule, is_off};
 use crate::key::Scheme;
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
-use crate::store::mutants::{Rule, is_off};
 use crate::tag::picker::Picked;
 use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values, decode};
 

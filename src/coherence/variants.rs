@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, header};
 use super::errand::Errand;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Incomplete, Slot, Variant, Variants};
+use crate::ground::mutants::{Rule, is_off};
 use crate::key::{self, Key};
-use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Standing;
 use crate::store::settings::Bounds;
 
@@ -286,9 +286,9 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::coherence::backoff::Backoff;
     use crate::entry::tests::head;
+    use crate::ground::clock::Clock;
     use crate::spool::budget::Budget;
     use crate::store::memory::Memory;
 

@@ -9,13 +9,13 @@ use super::flight::{Demand, Filling, TagsKnown, Turn};
 use super::{Cache, Slots};
 use crate::canonical::{self, Serves};
 use crate::entry::Entry;
+use crate::ground::mutants::{Rule, is_off};
 use crate::key::KeyBuf;
 use crate::outcome::Stored;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Credentialed, PassReason};
 use crate::policy::reuse::{Reuse, UnusableReason, reuse};
 use crate::policy::vary;
-use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::{Stamp, Standing};
 use crate::tag::{TagSet, Tagged};
 

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use crate::app::App;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::{self, Paint};
-use crate::clock::Clock;
+use crate::ground::clock::Clock;
 use address::{Found, find};
 use origin::Origin;
 use walk::{Addresses, Ended};

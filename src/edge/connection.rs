@@ -21,6 +21,7 @@ use super::settings::ServerLimits;
 use super::sides::{Came, Closing, ReadSide};
 use super::tunnel;
 use crate::body::{Body, Tunnel};
+use crate::ground::worker::WorkerId;
 use crate::http1::decode::Decoder;
 use crate::http1::encode::{self, Announce, Fields};
 use crate::http1::head::{self, HeadFault, RequestHead};
@@ -29,7 +30,6 @@ use crate::http1::source::{NoHead, Source};
 use crate::http1::wire::Wire as _;
 use crate::http1::{Framing, Persistence};
 use crate::upload::Expects;
-use crate::upstream::WorkerId;
 use crate::upstream::exchange::Interim;
 use crate::upstream::own::OwnConnections;
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::incoming::{Refusal, X_REQUEST_ID};
 use crate::body::Body;
-use crate::failure::{Failure, FailureKind};
+use crate::ground::failure::{Failure, FailureKind};
 
 /// What a person or a program is told.
 #[derive(Debug, Clone, Copy)]

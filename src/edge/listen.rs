@@ -26,10 +26,10 @@ use super::settings::ServerSettings;
 use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
+use crate::ground::notice;
+use crate::ground::socket;
+use crate::ground::worker::WorkerId;
 use crate::key::Scheme;
-use crate::notice;
-use crate::socket;
-use crate::upstream::WorkerId;
 
 /// Which clients a socket on an address of IPv6 serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

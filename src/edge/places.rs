@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::watch::{HalfBodies, Lines, Rank};
-use crate::descriptors;
+use crate::ground::descriptors;
 
 /// Failures that are this close to each other are one episode, and said once.
 const EPISODE: Duration = Duration::from_secs(10);

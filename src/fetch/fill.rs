@@ -12,12 +12,13 @@ use super::pump::pump;
 use crate::body::Body;
 use crate::coherence::errand::{Arrived, Asks};
 use crate::coherence::fetch::{Fetch, Heard};
-use crate::failure::Failure;
+use crate::ground::failure::Failure;
+use crate::ground::worker::WorkerId;
 use crate::http1::Framing;
 use crate::spool::Reader;
 use crate::store::memory::Memory;
 use crate::upstream::exchange::{Exchanged, Interim};
-use crate::upstream::{Asker, Outgoing, Upstream, WorkerId};
+use crate::upstream::{Asker, Outgoing, Upstream};
 
 /// The way that a fetch takes.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::words;
-use crate::store::mutants::{Rule, is_off};
+use crate::ground::mutants::{Rule, is_off};
 
 /// Whether a field that is not harmless may say who asks.
 pub fn is_credential(name: &HeaderName) -> bool {

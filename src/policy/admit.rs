@@ -15,8 +15,8 @@ use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, OriginClock, Staleness, Validators};
 use crate::fields::secret::is_secret;
 use crate::fields::url::holds_credential;
+use crate::ground::mutants::{Rule, is_off};
 use crate::identity::{self, glob};
-use crate::store::mutants::{Rule, is_off};
 
 /// An answer's head, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]

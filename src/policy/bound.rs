@@ -8,7 +8,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::validate::entity_tags;
-use crate::store::mutants::{Rule, is_off};
+use crate::ground::mutants::{Rule, is_off};
 
 /// What is added to a principal's tags: `;s=` and twelve hexadecimal digits of the principal's digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

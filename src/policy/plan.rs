@@ -16,12 +16,12 @@ use crate::facet::Proven;
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
 use crate::fields::harmless::is_harmless;
 use crate::fields::url::holds_credential;
+use crate::ground::mutants::{Rule, is_off};
 use crate::identity::{Cookie, CookieRole, Identity, Shown, cookies};
 use crate::key::{self, KeyBuf, Partition, Primary, Scheme};
 use crate::path::Ambiguity;
 use crate::query::QueryPass;
 use crate::route::{AmbiguousPath, Route};
-use crate::store::mutants::{Rule, is_off};
 
 /// A request, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::entry::{Staleness, Vital};
+use crate::ground::mutants::{Rule, is_off};
 use crate::policy::reuse::Freshness;
-use crate::store::mutants::{Rule, is_off};
 use crate::store::purge::Standing;
 
 /// The answer to the fourth question.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Yes;
 use super::types::media_type;
 use crate::entry::Validators;
-use crate::store::mutants::{Rule, is_off};
+use crate::ground::mutants::{Rule, is_off};
 
 impl Yes {
     /// Whether an answer may be a yes, by its head alone; `like`: it has the validator of what is stored, so that it is the very

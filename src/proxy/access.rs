@@ -23,7 +23,7 @@ use crate::edge::incoming::{Hearsay, Trust};
 use crate::entry::Entry;
 use crate::facet::certificate::Presented;
 use crate::facet::{Claims, FacetSource, Known, Proven, Worth};
-use crate::failure::{Failure, FailureKind};
+use crate::ground::failure::{Failure, FailureKind};
 use crate::outcome::Sent;
 use crate::policy::plan::{Lookup, PassReason, Permission, Question};
 use crate::policy::types::media_type;

@@ -9,11 +9,11 @@ use crate::body::Body;
 use crate::edge::deliver;
 use crate::edge::settings::Timing;
 use crate::fields::url::{path_told, query_told};
+use crate::ground::worker::WorkerId;
 use crate::outcome::Outcome;
 use crate::telemetry::event::{Event, Spent};
 use crate::telemetry::line;
 use crate::telemetry::settings::Included;
-use crate::upstream::WorkerId;
 
 /// An exchange under way, as it is told of even if it never comes to an answer.
 pub(super) struct Begun {

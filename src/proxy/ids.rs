@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-use crate::upstream::WorkerId;
+use crate::ground::worker::WorkerId;
 
 /// Where request ids come from.
 #[derive(Debug)]

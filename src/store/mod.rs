@@ -2,7 +2,6 @@
 
 pub mod found;
 pub mod memory;
-pub mod mutants;
 pub mod permission;
 pub mod purge;
 pub mod settings;

@@ -38,7 +38,7 @@ use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::mutants::{Rule, is_off};
+use crate::ground::mutants::{Rule, is_off};
 use crate::tag::{TagHash, TagSet, Tagged};
 
 /// A position in this process's log; grows only.

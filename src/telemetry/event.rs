@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, Version};
 
+use crate::ground::worker::WorkerId;
 use crate::outcome::Outcome;
-use crate::upstream::WorkerId;
 
 /// An exchange whose answer is in hand.
 #[derive(Debug)]

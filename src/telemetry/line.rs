@@ -218,7 +218,7 @@ mod tests {
 
     use super::super::event::Spent;
     use super::*;
-    use crate::clock::Clock;
+    use crate::ground::clock::Clock;
     use crate::outcome::{Collapsed, Forward};
     use crate::policy::admit::NotStored;
     use crate::policy::reuse::Freshness;

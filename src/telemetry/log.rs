@@ -17,9 +17,10 @@ use metrics::Counter;
 
 use super::settings::Access;
 use super::stamp::Stamp;
-use crate::clock::Clock;
-use crate::notice::{self, WholeLines};
-use crate::upstream::WorkerId;
+use crate::ground::clock::Clock;
+use crate::ground::notice;
+use crate::ground::notice::WholeLines;
+use crate::ground::worker::WorkerId;
 
 /// The longest that a line waits for company.
 const FLUSH: Duration = Duration::from_millis(100);

@@ -7,9 +7,9 @@ use metrics::Counter;
 
 use super::Registry;
 use super::histogram::Histogram;
-use crate::failure::{Failure, FailureKind};
+use crate::ground::failure::{Failure, FailureKind};
+use crate::ground::worker::WorkerId;
 use crate::outcome::{LABELS, Outcome};
-use crate::upstream::WorkerId;
 
 /// The meters of routes, and of all that no route took.
 #[derive(Debug)]

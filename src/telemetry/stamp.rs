@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use crate::clock::{Clock, Now};
+use crate::ground::clock::{Clock, Now};
 
 /// What is written of a moment.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_stamp_follows_the_clock() {
-        let manual = crate::clock::ManualClock::start();
+        let manual = crate::ground::clock::ManualClock::start();
         let clock = Clock::Manual(manual.clone());
         let mut stamp = Stamp::new(clock.clone());
         let mut shown = |at: Instant| {

@@ -18,7 +18,7 @@ use super::log::Log;
 use super::meters::Meters;
 use super::settings::{Access, Included, LogSettings};
 use crate::body::{Body, BodyError};
-use crate::clock::Clock;
+use crate::ground::clock::Clock;
 use crate::route::{AccessLog, Route};
 
 /// Counts and writes down what happens.

@@ -14,7 +14,7 @@ use super::pool::Lease;
 use super::request::{Lost, Uploading};
 use super::{EVENT_STREAM_IDLE, EVENTS, Outgoing};
 use crate::body::{Body, Tunnel};
-use crate::failure::{Failure, FailureKind, Phase};
+use crate::ground::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
 use crate::http1::Persistence;
 use crate::http1::decode::{Decoder, End};

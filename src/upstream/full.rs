@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::settings::UpstreamSettings;
-use crate::failure::FailureKind;
-use crate::notice;
+use crate::ground::failure::FailureKind;
+use crate::ground::notice;
 
 /// Refusals that are this close to each other are one episode, and said once in this time.
 const EPISODE: Duration = Duration::from_secs(60);

@@ -31,13 +31,10 @@ use self::pool::{By, Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
 use self::sticky::Sticky;
 use crate::body::Body;
-use crate::failure::{Failure, FailureKind, Phase};
+use crate::ground::failure::{Failure, FailureKind, Phase};
 use crate::route::Upgrades;
 use crate::telemetry::UpstreamMeters;
 use crate::upload::UploadState;
-
-/// The index of a worker; each keeps its own idle connections.
-pub type WorkerId = usize;
 
 /// One named service.
 #[derive(Debug)]
@@ -289,6 +286,7 @@ const EVENTS: &[u8] = b"text/event-stream";
 /// The longest wait between two pieces of an event stream.
 pub const EVENT_STREAM_IDLE: Duration = Duration::from_secs(600);
 
+use crate::ground::worker::WorkerId;
 pub use pool::Counts;
 
 /// Nothing came of it, and the next attempt may fare better.

@@ -12,7 +12,7 @@ use http::uri::Authority;
 use tokio::sync::watch;
 
 use super::pool::is_out_of_descriptors;
-use crate::failure::FailureKind;
+use crate::ground::failure::FailureKind;
 
 /// For so long an answer counts as new: whoever comes meanwhile asks nothing.
 const NEW: Duration = Duration::from_secs(1);
@@ -208,7 +208,7 @@ mod tests {
     use super::super::settings::{Balance, Told, UpstreamSettings};
     use super::super::{Asker, Freshness, Within};
     use super::*;
-    use crate::failure::Failure;
+    use crate::ground::failure::Failure;
     use crate::path::aliases::Aliases;
 
     const FOUND: &str = "192.0.2.7:0";

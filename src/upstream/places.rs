@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::WorkerId;
 use super::crowds::Crowds;
 use super::held::{Hold, PATIENCE, PRESSED, Pace};
+use crate::ground::worker::WorkerId;
 
 /// The places of one upstream's connections.
 #[derive(Debug)]

@@ -22,8 +22,9 @@ use super::names::{Names, Place};
 use super::own::OwnConnections;
 use super::places::{LOOK_AGAIN, NoPlace, Permit, Places, Queued};
 use super::settings::UpstreamSettings;
-use super::{Freshness, Within, WorkerId};
-use crate::failure::{Failure, FailureKind};
+use super::{Freshness, Within};
+use crate::ground::failure::{Failure, FailureKind};
+use crate::ground::worker::WorkerId;
 
 /// The connections of one upstream.
 #[derive(Debug)]
@@ -380,7 +381,7 @@ impl Pool {
             }
             Ok(Ok(stream)) => stream,
         };
-        crate::socket::prepare(&stream);
+        crate::ground::socket::prepare(&stream);
         let taken = Instant::now();
         Ok(Lease { stream, seat: Seat::take(server, by, taken, permit), reused: Reused::No, taken })
     }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::Outgoing;
 use crate::body::Body;
-use crate::failure::{Failure, FailureKind};
+use crate::ground::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::http1::encode::{self, Fields};
 use crate::http1::sink::Sink;

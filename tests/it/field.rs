@@ -113,7 +113,7 @@ async fn a_clock_that_is_behind_is_told_by_how_much() {
     };
     let before = |seconds| {
         httpdate::fmt_http_date(
-            stent::clock::Clock::Manual(stent.clock.clone()).now().wall - Duration::from_secs(seconds),
+            stent::ground::clock::Clock::Manual(stent.clock.clone()).now().wall - Duration::from_secs(seconds),
         )
     };
     let (hour, minutes) = (before(3600), before(90));

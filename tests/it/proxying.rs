@@ -307,7 +307,7 @@ async fn a_retry_goes_to_another_server() {
             origin.address
         );
         let loaded = stent::config::parse("t", &yaml, &|_| None).unwrap_or_else(|r| panic!("{}", r.render(false)));
-        let app = stent::app::App::start(loaded.settings, stent::clock::Clock::System).unwrap();
+        let app = stent::app::App::start(loaded.settings, stent::ground::clock::Clock::System).unwrap();
         let client = crate::scenario::Client { address: app.addresses[0] };
         let asking: Vec<_> = (0..40).map(|_| tokio::spawn(client.get("/").send())).collect();
         for one in asking {

@@ -191,7 +191,7 @@ async fn the_admin_answers_and_refuses_clearly() {
         other = "reading-secret-01234",
     );
     let loaded = stent::config::parse("test.yaml", &yaml, &|_| None).unwrap_or_else(|r| panic!("{}", r.render(false)));
-    let app = stent::app::App::start(loaded.settings, stent::clock::Clock::System).unwrap();
+    let app = stent::app::App::start(loaded.settings, stent::ground::clock::Clock::System).unwrap();
     let admin = crate::scenario::Client { address: app.admin_address.unwrap() };
     let call = |body: &str| admin.ask("POST", "/api/v1/purge").body(body.to_owned());
     let all = "{\"all\":true}";

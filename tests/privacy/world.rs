@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use stent::clock::{Clock, Now};
 use stent::config::Settings;
 use stent::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
+use stent::ground::clock::{Clock, Now};
 use stent::policy::plan::PrincipalKey;
 use stent::token::Tokens;
 

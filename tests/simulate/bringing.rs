@@ -8,7 +8,7 @@ use stent::coherence::errand::Asks;
 use stent::coherence::fetch::{Fetch, Heard};
 use stent::coherence::fill::Fill;
 use stent::coherence::flight::Flight;
-use stent::failure::{Failure, FailureKind};
+use stent::ground::failure::{Failure, FailureKind};
 use stent::spool::Passed;
 use tokio::sync::OwnedSemaphorePermit;
 

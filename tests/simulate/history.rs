@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use stent::clock::Now;
 use stent::coherence::Cache;
+use stent::ground::clock::Now;
 use stent::store::purge::Strength;
 use stent::tag::TagSet;
 

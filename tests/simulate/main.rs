@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use run::Runner;
 #[cfg(feature = "mutants")]
-use stent::store::mutants::{Rule, switch_off};
+use stent::ground::mutants::{Rule, switch_off};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

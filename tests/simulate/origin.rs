@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use stent::clock::Now;
 use stent::coherence::errand::Arrived;
+use stent::ground::clock::Now;
 use stent::http1::Framing;
 
 use crate::chance::Chance;

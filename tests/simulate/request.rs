@@ -15,7 +15,7 @@ use stent::coherence::head::arriving;
 use stent::coherence::waiter::{Instead, Waiter, is_its_leaders, leaves_out, varies_by};
 use stent::coherence::{Passenger, Waits};
 use stent::entry::Entry;
-use stent::failure::{Failure, FailureKind};
+use stent::ground::failure::{Failure, FailureKind};
 use stent::key::{self, KeyBuf};
 use stent::policy::admit::Answered;
 use stent::policy::plan::{Credentialed, Lookup, PassReason, Permission};

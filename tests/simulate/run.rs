@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderValue;
-use stent::clock::Clock;
 use stent::coherence::backoff::Backoff;
 use stent::coherence::variants::Filing;
 use stent::coherence::{Cache, MAX_REFRESHES};
+use stent::ground::clock::Clock;
 use stent::spool::budget::Budget;
 use stent::store::settings::Bounds;
 use stent::tag::MAX_TAGS;

@@ -5,8 +5,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::{Exchange, Proxy};
-use crate::clock::Now;
 use crate::facet::Proven;
+use crate::ground::clock::Now;
 use crate::policy::Caching;
 use crate::telemetry::stamp;
 
@@ -157,7 +157,7 @@ fn digits(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::ground::clock::Clock;
 
     #[test]
     fn dates_as_rfc_3339_writes_them() {

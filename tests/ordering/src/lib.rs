@@ -14,7 +14,7 @@
 mod models;
 // None of its switches is there without its feature.
 #[allow(dead_code, missing_docs)]
-#[path = "../../../src/store/mutants.rs"]
+#[path = "../../../src/ground/mutants.rs"]
 mod mutants;
 mod tag;
 

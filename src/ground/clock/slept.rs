@@ -107,7 +107,7 @@ impl Slept {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::ground::clock::slept::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
     const SECOND: Duration = Duration::from_secs(1);

@@ -49,7 +49,7 @@ pub fn too_few(limit: u64, clients: usize, to_origins: usize) -> Option<String> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::ground::descriptors::*;
 
     #[test]
     fn the_last_ones_are_few() {

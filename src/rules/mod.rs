@@ -1,0 +1,1 @@
+//! Rules: what is configured, read and checked; it decides nothing yet.
