@@ -16,9 +16,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use self::incomplete::Incomplete;
 pub use self::variants::{Variant, Variants};
+use crate::fields::date::{dated, single};
 use crate::ground::mutants::{Rule, is_off};
 use crate::key::Key;
-use crate::policy::date;
 use crate::policy::plan::Credentialed;
 use crate::store::purge::Birth;
 use crate::tag::{TagHash, TagSet, Tagged};
@@ -438,19 +438,6 @@ impl Validators {
     pub fn any(&self) -> bool {
         self.etag.is_some() || self.last_modified.is_some()
     }
-}
-
-/// A field that holds a date, once.
-pub(crate) fn dated(headers: &HeaderMap, name: HeaderName) -> Option<(HeaderValue, SystemTime)> {
-    /// Decides the century of years with two digits, fifty years off: it may be as old as this process.
-    static ABOUT_NOW: OnceLock<SystemTime> = OnceLock::new();
-    let value = single(headers, name)?;
-    Some((value.clone(), date::read(value, *ABOUT_NOW.get_or_init(SystemTime::now))?))
-}
-
-fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 /// What a key finds.

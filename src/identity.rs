@@ -4,7 +4,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::facet::{Facet, FacetSource};
+use crate::fields::cookies::cookies;
 use crate::fields::credential::is_empty_value;
+use crate::fields::glob::glob;
 
 pub mod affinity;
 pub mod form;
@@ -193,44 +195,10 @@ fn may_hide_others(pair: &[u8]) -> bool {
     memchr::memchr3(b',', b'"', b' ', pair).is_some()
 }
 
-/// One pair of a `Cookie` field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cookie<'a> {
-    /// The name; the whole pair when it has no `=` or is not text, so that it is nobody's known cookie.
-    pub name: &'a str,
-    /// The pair as it was sent.
-    pub pair: &'a [u8],
-}
-
-impl<'a> Cookie<'a> {
-    /// What stands behind the `=`; none where there is no `=`.
-    pub fn value(&self) -> Option<&'a [u8]> {
-        let equals = self.pair.iter().position(|&b| b == b'=')?;
-        Some(self.pair[equals + 1..].trim_ascii())
-    }
-}
-
-/// The pairs of a `Cookie` field (RFC 6265 §4.2.1).
-pub fn cookies(field: &HeaderValue) -> impl Iterator<Item = Cookie<'_>> {
-    field.as_bytes().split(|&b| b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(|pair| {
-        let name = pair.split(|&b| b == b'=').next().filter(|name| name.len() < pair.len());
-        let name = name.and_then(|name| std::str::from_utf8(name).ok()).map_or("\0", str::trim);
-        Cookie { name, pair }
-    })
-}
-
 /// RFC 6750 §2.1.
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
-}
-
-/// `pattern` may end in `*`.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => text.starts_with(prefix),
-        None => pattern == text,
-    }
 }
 
 #[cfg(test)]

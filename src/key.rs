@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
+use crate::fields::authority::Scheme;
 use crate::ground::mutants::{Rule, is_off};
 
 /// A key that is being built or looked up; lives on the stack for usual lengths.
@@ -61,25 +62,6 @@ pub struct Primary<'a> {
     pub path: &'a str,
     /// As it is sent, without `?`; one that is empty is another than none.
     pub query: Option<&'a str>,
-}
-
-/// The scheme of the client's request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain.
-    Http,
-    /// TLS, here or at a trusted proxy.
-    Https,
-}
-
-impl Scheme {
-    /// `http` or `https`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
 }
 
 impl Primary<'_> {

@@ -67,7 +67,6 @@
 
 pub mod admin;
 pub mod app;
-pub mod authority;
 pub mod body;
 pub mod canonical;
 pub mod cli;

@@ -145,7 +145,7 @@ impl QueryRules {
     }
 
     fn rule(&self, name: &str) -> Option<(&str, &QueryRule)> {
-        self.rules.iter().find(|(pattern, _)| crate::identity::glob(pattern, name)).map(|(p, r)| (p.as_str(), r))
+        self.rules.iter().find(|(pattern, _)| crate::fields::glob::glob(pattern, name)).map(|(p, r)| (p.as_str(), r))
     }
 }
 
@@ -175,8 +175,8 @@ pub fn named(query: &str) -> String {
 /// All values of a parameter, decoded, for tags: origins differ in which of several they take.
 pub fn parameters(query: &str, name: &str) -> Vec<String> {
     let pairs = query.split('&').filter_map(|token| token.split_once('='));
-    let own = pairs.filter(|(key, value)| *crate::tag::decode(key) == *name && !value.is_empty());
-    own.map(|(_, value)| crate::tag::decode(&value.replace('+', " ")).into_owned()).collect()
+    let own = pairs.filter(|(key, value)| *crate::fields::percent::decode(key) == *name && !value.is_empty());
+    own.map(|(_, value)| crate::fields::percent::decode(&value.replace('+', " ")).into_owned()).collect()
 }
 
 fn name_of(token: &str) -> &str {

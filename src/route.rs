@@ -14,11 +14,11 @@ use ipnet::IpNet;
 
 pub use self::router::{Router, Target};
 use crate::canonical::Serves;
+use crate::fields::method::is_safe;
+use crate::fields::targeted::Targeted;
 use crate::path::RequestPath;
 use crate::path::aliases::Aliases;
 use crate::policy::Caching;
-use crate::policy::invalidate::is_safe;
-use crate::policy::targeted::Targeted;
 use crate::query::QueryRules;
 use crate::tag::{PurgeTemplate, TagSource, TagTemplate};
 

@@ -13,9 +13,10 @@ use std::hash::{BuildHasher, Hash};
 
 use smallvec::SmallVec;
 
-use crate::authority::without_port;
+use crate::fields::authority::without_port;
 
 pub use self::template::{PurgeTemplate, SEPARATORS, TagPiece, TagSource, TagTemplate, Unknown, Values};
+use crate::fields::percent::decode;
 
 /// The hash of a tag, equal on every node, of 32 bits. Two tags with one hash cost a hit, never truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -305,29 +306,6 @@ fn canonical_tag(tag: &str) -> String {
 /// A path for tags: percent-encoding decoded, each segment canonical, no slash at the end.
 fn canonical_path(path: &str) -> String {
     untrailed(path).split('/').map(|segment| canonical(&decode(segment)).into_owned()).collect::<Vec<_>>().join("/")
-}
-
-/// Percent-decoding; what is not text afterwards stays as it was.
-pub fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let bytes = text.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.filter(|_| bytes[at] == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// Values cannot bring their own `:` or `*` into a tag.

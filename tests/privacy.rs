@@ -27,12 +27,13 @@ use serde_json::Value;
 use stent::coherence::errand::Conditions;
 use stent::entry::{Validators, Vital};
 use stent::facet::Proven;
+use stent::fields::authority::Scheme;
+use stent::fields::directives::RequestDirectives;
 #[cfg(feature = "mutants")]
 use stent::ground::mutants::{Rule, switch_off};
-use stent::key::{self, Partition, Scheme};
+use stent::key::{self, Partition};
 use stent::policy::admit::{Admit, Answered, Terms, admit};
 use stent::policy::bound::Binding;
-use stent::policy::directives::RequestDirectives;
 use stent::policy::plan::{Asked, BodyPresence, Lookup, Permission, Plan, plan};
 use stent::policy::reuse::{Reuse, reuse};
 use stent::policy::validate::{Condition, condition};

@@ -2,7 +2,8 @@
 
 use divan::{Bencher, black_box};
 use stent::coherence::Slots;
-use stent::key::{KeyBuf, Partition, Primary, Scheme};
+use stent::fields::authority::Scheme;
+use stent::key::{KeyBuf, Partition, Primary};
 use stent::store::purge::{Birth, PurgeLog, Stamp, Standing, Strength};
 use stent::tag::TagSet;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::named::Named;
-use crate::authority::without_port;
+use crate::fields::authority::without_port;
 use crate::path::RequestPath;
 use crate::policy::Caching;
 use crate::proxy::Proxy;

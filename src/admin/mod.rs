@@ -20,13 +20,13 @@ use tokio::sync::watch;
 
 use self::purge::{Purge, Receipt};
 use self::settings::{AdminToken, Scope};
-use crate::authority::without_port;
 use crate::body::Body;
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{self, Refusal};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
+use crate::fields::authority::without_port;
 use crate::ground::notice;
 use crate::posts::Posts;
 use crate::proxy::Proxy;

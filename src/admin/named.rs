@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::problem;
-use crate::authority;
 use crate::edge::error::Problem;
-use crate::key::Scheme;
+use crate::fields::authority;
+use crate::fields::authority::Scheme;
+use crate::fields::percent::decode;
 use crate::path::RequestPath;
 use crate::proxy::Proxy;
-use crate::tag::{TagSet, decode};
+use crate::tag::TagSet;
 
 /// `http://host/path?query` or `/path?query`; the latter means every host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
 use crate::facet::certificate::{Authorities, Certificate, Presented};
 use crate::facet::{Claims, Known, Proven, Worth};
+use crate::fields::authority::Scheme;
 use crate::ground::descriptors;
 use crate::identity::TokenSource;
-use crate::key::Scheme;
 use crate::memory_limit;
 use crate::path::RequestPath;
 use crate::policy::Caching;
@@ -111,7 +111,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
     let (path, query) = ask.target.split_once('?').map_or((ask.target.as_str(), None), |(p, q)| (p, Some(q)));
     let path = RequestPath::new(path);
     let authority = ask.host.clone().unwrap_or_else(|| "localhost".to_owned()).to_ascii_lowercase();
-    let host = crate::authority::without_port(&authority);
+    let host = crate::fields::authority::without_port(&authority);
     let found = match loaded.settings.server.refuse.takes(&path) {
         true => None,
         false => router.find(Target { host, path: &path.text, method: &ask.method, headers: &headers }),

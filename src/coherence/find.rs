@@ -8,11 +8,11 @@ use http::HeaderName;
 use super::errand::Asks;
 use super::{Cache, Slots};
 use crate::entry::{Entry, Incomplete, Slot};
+use crate::fields::range::Span;
 use crate::ground::mutants::{Rule, is_off};
 use crate::key::{KeyBuf, Partition};
 use crate::outcome::{Forward, Outcome, StaleBecause};
 use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
-use crate::policy::range::Span;
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
 
 /// What the store has for a request.

@@ -21,11 +21,11 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::entry::{Entry, Head};
+use crate::fields::portion::Portion;
 use crate::ground::failure::Failure;
 use crate::key::Key;
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
-use crate::policy::partial::Portion;
 use crate::policy::reuse::Freshness;
 use crate::spool::Spool;
 use crate::store::purge::Stamp;

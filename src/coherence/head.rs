@@ -6,11 +6,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::edge::deliver;
 use crate::entry::{Entry, Head, Validators, Vital};
+use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::ground::clock::Now;
 use crate::policy::admit::{Downstream, Terms};
 use crate::policy::bound::Binding;
 use crate::policy::reuse;
-use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::store::purge::Birth;
 use crate::tag::TagSet;
 

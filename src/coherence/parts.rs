@@ -17,13 +17,14 @@ use super::fill::Fill;
 use super::flight::{Filling, TagsKnown};
 use super::head::as_said;
 use crate::entry::{Entry, Head, Incomplete};
+use crate::fields::portion::{Portion, content_range};
+use crate::fields::range::{Ranges, Selected, Span, select};
 use crate::ground::clock::Now;
 use crate::http1::Framing;
 use crate::outcome::Stored;
 use crate::policy::admit::{Admit, NotStored};
-use crate::policy::partial::{Portion, Strong, content_range, join, missing};
+use crate::policy::partial::{Strong, join, missing};
 use crate::policy::plan::PassReason;
-use crate::policy::range::{Ranges, Selected, Span, select};
 
 /// What of an answer a fetch is to bring, and what of it is there.
 #[derive(Debug, Clone)]

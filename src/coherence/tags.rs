@@ -1,14 +1,15 @@
 //! The tags of an exchange: those that its URL gives it, and those of the route's templates.
 
-use crate::authority::without_port;
 use crate::facet::{Known, Worth};
+use crate::fields::authority::Scheme;
+use crate::fields::authority::without_port;
+use crate::fields::percent::decode;
 use crate::ground::mutants::{Rule, is_off};
-use crate::key::Scheme;
 use crate::policy::plan::PrincipalKey;
 use crate::query;
 use crate::route::Route;
 use crate::tag::picker::Picked;
-use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values, decode};
+use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values};
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
@@ -181,7 +182,7 @@ fn shown_parts(
         parts.extend(headers.get_all(http::header::AUTHORIZATION).iter().map(|v| part(b"authorization", v.as_bytes())));
     }
     for field in headers.get_all(http::header::COOKIE) {
-        let own = crate::identity::cookies(field)
+        let own = crate::fields::cookies::cookies(field)
             .filter(|cookie| identity.cookie(cookie.name) == crate::identity::CookieRole::Principal);
         parts.extend(own.map(|cookie| {
             let (digest, length) = part(b"cookie", cookie.pair);

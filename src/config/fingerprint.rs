@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use crate::facet::{Facet, FacetSource};
+use crate::fields::targeted::Targeted;
 use crate::identity::{Identity, TokenSource};
 use crate::path::aliases::{Aliases, Telling};
-use crate::policy::targeted::Targeted;
 use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, Expired, NamedPolicy, TypePattern};
 use crate::query::{OtherQuery, QueryOrder, QueryRule};
 use crate::route::{HostTemplate, PartKind, Route, Segment};

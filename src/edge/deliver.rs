@@ -9,10 +9,10 @@ use super::incoming::X_REQUEST_ID;
 use super::ranges;
 use crate::body::{Body, Part};
 use crate::entry::{Entry as Stored, Head, VIA, Validators};
+use crate::fields::structured;
+use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
-use crate::policy::structured;
-use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::validate::{Condition, condition};
 use crate::tag::TagSet;
 
@@ -170,7 +170,7 @@ pub fn leave_hop(headers: &mut HeaderMap, own: &[HeaderName]) -> NamesTags {
 /// What caches and browsers behind us may do with an answer about a person: keep it only to ask again (RFC 9111 §5.2.2.4,
 /// §5.2.2.7), since no purge reaches them. What the origin forbade stays forbidden.
 pub fn make_private(headers: &mut HeaderMap) {
-    let no_store = crate::policy::directives::ResponseDirectives::of(headers).no_store;
+    let no_store = crate::fields::directives::ResponseDirectives::of(headers).no_store;
     let value = if no_store { "private, no-cache, no-store" } else { "private, no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
     headers.remove(header::EXPIRES);

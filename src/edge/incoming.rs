@@ -12,11 +12,11 @@ use smallvec::SmallVec;
 use super::fields::{
     is_certificate, is_forwarding, is_framing, is_method_override, is_override, same_field, tells_of_client,
 };
-use crate::authority::{normal, without_port};
 use crate::facet::certificate::Certificate;
+use crate::fields::authority::Scheme;
+use crate::fields::authority::{normal, without_port};
+use crate::fields::method::is_safe;
 use crate::http1::head::HeadFault;
-use crate::key::Scheme;
-use crate::policy::invalidate::is_safe;
 use crate::upload::Expects;
 
 /// The client's end of a connection.

@@ -26,10 +26,10 @@ use super::settings::ServerSettings;
 use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
+use crate::fields::authority::Scheme;
 use crate::ground::notice;
 use crate::ground::socket;
 use crate::ground::worker::WorkerId;
-use crate::key::Scheme;
 
 /// Which clients a socket on an address of IPv6 serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

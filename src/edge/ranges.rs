@@ -17,8 +17,8 @@ pub use self::coming::{Coming, cut};
 use super::deliver::{age, set, without_body};
 use crate::body::{Body, BodyError, Part};
 use crate::entry::{Entry, Incomplete};
-use crate::policy::partial::Portion;
-use crate::policy::range::{Selected, Span, select};
+use crate::fields::portion::Portion;
+use crate::fields::range::{Selected, Span, select};
 use crate::policy::reuse::Freshness;
 use crate::policy::validate::{Condition, condition};
 

@@ -6,7 +6,7 @@ use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::incoming::{Arrival, Peer, X_REQUEST_ID};
-use crate::authority::hop_address;
+use crate::fields::authority::hop_address;
 use crate::upstream::settings::Told;
 
 impl Arrival {

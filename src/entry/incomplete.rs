@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Entry, Head};
-use crate::policy::partial::Portion;
-use crate::policy::range::Span;
+use crate::fields::portion::Portion;
+use crate::fields::range::Span;
 
 /// A stored part of an answer.
 #[derive(Debug, Clone)]

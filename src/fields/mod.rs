@@ -3,9 +3,20 @@
 //!
 //! Pure: tables and how they are read.
 
+pub mod authority;
+pub mod cookies;
 pub mod credential;
+pub mod date;
+pub mod directives;
+pub mod glob;
 pub mod harmless;
+pub mod method;
+pub mod percent;
+pub mod portion;
+pub mod range;
 pub mod secret;
+pub mod structured;
+pub mod targeted;
 pub mod url;
 
 /// The words of a name: `x-auth-token` has three.

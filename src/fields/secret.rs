@@ -2,7 +2,7 @@
 //! with `Set-Cookie`.
 
 use super::words;
-use crate::identity::glob;
+use crate::fields::glob::glob;
 
 /// Whether an answer's field hands out a credential: a known one, or one that the operator `names` (a `*` may end a name).
 pub fn is_secret(field: &str, names: &[String]) -> bool {

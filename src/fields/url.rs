@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use crate::identity::glob;
-use crate::tag::decode;
+use crate::fields::glob::glob;
+use crate::fields::percent::decode;
 
 /// Whether a path or a query holds a credential: by a known name, or by one of the operator's `names` (in lower case; a `*` may
 /// end a name).
@@ -55,7 +55,7 @@ pub fn credentials_in(path: &str, query: Option<&str>, names: &[String]) -> Vec<
         }
     }
     let query = query.unwrap_or("");
-    let parameters = query.split(['&', ';']).map(|piece| crate::tag::decode(name_of(piece)).into_owned());
+    let parameters = query.split(['&', ';']).map(|piece| crate::fields::percent::decode(name_of(piece)).into_owned());
     found.extend(parameters.filter(|name| is_credential(name, names)));
     if is_code_of_a_sign_in(query) {
         found.push("code".to_owned());

@@ -3,7 +3,7 @@
 //! Names that applications choose for something else as well are left out on purpose (`route`, `node`, `server`): who uses
 //! one of those for this lists it in `identity.affinity_cookies`.
 
-use super::glob;
+use crate::fields::glob::glob;
 
 /// Whether a cookie of this name is one of them.
 pub fn is_known(name: &str) -> bool {

@@ -3,7 +3,7 @@
 //! Such a cookie says nothing of who asks, but a page that was made for one browser's is of no use to another: a fetch that
 //! leaves it out brings a page with another token, and a new cookie that breaks the forms which are open in other tabs.
 
-use super::glob;
+use crate::fields::glob::glob;
 
 /// Whether a cookie of this name is a known one.
 pub fn is_known(name: &str) -> bool {

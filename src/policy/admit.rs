@@ -13,10 +13,11 @@ use super::status::{is_about_the_request, is_storable, lives_by_policy};
 use super::types::{self, media_type};
 use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
 use crate::entry::{Lifetime, Openness, OriginClock, Staleness, Validators};
+use crate::fields::cookies::cookies;
+use crate::fields::glob::glob;
 use crate::fields::secret::is_secret;
 use crate::fields::url::holds_credential;
 use crate::ground::mutants::{Rule, is_off};
-use crate::identity::{self, glob};
 
 /// An answer's head, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -178,7 +179,7 @@ fn of_its_own(answered: &Answered<'_>, said: &Said, caching: &Caching) -> Vec<He
 /// Whether an answer sets cookies, and none but these and those that it repeats: a form's cookie that its browser has shown.
 fn strips_cookies(answered: &Answered<'_>, patterns: &[String]) -> bool {
     let is_listed = |line: &HeaderValue| {
-        identity::cookies(line).next().is_some_and(|cookie| {
+        cookies(line).next().is_some_and(|cookie| {
             answered.form_cookies.iter().any(|shown| shown.as_slice() == cookie.pair)
                 || patterns.iter().any(|pattern| glob(pattern, cookie.name))
         })

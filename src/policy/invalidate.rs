@@ -1,17 +1,11 @@
 //! What a request that may change something makes invalid (RFC 9111 §4.4): which methods may, which ends of it count, and where
 //! its answer points.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::Caching;
-use crate::key::Scheme;
+use crate::fields::authority::Scheme;
 use crate::path::RequestPath;
-
-/// Methods that are registered as safe (RFC 9110 §9.2.1, RFC 3253, RFC 4918, RFC 5323, RFC 10008). Any other may change
-/// something, those that nobody knows included.
-pub fn is_safe(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH")
-}
 
 /// How §4.4 is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,17 +126,6 @@ fn split_port(authority: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_not_known_to_be_safe_is_not() {
-        let check = |method: &str, want| {
-            assert_eq!(is_safe(&Method::from_bytes(method.as_bytes()).unwrap()), want, "{method}");
-        };
-        ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"]
-            .iter()
-            .for_each(|safe| check(safe, true));
-        ["POST", "PUT", "PATCH", "DELETE", "MKCOL", "FOO", "get", "Query"].iter().for_each(|other| check(other, false));
-    }
 
     #[test]
     fn which_ends_count() {

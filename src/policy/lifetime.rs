@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 use super::admit::Answered;
-use super::directives::{MAX_DELTA, seconds};
 use super::plan::Credentialed;
 use super::said::Said;
-use super::{date, status};
+use super::status;
 use crate::entry::OriginClock;
+use crate::fields::date;
+use crate::fields::directives::{MAX_DELTA, seconds};
 
 /// RFC 9111 §4.2.3, `corrected_initial_age`. What cannot be read is as if it were not there; no age is more than 2^31 s.
 pub fn initial_age(answered: &Answered<'_>) -> Duration {

@@ -12,15 +12,12 @@
 
 pub mod admit;
 pub mod bound;
-pub mod date;
-pub mod directives;
 pub mod invalidate;
 pub mod lifetime;
 pub mod not_stored;
 pub mod partial;
 pub mod pass;
 pub mod plan;
-pub mod range;
 pub mod readings;
 pub mod rescue;
 pub mod reuse;
@@ -28,8 +25,6 @@ pub mod said;
 pub mod self_posting;
 pub mod sharing;
 pub mod status;
-pub mod structured;
-pub mod targeted;
 pub mod types;
 pub mod validate;
 pub mod vary;

@@ -9,36 +9,7 @@ use std::time::SystemTime;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 
-use super::range::{Span, strong_date, strong_tag};
-
-/// Some bytes, and of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Portion {
-    /// These.
-    pub span: Span,
-    /// How long the whole is.
-    pub length: u64,
-}
-
-impl Portion {
-    /// Whether they are all.
-    pub fn is_whole(self) -> bool {
-        self.span.length() == self.length
-    }
-}
-
-/// Which bytes a 206 brings: `Content-Range` (RFC 9110 §14.4), strictly.
-pub fn content_range(headers: &HeaderMap) -> Option<Portion> {
-    let mut lines = headers.get_all(header::CONTENT_RANGE).iter();
-    let line = lines.next().filter(|_| lines.next().is_none())?.to_str().ok()?;
-    let (unit, range) = line.trim().split_once(' ')?;
-    let (span, length) = range.split_once('/')?;
-    let (first, last) = span.split_once('-')?;
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
-    let (first, last, length) = (number(first)?, number(last)?, number(length)?);
-    let valid = unit.eq_ignore_ascii_case("bytes") && first <= last && last < length;
-    valid.then_some(Portion { span: Span { first, last }, length })
-}
+use crate::fields::range::{Span, strong_date, strong_tag};
 
 /// What tells that two parts are of the same bytes (RFC 9110 §8.8.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +80,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+    use crate::fields::portion::{Portion, content_range};
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let lines = lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::directives::{MAX_DELTA, RequestDirectives};
 use super::plan::Credentialed;
 use crate::entry::{OriginClock, Staleness, Vital};
+use crate::fields::directives::{MAX_DELTA, RequestDirectives};
 use crate::store::purge::Standing;
 
 /// The answer to the second question.

@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::directives::ResponseDirectives;
-use super::{lifetime, status, targeted};
+use super::{lifetime, status};
+use crate::fields::directives::ResponseDirectives;
+use crate::fields::targeted;
 
 /// What an origin says about keeping its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::entry::{Validators, dated};
+use crate::entry::Validators;
+use crate::fields::date::dated;
 use crate::policy::Caching;
 
 /// What a client's conditions come to.

@@ -8,7 +8,8 @@ use super::pass::PassReason;
 use super::plan::{Asked, PrincipalKey, Question};
 use super::{Access, Ask, Caching, NamedPolicy, Share};
 use crate::facet::{Facet, Known};
-use crate::identity::{CookieRole, Identity, Shown, cookies};
+use crate::fields::cookies::cookies;
+use crate::identity::{CookieRole, Identity, Shown};
 use crate::key::{self, KeyBuf, Partition, Primary};
 use crate::route::Route;
 

@@ -31,8 +31,9 @@ use crate::edge::incoming::Arrival;
 use crate::entry::Slot;
 use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::facet::{Proven, Worth};
+use crate::fields::cookies::cookies;
 use crate::fields::url::{credentials_in, path_told, query_told};
-use crate::identity::{CookieRole, cookies};
+use crate::identity::CookieRole;
 use crate::outcome::meaning::{About, meaning};
 use crate::outcome::{Forward, Outcome};
 use crate::path::RequestPath;
@@ -488,7 +489,7 @@ fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<S
 
 fn query_names(query: &str) -> Vec<String> {
     let tokens = query.split('&').filter(|token| !token.is_empty());
-    unique(tokens.map(|token| crate::tag::decode(token.split('=').next().unwrap_or(token)).into_owned()))
+    unique(tokens.map(|token| crate::fields::percent::decode(token.split('=').next().unwrap_or(token)).into_owned()))
 }
 
 fn cookie_name(name: &str) -> String {

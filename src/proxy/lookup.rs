@@ -17,8 +17,8 @@ use crate::edge::deliver;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::ranges;
 use crate::entry::{Entry, Incomplete, Slot};
+use crate::fields::directives::RequestDirectives;
 use crate::outcome::{Forward, Outcome};
-use crate::policy::directives::RequestDirectives;
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::reuse::Freshness;
 

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{Answer, Exchange, Proxy};
-use crate::authority::hop_address;
 use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Hearsay, Trust};
+use crate::fields::authority::hop_address;
 use crate::outcome::Outcome;
 use crate::query::named;
 use crate::route::{PURGE, Route};

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode, header};
 use super::access::is_refusal;
 use super::{Exchange, Proxy};
 use crate::coherence::tags::{ONES_OWN, cookie_digest, principal_ended};
-use crate::identity::cookies;
+use crate::fields::cookies::cookies;
 use crate::key::Partition;
 use crate::policy::plan::{Lookup, PassReason, principal};
 use crate::policy::{Caching, NamedPolicy, Share};

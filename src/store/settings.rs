@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::policy::targeted::Targeted;
+use crate::fields::targeted::Targeted;
 
 /// Bounds of the memory store and the cache's mode.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use http::uri::Authority;
 use http::{HeaderMap, header};
 
-use crate::identity::cookies;
+use crate::fields::cookies::cookies;
 
 /// Where the values of one upstream's cookie lead.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use stent::coherence::tags::Place;
-use stent::key::Scheme;
+use stent::fields::authority::Scheme;
 use stent::store::purge::{Birth, PurgeLog, Standing, Strength};
 use stent::tag::TagSet;
 

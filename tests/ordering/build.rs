@@ -9,7 +9,7 @@ use std::{env, fs};
 const OVER_LOOM: &[Change] = &[
     ("use std::sync::Mutex;", "use loom::sync::Mutex;"),
     ("use std::sync::atomic::", "use loom::sync::atomic::"),
-    ("use super::mutants::", "use crate::mutants::"),
+    ("use crate::ground::mutants::", "use crate::mutants::"),
     ("const BUCKETS: usize = 1 << 19;", "const BUCKETS: usize = 1;"),
     ("const PLACES: usize = 7;", "const PLACES: usize = 1;"),
     ("const TOGETHER: usize = 64;", "const TOGETHER: usize = 1;"),

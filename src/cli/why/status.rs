@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Explanation;
 use crate::cli::page::time;
+use crate::fields::structured::{Bare, Item, items};
 use crate::outcome::meaning::{About, meaning};
-use crate::policy::structured::{Bare, Item, items};
 
 /// What of ours the line holds, in words. `None`: it is no such line. `Err`: it is one, and nothing of ours is in it.
 pub(super) fn explain(written: &str) -> Option<Result<Vec<Explanation>, String>> {

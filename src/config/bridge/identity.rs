@@ -17,7 +17,8 @@ use crate::edge::settings::ServerSettings;
 use crate::facet::certificate::SubjectField;
 use crate::facet::{Facet, FacetSource};
 use crate::fields::credential::is_credential;
-use crate::identity::{Identity, glob};
+use crate::fields::glob::glob;
+use crate::identity::Identity;
 use crate::token::TokenSettings;
 
 /// `identity:` as it was read.

@@ -13,7 +13,8 @@ use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
-use crate::identity::{Identity, form, glob};
+use crate::fields::glob::glob;
+use crate::identity::{Identity, form};
 use crate::policy::{Access, ClientNoCache, Expired, NamedPolicy, Share, TypePattern};
 
 /// The names that mean something without being defined.

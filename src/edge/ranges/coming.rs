@@ -11,8 +11,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Piece, content_range, multipart, unsatisfiable};
 use crate::body::{Body, BodyError};
-use crate::policy::partial::Portion;
-use crate::policy::range::{Selected, select};
+use crate::fields::portion::Portion;
+use crate::fields::range::{Selected, select};
 
 /// What a GET is to have of an answer whose body is still coming.
 #[derive(Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ mod tests {
     use super::super::tests::{FIELDS, stored, whole};
     use super::*;
     use crate::edge::deliver;
-    use crate::policy::range::Span;
+    use crate::fields::range::Span;
     use crate::policy::reuse::Freshness;
 
     /// What is sent, with a name in place of the boundary.

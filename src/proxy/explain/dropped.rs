@@ -7,7 +7,8 @@ use super::{cookie_name, query_names};
 use crate::edge::fields::{is_forwarding, is_override, is_spelling};
 use crate::edge::incoming::{Trust, X_REQUEST_ID};
 use crate::explanation::Dropped;
-use crate::identity::{CookieRole, Identity, cookies};
+use crate::fields::cookies::cookies;
+use crate::identity::{CookieRole, Identity};
 use crate::policy::plan::Lookup;
 
 impl Proxy {

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::explanation::{LifetimeTold, Told};
+use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, admit};
 use crate::policy::plan::Credentialed;
-use crate::policy::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::{Caching, TypePattern};
 use crate::route::Route;
 

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use crate::edge::incoming::{Peer, Trust};
 use crate::facet::certificate::{Authorities, Certificate, SubjectField};
-use crate::key::Scheme;
+use crate::fields::authority::Scheme;
 
 /// A request that is asked about, as people write it. It may hold credentials, so it cannot be printed.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -7,11 +7,11 @@ use super::{Leader, Waiter};
 use crate::coherence::flight::{Demand, Filling};
 use crate::coherence::waiter::Instead;
 use crate::edge::ranges::Coming;
+use crate::fields::portion::content_range;
+use crate::fields::range::{Ranges, Selected};
 use crate::http1::Framing;
 use crate::outcome::Stored;
-use crate::policy::partial::content_range;
 use crate::policy::plan::PassReason;
-use crate::policy::range::{Ranges, Selected};
 use crate::proxy::Exchange;
 use crate::upstream::exchange::Exchanged;
 

@@ -184,7 +184,7 @@ impl Extent {
     }
 
     /// Both together.
-    pub(super) fn join(&mut self, other: Extent) {
+    pub(crate) fn join(&mut self, other: Extent) {
         self.whole |= other.whole;
         self.fields.extend(other.fields);
     }
@@ -214,7 +214,7 @@ pub fn seconds(text: &[u8]) -> Option<Duration> {
 
 /// What stands behind a directive's name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Argument<'a> {
+pub(crate) enum Argument<'a> {
     None,
     Token(&'a [u8]),
     /// Without its quotes.
@@ -253,7 +253,7 @@ fn each_directive<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], Argument<'a
 }
 
 /// The elements of a list, trimmed; `None` for a last one whose quotes do not close.
-pub(super) fn elements(list: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = Some(list);
     std::iter::from_fn(move || {
         let text = rest.take()?;
@@ -278,7 +278,7 @@ fn end_of_element(text: &[u8]) -> Option<usize> {
 }
 
 /// `token [ "=" ( token / quoted-string ) ]`, with no space around the sign.
-pub(super) fn directive(element: &[u8]) -> Option<(&[u8], Argument<'_>)> {
+pub(crate) fn directive(element: &[u8]) -> Option<(&[u8], Argument<'_>)> {
     let (name, rest) = element.split_at(token_length(element));
     if name.is_empty() {
         return None;

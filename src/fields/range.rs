@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, header};
 use smallvec::SmallVec;
 
-use crate::entry::dated;
+use crate::fields::date::dated;
 
 /// The most ranges that one request may list.
 pub const MAX_RANGES: usize = 16;
@@ -213,13 +213,13 @@ fn entity_tag(value: &HeaderValue) -> Option<&[u8]> {
     (value.len() > 1 && value.starts_with(b"\"") && value.ends_with(b"\"")).then_some(value)
 }
 
-pub(super) fn strong_tag(stored: &HeaderMap) -> Option<&HeaderValue> {
+pub(crate) fn strong_tag(stored: &HeaderMap) -> Option<&HeaderValue> {
     let mut lines = stored.get_all(header::ETAG).iter();
     lines.next().filter(|tag| lines.next().is_none() && entity_tag(tag).is_some())
 }
 
 /// §8.8.2.2: after this time it was not changed in the same second in which it was sent.
-pub(super) fn strong_date(stored: &HeaderMap) -> Option<(HeaderValue, SystemTime)> {
+pub(crate) fn strong_date(stored: &HeaderMap) -> Option<(HeaderValue, SystemTime)> {
     let (text, modified) = dated(stored, header::LAST_MODIFIED)?;
     let (_, sent) = dated(stored, header::DATE)?;
     (sent >= modified.checked_add(Duration::from_secs(1))?).then_some((text, modified))

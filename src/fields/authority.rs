@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::key::Scheme;
-
 /// In lower case, an address in its usual form, without the scheme's default port and a dot at the end, which name the same
 /// host. `None` for what no host may be (RFC 3986 §3.2.2, §3.2.3).
 pub fn normal(text: &str, scheme: Scheme) -> Option<String> {
@@ -47,6 +45,25 @@ pub fn hop_address(text: &str) -> Option<IpAddr> {
 
 fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)
+}
+
+/// The scheme of the client's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// TLS, here or at a trusted proxy.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
 }
 
 #[cfg(test)]

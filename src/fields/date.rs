@@ -4,7 +4,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::fields::date;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::OnceLock;
 
 /// The date of a field that may be there once; repeated or unreadable it is none.
 pub fn of(headers: &HeaderMap, name: &HeaderName, now: SystemTime) -> Option<SystemTime> {
@@ -131,6 +133,19 @@ fn days_of(year: i64, month: i64) -> i64 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
+}
+
+/// A field that holds a date, once.
+pub(crate) fn dated(headers: &HeaderMap, name: HeaderName) -> Option<(HeaderValue, SystemTime)> {
+    /// Decides the century of years with two digits, fifty years off: it may be as old as this process.
+    static ABOUT_NOW: OnceLock<SystemTime> = OnceLock::new();
+    let value = single(headers, name)?;
+    Some((value.clone(), date::read(value, *ABOUT_NOW.get_or_init(SystemTime::now))?))
+}
+
+pub(crate) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 #[cfg(test)]
