@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::net::TcpStream;
 
-use crate::entry::Entry;
+use crate::entry::stored::Entry;
 use crate::upstream::pool::Seat;
 
 /// Why a body broke off. It is shown to nobody; the peer sees the connection close.

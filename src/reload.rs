@@ -12,24 +12,24 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::admin::settings::AdminSettings;
+use crate::asker::principal::PrincipalKey;
+use crate::asker::token::Tokens;
 use crate::coherence::backoff::Backoff;
 use crate::coherence::variants::Filing;
 use crate::coherence::{Cache, MAX_REFRESHES};
 use crate::config::{Loaded, Problem, Report, Settings};
 use crate::edge::settings::ServerSettings;
 use crate::ground::clock::Clock;
-use crate::policy::Caching;
-use crate::policy::plan::PrincipalKey;
 use crate::proxy::current::Current;
 use crate::proxy::selecting::Selecting;
 use crate::proxy::{Probes, Proxy, RequestIds, Touches};
-use crate::route::Router;
+use crate::rules::caching::Caching;
+use crate::rules::route::router::Router;
 use crate::spool::budget::Budget;
 use crate::store::memory::Memory;
 use crate::store::permission::Permissions;
 use crate::telemetry::log::Log;
 use crate::telemetry::{Meters, Registry, Telemetry, UpstreamMeters};
-use crate::token::Tokens;
 use crate::upstream::Upstream;
 
 /// Where a configuration comes from when it is read again.

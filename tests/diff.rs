@@ -7,9 +7,9 @@ use self::authority::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use stent::config::{Settings, parse};
-use stent::policy::{Caching, Share};
 use stent::review::diff::{Diff, diff};
-use stent::route::{Router, Target};
+use stent::rules::caching::{Caching, Share};
+use stent::rules::route::router::{Router, Target};
 
 const BASE: &str = "\
 server: {listen: 127.0.0.1:8080, trusted_proxies: [10.1.0.0/16]}

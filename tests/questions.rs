@@ -9,16 +9,17 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use stent::asker::facet::Proven;
+use stent::asker::principal::PrincipalKey;
 use stent::config::Settings;
-use stent::entry::Vital;
-use stent::facet::Proven;
+use stent::entry::head::Vital;
+use stent::entry::key;
+use stent::entry::purge::Standing;
 use stent::fields::authority::Scheme;
-use stent::key;
 use stent::policy::admit::{Admit, Answered, admit, is_alike_for_all};
-use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, PrincipalKey, plan};
+use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, plan};
 use stent::policy::rescue::{Rescue, rescue};
 use stent::policy::reuse::{Reuse, reuse};
-use stent::store::purge::Standing;
 
 const CONFIG: &str = "
 identity: {principal: [authorization, cookie.sessionid], ignore_cookies: [csrftoken]}

@@ -5,15 +5,16 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use http::StatusCode;
+use stent::entry::head::Credentialed;
+use stent::entry::purge::Standing;
 use stent::fields::directives::RequestDirectives;
 use stent::ground::clock::{Clock, Now};
 use stent::http1::head;
 use stent::policy::admit::{Admit, Answered, admit};
-use stent::policy::plan::{Credentialed, Plan, plan};
+use stent::policy::plan::{Plan, plan};
 use stent::policy::rescue::{Rescue, rescue};
 use stent::policy::reuse::{Reuse, reuse};
-use stent::policy::{Caching, Credentials};
-use stent::store::purge::Standing;
+use stent::rules::caching::{Caching, Credentials};
 
 use crate::stage::{ANSWER, OWN, PUBLIC, STAGE};
 

@@ -2,10 +2,10 @@
 
 use divan::{Bencher, black_box};
 use stent::coherence::Slots;
+use stent::entry::key::{KeyBuf, Partition, Primary};
+use stent::entry::purge::{Birth, PurgeLog, Stamp, Standing, Strength};
+use stent::entry::tag::TagSet;
 use stent::fields::authority::Scheme;
-use stent::key::{KeyBuf, Partition, Primary};
-use stent::store::purge::{Birth, PurgeLog, Stamp, Standing, Strength};
-use stent::tag::TagSet;
 
 use crate::stage::{PUBLIC, STAGE};
 

@@ -2,8 +2,8 @@
 
 use divan::{Bencher, black_box};
 use http::{HeaderMap, Method};
-use stent::path::RequestPath;
-use stent::route::{Router, Target};
+use stent::rules::path::RequestPath;
+use stent::rules::route::router::{Router, Target};
 
 use crate::stage::routes;
 

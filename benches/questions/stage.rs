@@ -8,20 +8,22 @@ use http::Request;
 use http::request::Parts;
 use http_body_util::BodyExt;
 use stent::app::App;
+use stent::asker::facet::Proven;
 use stent::body::Body;
 use stent::coherence::Slots;
 use stent::config;
 use stent::edge::connection::{Client, Reply};
 use stent::edge::incoming::{Arrival, Peer, Trust};
-use stent::entry::{Entry, Slot};
-use stent::facet::Proven;
+use stent::entry::slot::Slot;
+use stent::entry::stored::Entry;
 use stent::fields::authority::Scheme;
 use stent::ground::clock::Clock;
 use stent::http1::head;
-use stent::path::RequestPath;
 use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, plan};
 use stent::proxy::Proxy;
-use stent::route::{Route, Router, Target};
+use stent::rules::path::RequestPath;
+use stent::rules::route::Route;
+use stent::rules::route::router::{Router, Target};
 use stent::upstream::exchange::Interim;
 
 /// As a browser asks: what is public, and what is somebody's own.

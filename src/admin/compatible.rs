@@ -14,10 +14,10 @@ use super::{json_answer, problem};
 use crate::body::Body;
 use crate::edge::deliver::{TAG_FIELDS, listed_tags};
 use crate::edge::error::Problem;
+use crate::entry::purge::Strength;
 use crate::fields::percent::decode;
 use crate::proxy::purging::strength_asked;
-use crate::route::PURGE;
-use crate::store::purge::Strength;
+use crate::rules::route::PURGE;
 
 /// A purge in another's words.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::problem;
 use crate::edge::error::Problem;
 use crate::proxy::Proxy;
 use crate::proxy::explain::{Question, Store};
-use crate::query;
+use crate::rules::query;
 
 /// `?method=GET&url=…&at=…`, of somebody who shows nothing.
 pub fn by_query(proxy: &Proxy, query: &str) -> Result<Value, Problem> {

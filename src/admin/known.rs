@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use super::named::Named;
+use crate::entry::purge::Standing;
+use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::fields::authority::without_port;
-use crate::path::RequestPath;
-use crate::policy::Caching;
 use crate::proxy::Proxy;
-use crate::route::{HostTemplate, PartKind, PathTemplate, Route, Segment};
-use crate::store::purge::Standing;
+use crate::rules::caching::Caching;
+use crate::rules::path::RequestPath;
+use crate::rules::route::Route;
+use crate::rules::tag_template::TagSource;
+use crate::rules::template::{HostTemplate, PartKind, PathTemplate, Segment};
 use crate::store::sweep::look_through;
-use crate::tag::{TagHash, TagSet, TagSource, Tagged};
 
 /// One thing that a call names.
 #[derive(Debug)]

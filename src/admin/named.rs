@@ -6,12 +6,12 @@ use http::StatusCode;
 
 use super::problem;
 use crate::edge::error::Problem;
+use crate::entry::tag::TagSet;
 use crate::fields::authority;
 use crate::fields::authority::Scheme;
 use crate::fields::percent::decode;
-use crate::path::RequestPath;
 use crate::proxy::Proxy;
-use crate::tag::TagSet;
+use crate::rules::path::RequestPath;
 
 /// `http://host/path?query` or `/path?query`; the latter means every host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use super::known::{Item, Known, What};
 use super::named::{As, Named, Unread};
 use super::problem;
 use crate::edge::error::Problem;
+use crate::entry::purge::{Stamp, Strength};
+use crate::entry::tag::{MAX_TAGS, TagSet};
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
-use crate::store::purge::{Stamp, Strength};
 use crate::store::sweep::{COUNTED_UNASKED, MOST_COUNTED};
-use crate::tag::{MAX_TAGS, TagSet};
 
 /// What is to be purged; something must be named.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -173,7 +173,8 @@ mod tests {
 
     use super::*;
     use crate::coherence::Slots;
-    use crate::entry::{Entry, Slot};
+    use crate::entry::slot::Slot;
+    use crate::entry::stored::Entry;
 
     #[test]
     fn of_a_store_that_is_too_large_nothing_is_counted_and_what_only_it_could_tell_is_not_told() {
@@ -182,7 +183,7 @@ mod tests {
         let loaded = crate::config::parse("test.yaml", yaml, &|_| None);
         let settings = loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings;
         let proxy = crate::app::unserved(settings).unwrap();
-        let mut head = crate::entry::tests::head(HeaderMap::new());
+        let mut head = crate::entry::stored::tests::head(HeaderMap::new());
         head.tags.carry("named-by-the-origin");
         proxy.cache.memory.put(b"a"[..].into(), Slot::Entry(Entry::new(&head, Bytes::new())));
         for (tag, most, met, known) in [

@@ -8,20 +8,21 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{ConfigArgs, terminal};
+use crate::asker::facet::certificate::{Authorities, Certificate, Presented};
+use crate::asker::facet::{Claims, Known, Proven, Worth};
+use crate::asker::identity::TokenSource;
+use crate::asker::principal::PrincipalKey;
 use crate::coherence::tags::{Place, facets};
 use crate::config::problem::{Kind, Problem, Severity};
 use crate::config::selftest::{Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report, selftest};
-use crate::facet::certificate::{Authorities, Certificate, Presented};
-use crate::facet::{Claims, Known, Proven, Worth};
 use crate::fields::authority::Scheme;
 use crate::ground::descriptors;
-use crate::identity::TokenSource;
 use crate::memory_limit;
-use crate::path::RequestPath;
-use crate::policy::Caching;
-use crate::policy::plan::{Asked, BodyPresence, Plan, PrincipalKey, plan};
-use crate::route::{Router, Target};
+use crate::policy::plan::{Asked, BodyPresence, Plan, plan};
+use crate::rules::caching::Caching;
+use crate::rules::path::RequestPath;
+use crate::rules::route::router::{Router, Target};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {

@@ -11,20 +11,21 @@ use super::parts::Extent;
 use super::tags::Place;
 use super::variants::Selected;
 use super::{Cache, Slots};
-use crate::canonical;
-use crate::entry::{Entry, Lifetime, Openness, OriginClock};
+use crate::entry::head::Credentialed;
+use crate::entry::head::{Lifetime, Openness, OriginClock};
+use crate::entry::key::Key;
+use crate::entry::stored::Entry;
+use crate::entry::tag::TagSet;
 use crate::fields::range::Span;
 use crate::ground::clock::Now;
 use crate::ground::mutants::{Rule, is_off};
 use crate::http1::Framing;
-use crate::key::Key;
-use crate::policy::Caching;
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, withheld};
 use crate::policy::bound::Binding;
-use crate::policy::plan::Credentialed;
-use crate::route::Route;
+use crate::rules::caching::Caching;
+use crate::rules::canonical;
+use crate::rules::route::Route;
 use crate::store::settings::Bounds;
-use crate::tag::TagSet;
 
 /// What a flight is to bring, and for whom.
 #[derive(Debug)]

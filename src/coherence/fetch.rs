@@ -17,22 +17,25 @@ use super::head::{as_came, as_said, build, http_date};
 use super::parts::{Beside, Extent};
 use super::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE, Slots};
 use crate::edge::deliver;
-use crate::entry::{Entry, Head, Slot};
+use crate::entry::head::Credentialed;
+use crate::entry::head::Head;
+use crate::entry::key;
+use crate::entry::key::Key;
+use crate::entry::purge::{Birth, Stamp, Standing};
+use crate::entry::slot::Slot;
+use crate::entry::stored::Entry;
 use crate::ground::clock::Now;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::mutants::{Rule, is_off};
 use crate::http1::Framing;
-use crate::key::{self, Key};
 use crate::outcome::Stored;
 use crate::policy::admit::{Admit, NotStored, Terms, admit, gives_lifetime};
-use crate::policy::plan::Credentialed;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::self_posting::is_self_posting;
 use crate::policy::validate;
 use crate::policy::yes::{Likeness, likeness};
-use crate::policy::{Caching, Share};
+use crate::rules::caching::{Caching, Share};
 use crate::spool::Spool;
-use crate::store::purge::{Birth, Stamp, Standing};
 
 /// What is to be done with an answer.
 #[derive(Debug)]

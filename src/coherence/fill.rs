@@ -16,14 +16,15 @@ use super::flight::{Filling, Flight, Landing, TagsKnown};
 use super::parts::{Beside, Kept};
 use super::variants::RefusedSince;
 use super::{Cache, Slots};
-use crate::entry::{Entry, Head};
+use crate::entry::head::Head;
+use crate::entry::purge::Birth;
+use crate::entry::stored::Entry;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::mutants::{Rule, is_off};
 use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
-use crate::store::purge::Birth;
-use crate::tag::picker::{Picked, Picker};
-use crate::tag::{TagSource, TagTemplate};
+use crate::rules::picker::{Picked, Picker};
+use crate::rules::tag_template::{TagSource, TagTemplate};
 
 /// A fetch once there is a head.
 #[derive(Debug)]

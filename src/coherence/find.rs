@@ -7,12 +7,15 @@ use http::HeaderName;
 
 use super::errand::Asks;
 use super::{Cache, Slots};
-use crate::entry::{Entry, Incomplete, Slot};
+use crate::entry::head::Credentialed;
+use crate::entry::incomplete::Incomplete;
+use crate::entry::key::{KeyBuf, Partition};
+use crate::entry::slot::Slot;
+use crate::entry::stored::Entry;
 use crate::fields::range::Span;
 use crate::ground::mutants::{Rule, is_off};
-use crate::key::{KeyBuf, Partition};
 use crate::outcome::{Forward, Outcome, StaleBecause};
-use crate::policy::plan::{Credentialed, Lookup, PassReason, Permission};
+use crate::policy::plan::{Lookup, PassReason, Permission};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
 
 /// What the store has for a request.

@@ -5,14 +5,15 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::edge::deliver;
-use crate::entry::{Entry, Head, Validators, Vital};
+use crate::entry::head::{Head, Validators, Vital};
+use crate::entry::purge::Birth;
+use crate::entry::stored::Entry;
+use crate::entry::tag::TagSet;
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::ground::clock::Now;
 use crate::policy::admit::{Downstream, Terms};
 use crate::policy::bound::Binding;
 use crate::policy::reuse;
-use crate::store::purge::Birth;
-use crate::tag::TagSet;
 
 /// What of an answer is delivered otherwise than the origin said it, by its route and its key.
 #[derive(Debug, Clone, Copy)]

@@ -12,15 +12,16 @@ use super::errand::storable;
 use super::fetch::Fetch;
 use super::head::{as_said, build, http_date};
 use crate::edge::deliver;
-use crate::entry::{Entry, Head};
+use crate::entry::head::Credentialed;
+use crate::entry::head::Head;
+use crate::entry::key;
+use crate::entry::purge::{Birth, Standing};
+use crate::entry::stored::Entry;
+use crate::entry::tag::TagSet;
 use crate::ground::clock::Now;
 use crate::ground::mutants::{Rule, is_off};
-use crate::key;
 use crate::policy::admit::{Admit, admit, openness};
-use crate::policy::plan::Credentialed;
 use crate::policy::validate;
-use crate::store::purge::{Birth, Standing};
-use crate::tag::TagSet;
 use crate::upstream::exchange::{MAX_FIELDS, MAX_HEAD};
 
 impl<S: Slots> Fetch<S> {

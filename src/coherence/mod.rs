@@ -12,7 +12,7 @@
 //! | [`parts::Extent`] | a part is stored | what of the rest is asked for |
 //! | [`Cache::may_follow`], [`Cache::may_have`] | a flight has landed | whether it is for this request |
 //!
-//! What purges say is [`crate::store::purge`]'s, whose rules are referred to by number.
+//! What purges say is [`crate::entry::purge`]'s, whose rules are referred to by number.
 
 pub mod backoff;
 pub mod errand;
@@ -40,13 +40,13 @@ use self::find::Spot;
 use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
 use self::refused::Refused;
 use self::variants::Filing;
-use crate::entry::Slot;
+use crate::entry::key::Key;
+use crate::entry::purge::PurgeLog;
+use crate::entry::slot::Slot;
 use crate::ground::clock::Clock;
 use crate::ground::mutants::{Rule, is_off};
-use crate::key::Key;
 use crate::policy::reuse::{Reuse, reuse};
 use crate::spool::budget::Budget;
-use crate::store::purge::PurgeLog;
 use crate::store::sweep::Swept;
 
 /// The most refreshes that nobody waits for, at once.

@@ -16,7 +16,9 @@ use super::fetch::{Fetch, Heard};
 use super::fill::Fill;
 use super::flight::{Filling, TagsKnown};
 use super::head::as_said;
-use crate::entry::{Entry, Head, Incomplete};
+use crate::entry::head::Head;
+use crate::entry::incomplete::Incomplete;
+use crate::entry::stored::Entry;
 use crate::fields::portion::{Portion, content_range};
 use crate::fields::range::{Ranges, Selected, Span, select};
 use crate::ground::clock::Now;
@@ -258,7 +260,7 @@ mod tests {
     /// The bytes from `first` on, so many of `length`.
     fn held(first: u64, many: usize, length: u64) -> Incomplete {
         let fields = HeaderMap::from_iter([(header::ETAG, HeaderValue::from_static("\"a\""))]);
-        Incomplete::new(&crate::entry::tests::head(fields), vec![b'h'; many].into(), first, length)
+        Incomplete::new(&crate::entry::stored::tests::head(fields), vec![b'h'; many].into(), first, length)
     }
 
     fn ranged(range: &'static str) -> HeaderMap {
@@ -323,7 +325,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_beside_a_part() {
-        let head = crate::entry::tests::head(HeaderMap::new());
+        let head = crate::entry::stored::tests::head(HeaderMap::new());
         let slot = |held: Option<Incomplete>, first: u64, many: usize, max| {
             let beside = Beside { held, ..Beside::default() };
             let span = Span { first, last: first + many as u64 - 1 };

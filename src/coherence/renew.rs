@@ -10,7 +10,7 @@ use super::backoff::Ended;
 use super::errand::Arrived;
 use super::fetch::{Fetch, Heard};
 use super::flight::Landing;
-use crate::entry::Entry;
+use crate::entry::stored::Entry;
 use crate::ground::clock::Now;
 use crate::policy::admit::NotStored;
 use crate::policy::types::media_type;

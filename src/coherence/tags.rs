@@ -1,15 +1,16 @@
 //! The tags of an exchange: those that its URL gives it, and those of the route's templates.
 
-use crate::facet::{Known, Worth};
+use crate::asker::facet::{Known, Worth};
+use crate::asker::principal::PrincipalKey;
+use crate::entry::tag::TagSet;
 use crate::fields::authority::Scheme;
 use crate::fields::authority::without_port;
 use crate::fields::percent::decode;
 use crate::ground::mutants::{Rule, is_off};
-use crate::policy::plan::PrincipalKey;
-use crate::query;
-use crate::route::Route;
-use crate::tag::picker::Picked;
-use crate::tag::{PurgeTemplate, TagPiece, TagSet, TagSource, TagTemplate, Unknown, Values};
+use crate::rules::picker::Picked;
+use crate::rules::query;
+use crate::rules::route::Route;
+use crate::rules::tag_template::{PurgeTemplate, TagPiece, TagSource, TagTemplate, Unknown, Values};
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
@@ -132,7 +133,7 @@ pub fn facets(route: &Route, known: &Known<'_>, worth: Worth) -> Vec<(String, Ve
 /// The digests of the parts of the principal that are shown, each for itself, and of all together: what ends is found by them.
 pub fn principal_parts(
     headers: &http::HeaderMap,
-    identity: &crate::identity::Identity,
+    identity: &crate::asker::identity::Identity,
     secret: &PrincipalKey,
 ) -> Vec<[u8; 32]> {
     let shown = shown_parts(headers, identity, secret);
@@ -146,7 +147,7 @@ pub fn principal_parts(
 /// is long enough to be nobody else's.
 pub fn principal_ended(
     headers: &http::HeaderMap,
-    identity: &crate::identity::Identity,
+    identity: &crate::asker::identity::Identity,
     secret: &PrincipalKey,
 ) -> Vec<[u8; 32]> {
     let shown = shown_parts(headers, identity, secret);
@@ -173,7 +174,7 @@ fn together(shown: &[([u8; 32], usize)], secret: &PrincipalKey) -> Option<[u8; 3
 /// Each part's digest, and the length of its value.
 fn shown_parts(
     headers: &http::HeaderMap,
-    identity: &crate::identity::Identity,
+    identity: &crate::asker::identity::Identity,
     secret: &PrincipalKey,
 ) -> Vec<([u8; 32], usize)> {
     let part = |kind: &[u8], value: &[u8]| (part_digest(secret, kind, value), value.len());
@@ -183,7 +184,7 @@ fn shown_parts(
     }
     for field in headers.get_all(http::header::COOKIE) {
         let own = crate::fields::cookies::cookies(field)
-            .filter(|cookie| identity.cookie(cookie.name) == crate::identity::CookieRole::Principal);
+            .filter(|cookie| identity.cookie(cookie.name) == crate::asker::identity::CookieRole::Principal);
         parts.extend(own.map(|cookie| {
             let (digest, length) = part(b"cookie", cookie.pair);
             (digest, length.saturating_sub(cookie.name.len() + 1))

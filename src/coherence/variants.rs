@@ -11,10 +11,14 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::errand::Errand;
 use super::{Cache, Slots};
-use crate::entry::{Entry, Incomplete, Slot, Variant, Variants};
+use crate::entry::incomplete::Incomplete;
+use crate::entry::key;
+use crate::entry::key::Key;
+use crate::entry::purge::Standing;
+use crate::entry::slot::Slot;
+use crate::entry::stored::Entry;
+use crate::entry::variants::{Variant, Variants};
 use crate::ground::mutants::{Rule, is_off};
-use crate::key::{self, Key};
-use crate::store::purge::Standing;
 use crate::store::settings::Bounds;
 
 const SHARDS: usize = 32;
@@ -287,7 +291,7 @@ mod tests {
 
     use super::*;
     use crate::coherence::backoff::Backoff;
-    use crate::entry::tests::head;
+    use crate::entry::stored::tests::head;
     use crate::ground::clock::Clock;
     use crate::spool::budget::Budget;
     use crate::store::memory::Memory;

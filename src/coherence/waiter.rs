@@ -7,17 +7,19 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::flight::{Demand, Filling, TagsKnown, Turn};
 use super::{Cache, Slots};
-use crate::canonical::{self, Serves};
-use crate::entry::Entry;
+use crate::entry::head::Credentialed;
+use crate::entry::key::KeyBuf;
+use crate::entry::purge::{Stamp, Standing};
+use crate::entry::stored::Entry;
+use crate::entry::tag::{TagSet, Tagged};
 use crate::fields::directives::RequestDirectives;
 use crate::ground::mutants::{Rule, is_off};
-use crate::key::KeyBuf;
 use crate::outcome::Stored;
-use crate::policy::plan::{Credentialed, PassReason};
+use crate::policy::plan::PassReason;
 use crate::policy::reuse::{Reuse, UnusableReason, reuse};
 use crate::policy::vary;
-use crate::store::purge::{Stamp, Standing};
-use crate::tag::{TagSet, Tagged};
+use crate::rules::canonical;
+use crate::rules::canonical::Serves;
 
 /// A request before what its flight brought.
 #[derive(Debug, Clone, Copy)]

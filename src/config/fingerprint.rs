@@ -7,14 +7,15 @@
 
 use std::time::Duration;
 
-use crate::facet::{Facet, FacetSource};
+use crate::asker::facet::{Facet, FacetSource};
+use crate::asker::identity::{Identity, TokenSource};
 use crate::fields::targeted::Targeted;
-use crate::identity::{Identity, TokenSource};
-use crate::path::aliases::{Aliases, Telling};
-use crate::policy::{Access, AsOrigin, Ask, Caching, Credentials, Expired, NamedPolicy, TypePattern};
-use crate::query::{OtherQuery, QueryOrder, QueryRule};
-use crate::route::{HostTemplate, PartKind, Route, Segment};
-use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+use crate::rules::caching::{Access, AsOrigin, Ask, Caching, Credentials, Expired, NamedPolicy, TypePattern};
+use crate::rules::path::aliases::{Aliases, Telling};
+use crate::rules::query::{OtherQuery, QueryOrder, QueryRule};
+use crate::rules::route::Route;
+use crate::rules::tag_template::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+use crate::rules::template::{HostTemplate, PartKind, Segment};
 
 /// Changes with the meaning of what is written below.
 const VERSION: &str = "route 4";

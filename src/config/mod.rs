@@ -15,12 +15,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::settings::AdminSettings;
+use crate::asker::identity::Identity;
+use crate::asker::token::TokenSettings;
 use crate::edge::settings::ServerSettings;
-use crate::identity::Identity;
-use crate::route::Route;
+use crate::rules::route::Route;
 use crate::store::settings::CacheSettings;
 use crate::telemetry::settings::LogSettings;
-use crate::token::TokenSettings;
 use crate::upstream::settings::UpstreamSettings;
 
 mod bridge;

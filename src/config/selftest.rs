@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::asker::facet::certificate::SubjectField;
+use crate::asker::identity::TokenSource;
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::last_key;
 use crate::config::source::Place;
 use crate::config::units::show_duration;
-use crate::facet::certificate::SubjectField;
-use crate::identity::TokenSource;
 
 /// One entry of `tests:`.
 #[derive(Debug, Clone, PartialEq, Eq)]

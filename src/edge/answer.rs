@@ -12,7 +12,7 @@ use super::connection::Hangup;
 use super::line::Line;
 use super::sides::Closing;
 use crate::body::Body;
-use crate::entry::SHORT;
+use crate::entry::stored::SHORT;
 use crate::http1::Framing;
 use crate::http1::sink::Sink;
 

@@ -8,13 +8,14 @@ use smallvec::SmallVec;
 use super::incoming::X_REQUEST_ID;
 use super::ranges;
 use crate::body::{Body, Part};
-use crate::entry::{Entry as Stored, Head, VIA, Validators};
+use crate::entry::head::{Head, Validators};
+use crate::entry::stored::{Entry as Stored, VIA};
+use crate::entry::tag::TagSet;
 use crate::fields::structured;
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::outcome::Outcome;
 use crate::policy::reuse::Freshness;
 use crate::policy::validate::{Condition, condition};
-use crate::tag::TagSet;
 
 /// `Cache-Status`.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -305,7 +306,7 @@ mod tests {
     fn what_is_unpacked_is_what_would_be_sent() {
         let mut fields = HeaderMap::new();
         fields.insert(CACHE_STATUS, HeaderValue::from_static("inner; hit"));
-        let entry = Stored::new(&crate::entry::tests::head(fields), bytes::Bytes::from_static(b"x"));
+        let entry = Stored::new(&crate::entry::stored::tests::head(fields), bytes::Bytes::from_static(b"x"));
         let mut response = Response::new(Body::Stored(entry, Part::Whole));
         response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("stent; hit; ttl=1"));
         unpack(&mut response);

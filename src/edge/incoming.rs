@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::fields::{
     is_certificate, is_forwarding, is_framing, is_method_override, is_override, same_field, tells_of_client,
 };
-use crate::facet::certificate::Certificate;
+use crate::asker::facet::certificate::Certificate;
 use crate::fields::authority::Scheme;
 use crate::fields::authority::{normal, without_port};
 use crate::fields::method::is_safe;

@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use tokio::net::TcpStream;
 
 use super::sides::WriteSide;
+use crate::entry::tag::TagSet;
 use crate::http1::encode::field_lines;
 use crate::http1::wire::Wire as _;
-use crate::tag::TagSet;
 use crate::upload::Expects;
 use crate::upstream::exchange::Interim;
 

@@ -16,7 +16,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 pub use self::coming::{Coming, cut};
 use super::deliver::{age, set, without_body};
 use crate::body::{Body, BodyError, Part};
-use crate::entry::{Entry, Incomplete};
+use crate::entry::incomplete::Incomplete;
+use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
 use crate::fields::range::{Selected, Span, select};
 use crate::policy::reuse::Freshness;
@@ -174,7 +175,7 @@ mod tests {
         for (name, value) in fields {
             headers.insert(*name, HeaderValue::from_static(value));
         }
-        Entry::new(&crate::entry::tests::head(headers), Bytes::from_static(body))
+        Entry::new(&crate::entry::stored::tests::head(headers), Bytes::from_static(body))
     }
 
     pub(super) fn ask(entry: &Entry, method: http::Method, range: &'static str) -> Response<Body> {
@@ -246,7 +247,7 @@ mod tests {
     fn ranges_are_of_gets_for_what_is_whole() {
         let (head, _) = whole(ask(&stored(FIELDS, b"0123456789"), http::Method::HEAD, "bytes=2-4"));
         assert_eq!(head.status, 200, "§14.2");
-        let mut gone = crate::entry::tests::head(HeaderMap::new());
+        let mut gone = crate::entry::stored::tests::head(HeaderMap::new());
         gone.status = StatusCode::GONE;
         let gone = Entry::new(&gone, Bytes::from_static(b"0123456789"));
         let (head, body) = whole(ask(&gone, http::Method::GET, "bytes=2-4"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tls::Terms;
-use crate::path::refused::RefusedPaths;
+use crate::rules::path::refused::RefusedPaths;
 
 /// Listeners and what a client may ask of them.
 #[derive(Debug, Clone, PartialEq, Eq)]

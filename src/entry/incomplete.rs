@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Entry, Head};
+use crate::entry::head::Head;
+use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
 use crate::fields::range::Span;
 

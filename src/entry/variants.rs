@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use smallvec::SmallVec;
 
-use crate::key::{Key, KeyBuf};
+use crate::entry::key::{Key, KeyBuf};
 
 /// What is known of one primary key's variants. The answers themselves have keys of their own.
 #[derive(Debug, Clone)]

@@ -49,7 +49,7 @@ pub fn too_few(limit: u64, clients: usize, to_origins: usize) -> Option<String> 
 
 #[cfg(test)]
 mod tests {
-    use crate::ground::descriptors::*;
+    use super::*;
 
     #[test]
     fn the_last_ones_are_few() {

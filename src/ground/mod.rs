@@ -2,6 +2,7 @@
 pub mod clock;
 pub mod descriptors;
 pub mod failure;
+pub mod found;
 pub mod mutants;
 pub mod notice;
 pub mod socket;

@@ -158,7 +158,7 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
-    use crate::ground::notice::*;
+    use super::*;
     use std::os::unix::net::UnixStream;
 
     /// Longer than anything here takes.

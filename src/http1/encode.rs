@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, Version};
 
 use super::{Framing, Persistence};
-use crate::entry::write_line;
+use crate::entry::stored::write_line;
 
 /// How an answer's length is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

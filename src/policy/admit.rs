@@ -7,17 +7,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 pub use super::not_stored::NotStored;
 
 use super::lifetime::{guessed, initial_age, origin_clock, received_age};
-use super::plan::Credentialed;
 use super::said::Said;
 use super::status::{is_about_the_request, is_storable, lives_by_policy};
 use super::types::{self, media_type};
-use super::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share, vary};
-use crate::entry::{Lifetime, Openness, OriginClock, Staleness, Validators};
+use super::vary;
+use crate::entry::head::Credentialed;
+use crate::entry::head::{Lifetime, Openness, OriginClock, Staleness, Validators};
 use crate::fields::cookies::cookies;
 use crate::fields::glob::glob;
 use crate::fields::secret::is_secret;
 use crate::fields::url::holds_credential;
 use crate::ground::mutants::{Rule, is_off};
+use crate::rules::caching::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share};
 
 /// An answer's head, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -449,7 +450,7 @@ pub(crate) mod tests {
             secret_fields: Vec::new(),
             expired: Expired::Heeded,
             touch: None,
-            client_no_cache: crate::policy::ClientNoCache::Heeded,
+            client_no_cache: crate::rules::caching::ClientNoCache::Heeded,
         }
     }
 
@@ -588,7 +589,7 @@ pub(crate) mod tests {
     fn what_is_not_sent_is_no_reason_for_a_variant_and_errors_are_no_reason_to_remember() {
         let mut policy = named(Share::Public);
         policy.unsent = vec![HeaderName::from_static("x-api-key")];
-        policy.types = vec![(crate::policy::TypePattern::Exact("text/css".to_owned()), Duration::from_secs(5))];
+        policy.types = vec![(crate::rules::caching::TypePattern::Exact("text/css".to_owned()), Duration::from_secs(5))];
         let caching = Caching::Named(policy);
         let check = |status: u16, media: &'static str, want: Admit| {
             let lines = [("vary", "X-Api-Key"), ("content-type", media)];

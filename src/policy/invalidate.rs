@@ -3,9 +3,9 @@
 
 use http::StatusCode;
 
-use super::Caching;
 use crate::fields::authority::Scheme;
-use crate::path::RequestPath;
+use crate::rules::caching::Caching;
+use crate::rules::path::RequestPath;
 
 /// How §4.4 is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 use super::admit::Answered;
-use super::plan::Credentialed;
 use super::said::Said;
 use super::status;
-use crate::entry::OriginClock;
+use crate::entry::head::Credentialed;
+use crate::entry::head::OriginClock;
 use crate::fields::date;
 use crate::fields::directives::{MAX_DELTA, seconds};
 

@@ -1,17 +1,18 @@
 //! The first question: the request is in hand; may it be answered from the store, and under which key?
 
-use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 pub use super::pass::PassReason;
-pub use super::who::principal;
 
 use super::who::{Gate, Who};
-use super::{AsOrigin, Caching, ClientNoCache, Credentials, NamedPolicy, Share, Yes};
-use crate::canonical;
-use crate::facet::Proven;
+use crate::asker::facet::Proven;
+use crate::asker::identity::{CookieRole, Identity, Shown};
+use crate::asker::principal::PrincipalKey;
+use crate::entry::head::Credentialed;
+use crate::entry::key;
+use crate::entry::key::{KeyBuf, Partition, Primary};
 use crate::fields::authority::Scheme;
 use crate::fields::cookies::{Cookie, cookies};
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
@@ -19,11 +20,11 @@ use crate::fields::directives::RequestDirectives;
 use crate::fields::harmless::is_harmless;
 use crate::fields::url::holds_credential;
 use crate::ground::mutants::{Rule, is_off};
-use crate::identity::{CookieRole, Identity, Shown};
-use crate::key::{self, KeyBuf, Partition, Primary};
-use crate::path::Ambiguity;
-use crate::query::QueryPass;
-use crate::route::{AmbiguousPath, Route};
+use crate::rules::caching::{AsOrigin, Caching, ClientNoCache, Credentials, NamedPolicy, Share, Yes};
+use crate::rules::canonical;
+use crate::rules::path::Ambiguity;
+use crate::rules::query::QueryPass;
+use crate::rules::route::{AmbiguousPath, Route};
 
 /// A request, as far as the judgement needs it.
 #[derive(Debug, Clone, Copy)]
@@ -125,27 +126,6 @@ pub enum Permission {
         /// For how long.
         keep: Duration,
     },
-}
-
-/// Whether a request under a built-in policy shows credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credentialed {
-    /// It shows none that count.
-    No,
-    /// `Authorization`, and nothing else: of this RFC 9111 §3.5 speaks.
-    Authorization,
-    /// A cookie, a field of the principal's or of a trusted proxy's, a certificate.
-    Otherwise,
-}
-
-/// The secret that principals' digests are keyed with, so that a key never holds a token. One per process.
-#[derive(Clone)]
-pub struct PrincipalKey(pub [u8; 32]);
-
-impl fmt::Debug for PrincipalKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PrincipalKey(…)")
-    }
 }
 
 /// Answers the first question.
@@ -388,8 +368,8 @@ fn query(asked: &Asked<'_>, route: &Route) -> Result<Option<String>, PassReason>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Facet;
-    use crate::route::tests::route;
+    use crate::asker::facet::Facet;
+    use crate::rules::route::tests::route;
     use http::{HeaderName, HeaderValue};
 
     const IDENTITY: fn() -> Identity = || Identity {
@@ -549,8 +529,8 @@ mod tests {
 
     #[test]
     fn a_certificate_is_a_credential_that_the_origin_does_not_see() {
-        use crate::facet::FacetSource;
-        use crate::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
+        use crate::asker::facet::FacetSource;
+        use crate::asker::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
         use std::sync::Arc;
         use std::time::SystemTime;
         let of = |organization: &str| {

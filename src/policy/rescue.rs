@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::entry::{Staleness, Vital};
+use crate::entry::head::{Staleness, Vital};
+use crate::entry::purge::Standing;
 use crate::ground::mutants::{Rule, is_off};
 use crate::policy::reuse::Freshness;
-use crate::store::purge::Standing;
 
 /// The answer to the fourth question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn rescue(vital: &Vital, standing: Standing, asked: Option<Duration>, now: I
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Lifetime;
+    use crate::entry::head::Lifetime;
     use crate::policy::reuse::tests::{LIFE, vital};
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::plan::Credentialed;
-use crate::entry::{OriginClock, Staleness, Vital};
+use crate::entry::head::Credentialed;
+use crate::entry::head::{OriginClock, Staleness, Vital};
+use crate::entry::purge::Standing;
 use crate::fields::directives::{MAX_DELTA, RequestDirectives};
-use crate::store::purge::Standing;
 
 /// The answer to the second question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,8 +180,8 @@ impl Freshness {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::entry::Lifetime;
-    use crate::entry::Openness;
+    use crate::entry::head::Lifetime;
+    use crate::entry::head::Openness;
 
     /// Of an answer of this lifetime that arrived now.
     pub(crate) fn vital(lifetime: Lifetime, now: Instant) -> Vital {

@@ -1,9 +1,9 @@
 //! What is said of each way of sharing: to people, on every page that speaks of it, and to the comparison of two
 //! configurations. A new way of sharing has its one arm here.
 
-use super::{Access, Ask, NamedPolicy, Share, Yes};
-use crate::facet::{Facet, Worth};
-use crate::identity::Identity;
+use crate::asker::facet::{Facet, Worth};
+use crate::asker::identity::Identity;
+use crate::rules::caching::{Access, Ask, NamedPolicy, Share, Yes};
 
 /// A way of sharing, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub fn is_access_within(new: Option<&Access>, old: Option<&Access>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facet::FacetSource;
+    use crate::asker::facet::FacetSource;
     use std::sync::Arc;
 
     #[test]

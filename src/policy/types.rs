@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 use super::admit::{Answered, Downstream, Fingerprinted};
 use super::not_stored::NotStored;
-use super::{NamedPolicy, TypePattern};
+use crate::rules::caching::{NamedPolicy, TypePattern};
 
 /// The lifetime and the downstream header that `types:` and `ttl` give.
 pub(super) fn listed(
@@ -54,9 +54,9 @@ fn is_fingerprinted(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Share;
     use super::*;
     use crate::policy::admit::tests::named;
+    use crate::rules::caching::Share;
     use http::{HeaderValue, StatusCode};
     use std::time::SystemTime;
 
@@ -75,7 +75,7 @@ mod tests {
                 status: StatusCode::OK,
                 headers: &headers,
                 path: "/static/app.3f2a9c1b.js",
-                credentialed: super::super::plan::Credentialed::No,
+                credentialed: crate::entry::head::Credentialed::No,
                 arrived: SystemTime::UNIX_EPOCH,
                 delay: Duration::ZERO,
             };

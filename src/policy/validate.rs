@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::entry::Validators;
+use crate::entry::head::Validators;
 use crate::fields::date::dated;
-use crate::policy::Caching;
+use crate::rules::caching::Caching;
 
 /// What a client's conditions come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::policy::{AsOrigin, Credentials};
+    use crate::rules::caching::{AsOrigin, Credentials};
 
     const LETTER: Caching = Caching::Http(AsOrigin {
         credentials: Credentials::AuthorizationOnly,
@@ -148,7 +148,7 @@ mod tests {
     });
 
     fn named() -> Caching {
-        Caching::Named(crate::policy::admit::tests::named(crate::policy::Share::Public))
+        Caching::Named(crate::policy::admit::tests::named(crate::rules::caching::Share::Public))
     }
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {

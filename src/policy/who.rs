@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
-
 use super::pass::PassReason;
-use super::plan::{Asked, PrincipalKey, Question};
-use super::{Access, Ask, Caching, NamedPolicy, Share};
-use crate::facet::{Facet, Known};
-use crate::fields::cookies::cookies;
-use crate::identity::{CookieRole, Identity, Shown};
-use crate::key::{self, KeyBuf, Partition, Primary};
-use crate::route::Route;
+use super::plan::{Asked, Question};
+use crate::asker::facet::{Facet, Known};
+use crate::asker::identity::{Identity, Shown};
+use crate::asker::principal::PrincipalKey;
+use crate::asker::principal::principal;
+use crate::entry::key;
+use crate::entry::key::{KeyBuf, Partition, Primary};
+use crate::rules::caching::{Access, Ask, Caching, NamedPolicy, Share};
+use crate::rules::route::Route;
 
 /// What still stands between a request and what is stored.
 pub(super) enum Gate {
@@ -107,25 +107,4 @@ impl Who<'_> {
         whole.extend_from_slice(about);
         *blake3::keyed_hash(&self.secret.0, &whole).as_bytes()
     }
-}
-
-/// The digest of all parts of the principal that are present, together.
-pub fn principal(headers: &HeaderMap, identity: &Identity, secret: &PrincipalKey) -> [u8; 32] {
-    let mut shown = KeyBuf::new();
-    if identity.authorization {
-        key::write_header(&mut shown, headers, &header::AUTHORIZATION);
-    }
-    for field in headers.get_all(header::COOKIE) {
-        for cookie in cookies(field) {
-            if identity.cookie(cookie.name) == CookieRole::Principal {
-                shown.push(b';');
-                shown.extend_from_slice(cookie.pair);
-                shown.push(0);
-            }
-        }
-    }
-    for name in &identity.headers {
-        key::write_header(&mut shown, headers, name);
-    }
-    *blake3::keyed_hash(&secret.0, &shown).as_bytes()
 }

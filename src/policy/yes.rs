@@ -7,10 +7,10 @@
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::Yes;
 use super::types::media_type;
-use crate::entry::Validators;
+use crate::entry::head::Validators;
 use crate::ground::mutants::{Rule, is_off};
+use crate::rules::caching::Yes;
 
 impl Yes {
     /// Whether an answer may be a yes, by its head alone; `like`: it has the validator of what is stored, so that it is the very

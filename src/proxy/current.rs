@@ -17,8 +17,8 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 
 use super::Proxy;
-use crate::store::purge::{Stamp, Strength};
-use crate::tag::TagSet;
+use crate::entry::purge::{Stamp, Strength};
+use crate::entry::tag::TagSet;
 
 /// The proxy that answers requests from now on.
 #[derive(Debug)]

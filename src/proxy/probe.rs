@@ -15,13 +15,13 @@ use super::{Exchange, Proxy, ToOrigin, target};
 use crate::coherence::errand::Conditions;
 use crate::coherence::find::Spot;
 use crate::coherence::flight::Landing;
-use crate::entry::Entry;
+use crate::entry::stored::Entry;
 use crate::fields::cookies::cookies;
 use crate::ground::mutants::{Rule, is_off};
-use crate::policy::Caching;
 use crate::policy::plan::Lookup;
 use crate::policy::validate;
 use crate::policy::yes::version;
+use crate::rules::caching::Caching;
 use crate::upstream::Outgoing;
 
 /// What is known of the origins, by views; until the next reload. A fixed table: two views that share a place are found out about

@@ -10,12 +10,12 @@ use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{Hearsay, Trust};
+use crate::entry::purge::Strength;
+use crate::entry::tag::TagSet;
 use crate::fields::authority::hop_address;
 use crate::outcome::Outcome;
-use crate::query::named;
-use crate::route::{PURGE, Route};
-use crate::store::purge::Strength;
-use crate::tag::TagSet;
+use crate::rules::query::named;
+use crate::rules::route::{PURGE, Route};
 
 impl Proxy {
     /// Adds a URL to a record: all its variants, for everybody; of every host where none is given, with any query where it is `*`.

@@ -11,11 +11,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::{HeaderMap, HeaderName, header};
 
 use super::{Exchange, Proxy};
-use crate::canonical;
 use crate::coherence::flight::Landing;
-use crate::key::Key;
+use crate::entry::key::Key;
 use crate::policy::plan::{KEYED_WHERE_SENT, Lookup};
-use crate::policy::{Caching, NamedPolicy, vary};
+use crate::policy::vary;
+use crate::rules::caching::{Caching, NamedPolicy};
+use crate::rules::canonical;
 
 /// What is known of one route, until the next reload.
 #[derive(Debug)]

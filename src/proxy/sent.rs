@@ -5,17 +5,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::flying::Withholds;
 use super::{Exchange, Proxy};
-use crate::canonical;
+use crate::asker::identity::CookieRole;
 use crate::coherence::waiter::{leaves_out, varies_by};
 use crate::edge::fields::is_override;
+use crate::entry::key;
+use crate::entry::key::KeyBuf;
 use crate::fields::cookies::{Cookie, cookies};
 use crate::fields::credential::{is_empty_authorization, is_empty_value};
 use crate::fields::directives::ResponseDirectives;
-use crate::identity::CookieRole;
-use crate::key::{self, KeyBuf};
 use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, form_cookies};
 use crate::policy::vary;
-use crate::policy::{Caching, NamedPolicy, Share};
+use crate::rules::caching::{Caching, NamedPolicy, Share};
+use crate::rules::canonical;
 
 impl Proxy {
     /// What a cached fetch sends. Under a named policy: what is keyed, and ours. Under a built-in one: what the client sent,

@@ -13,13 +13,14 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::access::is_refusal;
 use super::{Exchange, Proxy};
+use crate::asker::principal::principal;
 use crate::coherence::tags::{ONES_OWN, cookie_digest, principal_ended};
+use crate::entry::key::Partition;
+use crate::entry::purge::Strength;
+use crate::entry::tag::TagSet;
 use crate::fields::cookies::cookies;
-use crate::key::Partition;
-use crate::policy::plan::{Lookup, PassReason, principal};
-use crate::policy::{Caching, NamedPolicy, Share};
-use crate::store::purge::Strength;
-use crate::tag::TagSet;
+use crate::policy::plan::{Lookup, PassReason};
+use crate::rules::caching::{Caching, NamedPolicy, Share};
 
 impl Proxy {
     /// Heeds the head of an origin's answer to somebody. `shown`: the digests of the principal's parts that they showed; it is

@@ -11,24 +11,27 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
+use crate::asker::facet::Worth;
 use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_ended, principal_parts};
 use crate::edge::fields::METHOD_OVERRIDES;
-use crate::facet::Worth;
+use crate::entry::purge::Strength;
+use crate::entry::tag::TagSet;
 use crate::fields::authority::without_port;
 use crate::fields::structured;
 use crate::fields::url::path_without;
 use crate::ground::failure::{Failure, FailureKind, Phase};
 use crate::outcome::Sent;
-use crate::path::aliases::Telling;
-use crate::policy::Caching;
 use crate::policy::invalidate::{self, Base, Reading};
 use crate::policy::plan::PassReason;
 use crate::policy::types::media_type;
-use crate::route::{HostTemplate, Route, Target};
-use crate::store::purge::Strength;
-use crate::tag::picker::{Picked, pick};
-use crate::tag::{PurgeTemplate, TagSet, TagSource};
+use crate::rules::caching::Caching;
+use crate::rules::path::aliases::Telling;
+use crate::rules::picker::{Picked, pick};
+use crate::rules::route::Route;
+use crate::rules::route::router::Target;
+use crate::rules::tag_template::{PurgeTemplate, TagSource};
+use crate::rules::template::HostTemplate;
 use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
 
@@ -241,7 +244,7 @@ impl Proxy {
         if let Some(path) = path_without(&place.path, &self.identity.url_credentials) {
             tags.path(host, &path);
         }
-        if crate::path::RequestPath::new(&place.path).ambiguity.is_some() {
+        if crate::rules::path::RequestPath::new(&place.path).ambiguity.is_some() {
             // Which path the origin takes it for is not known.
             tags.host(host);
             tags.route(&route.name);

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::lifetimes;
 use crate::admin::settings::{AdminSettings, Scope};
+use crate::asker::identity::Identity;
 use crate::config::units::show_duration;
 use crate::config::{Problem, Settings};
 use crate::edge::settings::ServerSettings;
-use crate::identity::Identity;
-use crate::path::refused::{LOOPBACK_WORD, summed_up};
 use crate::policy::sharing::{self, Sharing, parts};
-use crate::policy::{Caching, ClientNoCache, Credentials, Expired};
-use crate::route::{AccessLog, Route};
+use crate::rules::caching::{Caching, ClientNoCache, Credentials, Expired};
+use crate::rules::path::refused::{LOOPBACK_WORD, summed_up};
+use crate::rules::route::{AccessLog, Route};
 use crate::store::settings::CacheMode;
 use crate::telemetry::settings::Access;
 
@@ -287,7 +287,7 @@ fn observations(settings: &Settings) -> Vec<String> {
         }
     }
     let keeps_by_principal = settings.routes.iter().any(|route| route.caching.is_sensitive());
-    let ends = |route: &Route| route.purges.contains(&crate::tag::PurgeTemplate::Principal);
+    let ends = |route: &Route| route.purges.contains(&crate::rules::tag_template::PurgeTemplate::Principal);
     if keeps_by_principal && !settings.routes.iter().any(ends) {
         found.push("no route says `purges: [principal]`: signing out does not end what is kept".to_owned());
     }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::treatment::{self, In};
 use super::{Change, surroundings};
 use crate::config::Settings;
-use crate::route::Route;
-use crate::route::shape::Shape;
+use crate::rules::route::Route;
+use crate::rules::route::shape::Shape;
 
 /// All that changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

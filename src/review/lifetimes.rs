@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Change;
 use crate::config::show_duration;
-use crate::policy::{NamedPolicy, TypePattern};
+use crate::rules::caching::{NamedPolicy, TypePattern};
 
 /// The oldest age at which an answer may be delivered to who does not ask for stale ones; `None`: not bounded here.
 pub(super) fn oldest(policy: &NamedPolicy) -> Option<Duration> {

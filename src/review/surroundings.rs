@@ -6,18 +6,18 @@ use http::HeaderName;
 
 use super::Change;
 use crate::admin::settings::{AdminSettings, Scope};
+use crate::asker::identity::{CookieRole, Identity};
+use crate::asker::token::TokenSettings;
 use crate::config::Settings;
 use crate::edge::settings::TlsSettings;
 use crate::fields::glob::glob;
 use crate::fields::targeted::Targeted;
-use crate::identity::{CookieRole, Identity};
-use crate::path::RequestPath;
-use crate::path::aliases::{Aliases, Telling};
-use crate::path::refused::summed_up;
 use crate::policy::sharing::parts;
+use crate::rules::path::RequestPath;
+use crate::rules::path::aliases::{Aliases, Telling};
+use crate::rules::path::refused::summed_up;
 use crate::store::settings::CacheMode;
 use crate::telemetry::settings::LogSettings;
-use crate::token::TokenSettings;
 
 pub(super) fn compare(old: &Settings, new: &Settings) -> Vec<Change> {
     // All of them by name: a new section is compared here.

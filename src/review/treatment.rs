@@ -7,15 +7,16 @@ use http::HeaderName;
 use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 
 use super::{Change, lifetimes};
+use crate::asker::facet::{Facet, FacetSource};
+use crate::asker::identity::Identity;
 use crate::config::Settings;
-use crate::facet::{Facet, FacetSource};
 use crate::fields::glob::glob;
-use crate::identity::Identity;
 use crate::policy::sharing::{Sharing, is_access_within, is_within};
-use crate::policy::{Access, Ask, Caching, ClientNoCache, Credentials, Expired, NamedPolicy};
-use crate::query::QueryRule;
-use crate::route::{AccessLog, AmbiguousPath, HostTemplate, Route, Segment, Upgrades};
-use crate::tag::{PurgeTemplate, TagPiece, TagSource};
+use crate::rules::caching::{Access, Ask, Caching, ClientNoCache, Credentials, Expired, NamedPolicy};
+use crate::rules::query::QueryRule;
+use crate::rules::route::{AccessLog, AmbiguousPath, Route, Upgrades};
+use crate::rules::tag_template::{PurgeTemplate, TagPiece, TagSource};
+use crate::rules::template::{HostTemplate, Segment};
 
 /// A route among the settings that it belongs to.
 #[derive(Clone, Copy)]

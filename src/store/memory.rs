@@ -11,8 +11,8 @@ use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
 use crate::coherence::Slots;
-use crate::entry::Slot;
-use crate::key::Key;
+use crate::entry::key::Key;
+use crate::entry::slot::Slot;
 
 /// The entries of this process.
 #[derive(Debug, Clone)]

@@ -1,8 +1,6 @@
 //! What is kept: the memory store, the log that says what of it is still true, and what was found out about who asks.
 
-pub mod found;
 pub mod memory;
 pub mod permission;
-pub mod purge;
 pub mod settings;
 pub mod sweep;

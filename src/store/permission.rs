@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::found::{Found, json_bytes};
-use super::purge::{Birth, PurgeLog, Standing};
-use crate::tag::TagSet;
+use crate::entry::purge::{Birth, PurgeLog, Standing};
+use crate::entry::tag::TagSet;
+use crate::ground::found::{Found, json_bytes};
 
 /// A yes.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Permissions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::purge::Strength;
+    use crate::entry::purge::Strength;
     use std::time::Duration;
 
     #[test]

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
-use super::purge::{PurgeLog, Stamp, Standing};
-use crate::entry::Entry;
+use crate::entry::purge::{PurgeLog, Stamp, Standing};
+use crate::entry::stored::Entry;
 
 /// How far dead answers are taken out.
 #[derive(Debug, Default)]
@@ -114,7 +114,11 @@ impl Swept {
 }
 
 /// Shows every slot, unless there are more than `most` or it takes too long: whether it was all of them.
-pub fn look_through(memory: &Memory, most: u64, mut show: impl FnMut(&crate::key::Key, &crate::entry::Slot)) -> bool {
+pub fn look_through(
+    memory: &Memory,
+    most: u64,
+    mut show: impl FnMut(&crate::entry::key::Key, &crate::entry::slot::Slot),
+) -> bool {
     memory.tend();
     if memory.size().0 > most {
         return false;

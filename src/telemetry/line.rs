@@ -11,7 +11,8 @@ use super::event::{Cut, End, Event};
 use super::stamp::{Stamp, three_digits};
 use crate::outcome::{Outcome, Stored};
 use crate::policy::reuse::Behind;
-use crate::route::{HostTemplate, Route};
+use crate::rules::route::Route;
+use crate::rules::template::HostTemplate;
 
 /// The fields of a line, in their order.
 pub const FIELDS: [&str; 27] = [
@@ -222,7 +223,7 @@ mod tests {
     use crate::outcome::{Collapsed, Forward};
     use crate::policy::admit::NotStored;
     use crate::policy::reuse::Freshness;
-    use crate::route::tests::route;
+    use crate::rules::route::tests::route;
 
     fn event(outcome: Outcome) -> Event {
         Event {

@@ -19,7 +19,7 @@ use super::meters::Meters;
 use super::settings::{Access, Included, LogSettings};
 use crate::body::{Body, BodyError};
 use crate::ground::clock::Clock;
-use crate::route::{AccessLog, Route};
+use crate::rules::route::{AccessLog, Route};
 
 /// Counts and writes down what happens.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::http1::Persistence;
 use crate::http1::decode::{Decoder, End};
 use crate::http1::head::{self, HeadFault, ResponseHead};
 use crate::http1::source::{self, NoHead, Source};
-use crate::route::Upgrades;
+use crate::rules::route::Upgrades;
 use crate::upload::UploadState;
 
 /// Takes the status and fields of an interim answer.

@@ -32,7 +32,7 @@ use self::settings::{Balance, UpstreamSettings};
 use self::sticky::Sticky;
 use crate::body::Body;
 use crate::ground::failure::{Failure, FailureKind, Phase};
-use crate::route::Upgrades;
+use crate::rules::route::Upgrades;
 use crate::telemetry::UpstreamMeters;
 use crate::upload::UploadState;
 

@@ -209,7 +209,7 @@ mod tests {
     use super::super::{Asker, Freshness, Within};
     use super::*;
     use crate::ground::failure::Failure;
-    use crate::path::aliases::Aliases;
+    use crate::rules::path::aliases::Aliases;
 
     const FOUND: &str = "192.0.2.7:0";
 

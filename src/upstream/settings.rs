@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::exchange::HeadLimits;
-use crate::path::aliases::Aliases;
+use crate::rules::path::aliases::Aliases;
 
 /// One named service.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use stent::coherence::tags::Place;
+use stent::entry::purge::{Birth, PurgeLog, Standing, Strength};
+use stent::entry::tag::TagSet;
 use stent::fields::authority::Scheme;
-use stent::store::purge::{Birth, PurgeLog, Standing, Strength};
-use stent::tag::TagSet;
 
 use crate::scenario::{Counter, Origin, Stent, answer};
 

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use stent::asker::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
+use stent::asker::principal::PrincipalKey;
+use stent::asker::token::Tokens;
 use stent::config::Settings;
-use stent::facet::certificate::{Authorities, Certificate, Presented, SubjectField};
 use stent::ground::clock::{Clock, Now};
-use stent::policy::plan::PrincipalKey;
-use stent::token::Tokens;
 
 use crate::asked::{Answer, Ask, Case, Charts, Field, Held, Life, Mark, PEOPLE, Policy, Shown, Status, Url, Verdict};
 use crate::authority;

@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use stent::asker::facet::Proven;
+use stent::asker::identity::Identity;
+use stent::asker::principal::PrincipalKey;
 use stent::coherence::errand::{Asks, Conditions, Errand, StandingIn};
 use stent::coherence::find::Spot;
 use stent::coherence::parts::Extent;
 use stent::coherence::tags::{Place, principal_parts};
-use stent::facet::Proven;
+use stent::entry::key::{Key, Partition};
 use stent::fields::authority::Scheme;
-use stent::identity::Identity;
-use stent::key::{Key, Partition};
-use stent::policy::Caching;
-use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, PrincipalKey, plan};
-use stent::route::Route;
+use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, plan};
+use stent::rules::caching::Caching;
+use stent::rules::route::Route;
 
 use crate::oracle::Asker;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use stent::coherence::Cache;
+use stent::entry::purge::Strength;
+use stent::entry::tag::TagSet;
 use stent::ground::clock::Now;
-use stent::store::purge::Strength;
-use stent::tag::TagSet;
 
 use crate::bringing::Bringing;
 use crate::chance::Chance;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::header;
 use stent::coherence::flight::Turn;
-use stent::entry::Entry;
+use stent::entry::stored::Entry;
 
 use crate::clinic::{Clinic, Kind, Person, Resource, Rules};
 use crate::origin::{Copy, MAX_AGE, Origin, Record, Said, number_in, number_in_lines};

@@ -7,10 +7,10 @@ use http::HeaderValue;
 use stent::coherence::backoff::Backoff;
 use stent::coherence::variants::Filing;
 use stent::coherence::{Cache, MAX_REFRESHES};
+use stent::entry::tag::MAX_TAGS;
 use stent::ground::clock::Clock;
 use stent::spool::budget::Budget;
 use stent::store::settings::Bounds;
-use stent::tag::MAX_TAGS;
 use tokio::sync::Semaphore;
 
 use crate::chance::Chance;

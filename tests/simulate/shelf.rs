@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use stent::coherence::Slots;
-use stent::entry::{Entry, Slot};
-use stent::key::Key;
+use stent::entry::key::Key;
+use stent::entry::slot::Slot;
+use stent::entry::stored::Entry;
 
 use crate::chance::Chance;
 

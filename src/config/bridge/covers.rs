@@ -7,9 +7,9 @@ use crate::config::node::Node;
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::config::source::Place;
-use crate::route::Route;
-use crate::route::covering::Covering;
-use crate::route::shape::Shape;
+use crate::rules::route::Route;
+use crate::rules::route::covering::Covering;
+use crate::rules::route::shape::Shape;
 
 /// The routes above the one at hand.
 #[derive(Default)]

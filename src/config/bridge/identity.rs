@@ -9,17 +9,17 @@ use super::headers;
 use super::jwt::jwt;
 use super::session_cookies::{self, Meaning};
 use super::tls::Certificates;
+use crate::asker::facet::certificate::SubjectField;
+use crate::asker::facet::{Facet, FacetSource};
+use crate::asker::identity::Identity;
+use crate::asker::token::TokenSettings;
 use crate::config::nearest::nearest;
 use crate::config::node::{Key, Node};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::edge::settings::ServerSettings;
-use crate::facet::certificate::SubjectField;
-use crate::facet::{Facet, FacetSource};
 use crate::fields::credential::is_credential;
 use crate::fields::glob::glob;
-use crate::identity::Identity;
-use crate::token::TokenSettings;
 
 /// `identity:` as it was read.
 #[derive(Debug, Default)]

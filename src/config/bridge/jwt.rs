@@ -6,12 +6,13 @@ use http::HeaderName;
 
 use super::admin::secret_file;
 use super::secrets::check_mode;
+use crate::asker::identity::{Identity, TokenSource};
+use crate::asker::token::TokenSettings;
+use crate::asker::token::keys;
+use crate::asker::token::keys::{ALGORITHMS, Algorithm};
 use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
-use crate::identity::{Identity, TokenSource};
-use crate::token::TokenSettings;
-use crate::token::keys::{self, ALGORITHMS, Algorithm};
 
 /// Clocks that differ by more are set wrongly.
 const MOST_LEEWAY_SECONDS: u64 = 300;

@@ -1,12 +1,12 @@
 //! `upstreams.NAME.paths`: by which names an origin knows one path; and what in a configuration shows that it knows several.
 
+use crate::asker::identity::{CookieRole, Identity};
 use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
-use crate::identity::{CookieRole, Identity};
-use crate::path::aliases::{Aliases, Telling};
-use crate::policy::Caching;
-use crate::route::Route;
+use crate::rules::caching::Caching;
+use crate::rules::path::aliases::{Aliases, Telling};
+use crate::rules::route::Route;
 use crate::upstream::settings::UpstreamSettings;
 
 const TELLING: [(&str, Telling); 2] = [("distinct", Telling::Distinct), ("ignored", Telling::Ignored)];

@@ -15,9 +15,10 @@
 
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
-use crate::policy::{Caching, Share};
-use crate::route::{HostTemplate, Route, Segment};
-use crate::tag::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+use crate::rules::caching::{Caching, Share};
+use crate::rules::route::Route;
+use crate::rules::tag_template::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
+use crate::rules::template::{HostTemplate, Segment};
 
 const WORDS: [&str; 9] =
     ["patient", "encounter", "observation", "appointment", "prescription", "diagnosis", "admission", "dicom", "wado"];

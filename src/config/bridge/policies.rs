@@ -8,14 +8,14 @@ use http::HeaderName;
 use super::identity::{MEANINGLESS, cookie_pattern};
 use super::share::{self, Surroundings, parts_beside};
 use super::vary;
-use crate::canonical::Serves;
+use crate::asker::identity::{Identity, form};
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::fields::glob::glob;
-use crate::identity::{Identity, form};
-use crate::policy::{Access, ClientNoCache, Expired, NamedPolicy, Share, TypePattern};
+use crate::rules::caching::{Access, ClientNoCache, Expired, NamedPolicy, Share, TypePattern};
+use crate::rules::canonical::Serves;
 
 /// The names that mean something without being defined.
 pub(super) const BUILT_IN: [&str; 3] = ["pass", "origin", "rfc9111"];

@@ -3,7 +3,7 @@
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
-use crate::query::{OtherQuery, QueryOrder, QueryRule, QueryRules};
+use crate::rules::query::{OtherQuery, QueryOrder, QueryRule, QueryRules};
 
 pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
     let mut rules = QueryRules { rules: Vec::new(), other: OtherQuery::Pass, order: QueryOrder::AsSent };

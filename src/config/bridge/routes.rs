@@ -12,7 +12,7 @@ use super::share::{SIGNED_IN_BY, Surroundings, check_parts, parts_of};
 use super::tags::{purges, tags, unlisted};
 use super::upstreams::Upstreams;
 use super::{covers, patient, query, server, templates, vary};
-use crate::canonical::Serves;
+use crate::asker::identity::Identity;
 use crate::config::fingerprint;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
@@ -23,12 +23,13 @@ use crate::fields::harmless::is_harmless;
 use crate::fields::method::is_safe;
 use crate::fields::targeted::Targeted;
 use crate::fields::url::is_credential;
-use crate::identity::Identity;
-use crate::policy::{AsOrigin, Caching, Credentials, NamedPolicy};
-use crate::query::QueryRules;
-use crate::route::{AccessLog, AmbiguousPath, HostTemplate, PathTemplate, Route, Segment, Upgrades};
+use crate::rules::caching::{AsOrigin, Caching, Credentials, NamedPolicy};
+use crate::rules::canonical::Serves;
+use crate::rules::query::QueryRules;
+use crate::rules::route::{AccessLog, AmbiguousPath, Route, Upgrades};
+use crate::rules::tag_template::PurgeTemplate;
+use crate::rules::template::{HostTemplate, PathTemplate, Segment};
 use crate::store::settings::CacheSettings;
-use crate::tag::PurgeTemplate;
 
 const KNOWN: [&str; 17] = [
     "name",

@@ -17,12 +17,12 @@ use crate::config::reader::Reader;
 use crate::config::units;
 use crate::edge::deliver::TAG_FIELDS;
 use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
+use crate::entry::tag::MOST_TAGS;
 use crate::fields::secret::is_secret;
 use crate::fields::targeted::Targeted;
-use crate::path::refused::{LOOPBACK_PAGES, LOOPBACK_WORD, RefusedPaths};
-use crate::route::Segment;
+use crate::rules::path::refused::{LOOPBACK_PAGES, LOOPBACK_WORD, RefusedPaths};
+use crate::rules::template::Segment;
 use crate::store::settings::{Bounds, CacheMode, CacheSettings};
-use crate::tag::MOST_TAGS;
 
 /// Room for the head of any sane request.
 const LEAST_HEADER_BYTES: u64 = 8 << 10;

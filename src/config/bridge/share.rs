@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use super::identity::{Who, source};
 use super::templates;
+use crate::asker::facet::{Facet, FacetSource, Worth};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table, Written};
-use crate::facet::{Facet, FacetSource, Worth};
-use crate::policy::{Access, Ask, AskPath, Caching, Share, Slash, Yes};
-use crate::route::{Route, Segment};
+use crate::rules::caching::{Access, Ask, AskPath, Caching, Share, Slash, Yes};
+use crate::rules::route::Route;
+use crate::rules::template::Segment;
 
 /// What reading a share depends on.
 pub(super) struct Surroundings<'a> {

@@ -2,15 +2,15 @@
 
 use super::identity::Who;
 use super::templates::Refusal;
+use crate::asker::facet::FacetSource;
 use crate::config::nearest::nearest;
 use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;
-use crate::facet::FacetSource;
-use crate::policy::Caching;
-use crate::query::QueryRule;
-use crate::route::Route;
-use crate::tag::{PurgeTemplate, SEPARATORS, TagPiece, TagSource, TagTemplate};
+use crate::rules::caching::Caching;
+use crate::rules::query::QueryRule;
+use crate::rules::route::Route;
+use crate::rules::tag_template::{PurgeTemplate, SEPARATORS, TagPiece, TagSource, TagTemplate};
 
 /// More tags on one answer are a mistake in the data or in the template.
 const MOST_TAGS: usize = 32;

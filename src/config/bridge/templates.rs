@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::config::nearest::nearest;
-use crate::route::{HostTemplate, PartKind, PathTemplate, Segment};
+use crate::rules::template::{HostTemplate, PartKind, PathTemplate, Segment};
 
 /// What is wrong and what to write.
 pub(super) type Refusal = (String, String);

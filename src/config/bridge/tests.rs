@@ -3,13 +3,13 @@
 use http::{HeaderName, Method};
 
 use super::identity::is_cookie_name;
+use crate::asker::facet::certificate::SubjectField;
+use crate::asker::identity::TokenSource;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::selftest::{Ask, Credential, Expect, Expected, Outcome, SelfTest};
-use crate::facet::certificate::SubjectField;
-use crate::identity::TokenSource;
 
 /// Names that a test may expect.
 pub(super) struct Names<'a> {

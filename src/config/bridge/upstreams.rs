@@ -7,12 +7,12 @@ use http::uri::Authority;
 use super::identity::is_cookie_name;
 use super::paths;
 use super::server::header_bytes;
+use crate::asker::identity::{CookieRole, Identity};
 use crate::config::node::{Key, Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
-use crate::identity::{CookieRole, Identity};
-use crate::path::RequestPath;
+use crate::rules::path::RequestPath;
 use crate::upstream::exchange::{HeadLimits, MAX_FIELDS, MAX_HEAD};
 use crate::upstream::settings::{Balance, Told, UpstreamSettings};
 

@@ -3,10 +3,10 @@
 use http::HeaderName;
 
 use super::headers as fields;
-use crate::canonical::Serves;
 use crate::config::node::Node;
 use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
+use crate::rules::canonical::Serves;
 
 const SERVED: [&str; 3] = ["language", "encoding", "accept"];
 const NOT_YET: [&str; 1] = ["device"];

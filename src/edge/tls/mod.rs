@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 use self::subject::Validity;
-use crate::facet::certificate::Authorities;
+use crate::asker::facet::certificate::Authorities;
 
 pub mod session;
 pub mod subject;

@@ -14,9 +14,9 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use super::{Terms, subject};
+use crate::asker::facet::certificate::{Authorities, Certificate};
 use crate::edge::connection::{DRAIN_TIME, MAX_LINGER};
 use crate::edge::sides::Came;
-use crate::facet::certificate::{Authorities, Certificate};
 use crate::http1::wire::Wire as _;
 
 /// Records that a client does not take yet, in bytes.

@@ -8,7 +8,7 @@ use x509_cert::der::{Decode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::facet::certificate::{Authorities, Certificate, SubjectField};
+use crate::asker::facet::certificate::{Authorities, Certificate, SubjectField};
 
 /// When a certificate holds (RFC 5280 §4.1.2.5).
 #[derive(Debug, Clone)]

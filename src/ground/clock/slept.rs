@@ -107,7 +107,7 @@ impl Slept {
 
 #[cfg(test)]
 mod tests {
-    use crate::ground::clock::slept::*;
+    use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
     const SECOND: Duration = Duration::from_secs(1);

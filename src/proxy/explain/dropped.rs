@@ -4,11 +4,11 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::super::{Exchange, Proxy};
 use super::{cookie_name, query_names};
+use crate::asker::identity::{CookieRole, Identity};
 use crate::edge::fields::{is_forwarding, is_override, is_spelling};
 use crate::edge::incoming::{Trust, X_REQUEST_ID};
 use crate::explanation::Dropped;
 use crate::fields::cookies::cookies;
-use crate::identity::{CookieRole, Identity};
 use crate::policy::plan::Lookup;
 
 impl Proxy {
@@ -72,7 +72,7 @@ pub(super) fn dropped_at_the_edge(
 
 /// Where the canonical query differs from the one that was sent, in more than order.
 fn query_changes(raw: &str, canonical: &str) -> Vec<Dropped> {
-    let values = |query: &str, name: &str| crate::query::parameters(query, name);
+    let values = |query: &str, name: &str| crate::rules::query::parameters(query, name);
     let kept = query_names(canonical);
     let mut changes = Vec::new();
     for name in query_names(raw) {

@@ -4,16 +4,17 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::super::{Exchange, Proxy};
 use super::{cookie_name, unique};
-use crate::canonical;
+use crate::asker::identity::CookieRole;
+use crate::entry::head::Credentialed;
+use crate::entry::key::KeyBuf;
 use crate::explanation::{KeyPart, PartitionTold};
 use crate::fields::cookies::cookies;
 use crate::fields::url::{path_told, query_told};
-use crate::identity::CookieRole;
-use crate::key::KeyBuf;
-use crate::policy::Caching;
-use crate::policy::plan::{BodyPresence, Credentialed, KEYED_WHERE_SENT, Lookup, form_cookies};
+use crate::policy::plan::{BodyPresence, KEYED_WHERE_SENT, Lookup, form_cookies};
 use crate::policy::sharing::{self, Sharing};
-use crate::route::Route;
+use crate::rules::caching::Caching;
+use crate::rules::canonical;
+use crate::rules::route::Route;
 
 impl Proxy {
     pub(super) fn partition(&self, route: &Route, fetched: &HeaderMap, credentialed: Credentialed) -> PartitionTold {

@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use crate::entry::head::Credentialed;
 use crate::explanation::{LifetimeTold, Told};
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, admit};
-use crate::policy::plan::Credentialed;
-use crate::policy::{Caching, TypePattern};
-use crate::route::Route;
+use crate::rules::caching::{Caching, TypePattern};
+use crate::rules::route::Route;
 
 /// Of each listed media type, or of any.
 pub(super) fn lifetimes(route: &Route, path: &str, credentialed: Credentialed) -> Vec<LifetimeTold> {

@@ -5,9 +5,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::{Exchange, Proxy};
-use crate::facet::Proven;
+use crate::asker::facet::Proven;
 use crate::ground::clock::Now;
-use crate::policy::Caching;
+use crate::rules::caching::Caching;
 use crate::telemetry::stamp;
 
 /// When a request is asked about.

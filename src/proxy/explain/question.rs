@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
+use crate::asker::facet::certificate::{Authorities, Certificate, SubjectField};
 use crate::edge::incoming::{Peer, Trust};
-use crate::facet::certificate::{Authorities, Certificate, SubjectField};
 use crate::fields::authority::Scheme;
 
 /// A request that is asked about, as people write it. It may hold credentials, so it cannot be printed.

@@ -6,14 +6,16 @@ use http::HeaderName;
 
 use super::super::{Exchange, Proxy};
 use super::moment::When;
-use crate::entry::{Entry, Lifetime, Slot};
+use crate::asker::facet::Worth;
+use crate::entry::head::Lifetime;
+use crate::entry::slot::Slot;
+use crate::entry::stored::Entry;
+use crate::entry::tag::TagSet;
 use crate::explanation::{AnswerTold, Found, StoredTold};
-use crate::facet::Worth;
-use crate::policy::Caching;
 use crate::policy::plan::Lookup;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, reuse};
-use crate::tag::TagSet;
+use crate::rules::caching::Caching;
 
 impl Proxy {
     pub(super) fn stored(

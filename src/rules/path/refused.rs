@@ -12,8 +12,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::RequestPath;
 use crate::fields::url::is_cookieless;
+use crate::rules::path::RequestPath;
 
 /// The word that stands for [`LOOPBACK_PAGES`] in a configuration.
 pub const LOOPBACK_WORD: &str = "loopback-pages";

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::key::KeyBuf;
+use crate::entry::key::KeyBuf;
 
 /// A list's members in the client's order.
 pub(super) type Members<'a> = SmallVec<[Member<'a>; 16]>;

@@ -1,7 +1,7 @@
 //! `Accept-Encoding`, reduced to those of a route's codings that the client takes (RFC 9110 §12.5.3).
 
-use super::weighted::{Member, members};
-use crate::key::KeyBuf;
+use crate::entry::key::KeyBuf;
+use crate::rules::canonical::weighted::{Member, members};
 
 /// Writes the codings in the route's order; `identity` where there are none. Whoever says nothing is sent no coding: the
 /// RFC would let them have any, and most of them could not read it.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::{HostTemplate, PartKind, PathTemplate, Route, Segment};
+use crate::rules::route::Route;
+use crate::rules::template::{HostTemplate, PartKind, PathTemplate, Segment};
 
 /// The routes of a configuration, ready to be asked.
 #[derive(Debug, Default)]
@@ -177,7 +178,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::route::tests::route;
+    use crate::rules::route::tests::route;
 
     fn found<'r>(router: &'r Router, method: &str, host: &str, path: &str) -> &'r str {
         let method = Method::from_bytes(method.as_bytes()).unwrap();

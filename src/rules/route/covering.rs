@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::PartKind;
-use super::shape::{Host, Kind, Shape, narrower};
+use crate::rules::route::shape::{Host, Kind, Shape, narrower};
+use crate::rules::template::PartKind;
 
 /// Routes in the order of their file.
 #[derive(Debug, Default)]
@@ -94,9 +94,10 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::route;
-    use super::super::{HostTemplate, Route};
     use super::*;
+    use crate::rules::route::Route;
+    use crate::rules::route::tests::route;
+    use crate::rules::template::HostTemplate;
 
     /// As it would be found by comparing with each.
     #[test]

@@ -1,6 +1,6 @@
 //! `Accept-Language`, reduced to the one of a route's languages that fits best (RFC 4647 §3.4, lookup).
 
-use super::weighted::{Member, members};
+use crate::rules::canonical::weighted::{Member, members};
 
 /// The language to ask for; the first where none is wanted, or what is wanted cannot be read. There is one at least.
 pub(super) fn best<'s>(served: &'s [String], wanted: Option<&[u8]>) -> &'s str {

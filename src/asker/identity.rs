@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::facet::{Facet, FacetSource};
+use crate::asker::facet::{Facet, FacetSource};
 use crate::fields::cookies::cookies;
 use crate::fields::credential::is_empty_value;
 use crate::fields::glob::glob;

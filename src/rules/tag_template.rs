@@ -1,7 +1,7 @@
 //! Templates of tags: text with holes, which an exchange fills.
 
-use super::{MAX_TAG_BYTES, MAX_TAGS, canonical_tag, escape};
-use crate::facet::Facet;
+use crate::asker::facet::Facet;
+use crate::entry::tag::{MAX_TAG_BYTES, MAX_TAGS, canonical_tag, escape};
 
 /// `patient:<id>`, `patient:<answer.patient_id>`: text with holes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -233,5 +233,190 @@ impl std::fmt::Display for TagTemplate {
             TagPiece::Value(TagSource::Sent(path)) => write!(f, "<sent.{}>", path.join(".")),
             TagPiece::Value(TagSource::Answer(path)) => write!(f, "<answer.{}>", path.join(".")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::tag::*;
+
+    struct Fixed(Vec<(&'static str, Vec<&'static str>)>);
+
+    impl Values for Fixed {
+        fn values(&self, source: &TagSource) -> Result<Vec<String>, Unknown> {
+            let (TagSource::Part(name) | TagSource::Query(name)) = source else { return Err(Unknown) };
+            let found = self.0.iter().find(|(part, _)| part == name).ok_or(Unknown)?;
+            Ok(found.1.iter().map(|&value| value.to_owned()).collect())
+        }
+    }
+
+    fn template(pieces: &[&str]) -> TagTemplate {
+        let piece = |text: &&str| match text.strip_prefix('<') {
+            Some(part) => TagPiece::Value(TagSource::Part(part.trim_end_matches('>').into())),
+            None => TagPiece::Text((*text).into()),
+        };
+        TagTemplate { pieces: pieces.iter().map(piece).collect() }
+    }
+
+    #[test]
+    fn templates_make_tags() {
+        let values = Fixed(vec![("id", vec!["7"]), ("evil", vec!["*:x"]), ("many", vec!["1", "2"]), ("none", vec![])]);
+        let made = |pieces: &[&str]| template(pieces).tags(&values);
+        assert_eq!(made(&["patient:", "<id>"]), Ok(vec!["patient:7".into()]));
+        assert_eq!(made(&["patient:", "<evil>"]), Ok(vec!["patient:%2A%3Ax".into()]));
+        assert_eq!(made(&["p:", "<many>"]), Ok(vec!["p:1".into(), "p:2".into()]));
+        assert_eq!(made(&["p:", "<none>"]), Ok(vec![]));
+        assert_eq!(made(&["p:", "<missing>"]), Err(Unknown));
+    }
+
+    #[test]
+    fn a_value_that_lists_several_things_makes_a_tag_of_each() {
+        let values =
+            Fixed(vec![("ids", vec!["1,2", "3"]), ("one", vec!["2"]), ("odd", vec!["a;b|c"]), ("not", vec![","])]);
+        let listed = |name: &str, separator| {
+            let source = TagSource::Listed(Box::new(TagSource::Part(name.into())), separator);
+            TagTemplate { pieces: vec![TagPiece::Text("p:".into()), TagPiece::Value(source)] }
+        };
+        let check = |template: TagTemplate, want: &[&str]| {
+            assert_eq!(template.tags(&values).unwrap(), want, "{template}");
+        };
+        check(listed("ids", ','), &["p:1", "p:2", "p:3"]);
+        check(listed("ids", ';'), &["p:1,2", "p:3"]);
+        check(listed("not", ','), &[]);
+        // While nothing is said, the whole may be a name as well.
+        check(template(&["p:", "<ids>"]), &["p:1", "p:2", "p:1,2", "p:3"]);
+        check(template(&["p:", "<odd>"]), &["p:a;b|c"]);
+        let parameter = TagPiece::Value(TagSource::Query("odd".into()));
+        check(TagTemplate { pieces: vec![parameter] }, &["a", "b", "c", "a;b|c"]);
+        check(template(&["p:", "<one>"]), &["p:2"]);
+        assert_eq!(listed("ids", ',').purged(&values), ["p:1", "p:2", "p:3"]);
+        assert_eq!(listed("not", ',').purged(&values), ["p:*"]);
+        assert_eq!(listed("ids", ',').to_string(), "p:<ids:,>");
+    }
+
+    #[test]
+    fn it_is_known_which_tags_a_template_can_make() {
+        let check = |pieces: &[&str], named: &str, want: bool| {
+            let digits = |_: &TagSource, value: &str| value.bytes().all(|b| b.is_ascii_digit());
+            assert_eq!(template(pieces).makes(named, &digits), want, "{pieces:?} {named}");
+        };
+        let patient: &[&str] = &["patient:", "<id>"];
+        for (named, want) in [
+            ("patient:7", true),
+            ("patient:007", true),
+            ("patient:*", true),
+            ("*", true),
+            ("patient", false),
+            ("patients:7", false),
+            ("pateint:7", false),
+            ("patient:x", false),
+            ("patient:7:x", false),
+            ("patient:7:*", false),
+            ("patient:", false),
+        ] {
+            check(patient, named, want);
+        }
+        check(&["patients"], "patients", true);
+        check(&["patients"], "patients:*", false);
+        check(&["p:", "<id>", ":notes"], "p:7:notes", true);
+        check(&["p:", "<id>", ":notes"], "p:7:*", true);
+        check(&["p:", "<id>", ":notes"], "p:*", true);
+        check(&["p:", "<id>", ":notes"], "p:x:*", false);
+        check(&["p:", "<id>", "-v"], "p:7-v", true);
+        check(&["p:", "<id>", "-v"], "p:7", false);
+    }
+
+    #[test]
+    fn a_missing_part_widens_a_purge() {
+        let values = Fixed(vec![("tenant", vec!["a"]), ("many", vec!["1", "2"])]);
+        let purged = |pieces: &[&str]| template(pieces).purged(&values);
+        assert_eq!(purged(&["patient:", "<tenant>", ":", "<id>"]), ["patient:a:*"]);
+        assert_eq!(purged(&["patient:", "<id>", ":", "<tenant>"]), ["patient:*"]);
+        assert_eq!(purged(&["x-", "<id>"]), ["*"]);
+        assert_eq!(purged(&["p:", "<many>"]), ["p:1", "p:2"]);
+    }
+
+    #[test]
+    fn wider_purges_match_what_entries_carry() {
+        let carried = |tag: &str| {
+            let mut set = TagSet::default();
+            set.carry(tag);
+            set
+        };
+        let hits = |purge: &str, tag: &str| {
+            let mut named = TagSet::default();
+            named.name(purge);
+            carried(tag).hashes().contains(&named.hashes()[0])
+        };
+        assert!(hits("patient:a:7", "patient:a:7"));
+        assert!(hits("patient:a:*", "patient:a:7"));
+        assert!(hits("patient:*", "patient:a:7"));
+        assert!(hits("*", "patient:a:7"));
+        assert!(!hits("patient:b:*", "patient:a:7"));
+        assert!(!hits("patient:a", "patient:a:7"));
+    }
+
+    #[test]
+    fn what_a_path_carries_is_found_by_every_purge_that_takes_it_and_by_no_other() {
+        type Naming = fn(&mut TagSet);
+        let mut carried = TagSet::default();
+        for host in ["h:8080", ""] {
+            carried.url(host, "/a/b", "q");
+            carried.carry_path(host, "/a/b");
+        }
+        let hits = |naming: Naming| {
+            let mut named = TagSet::default();
+            naming(&mut named);
+            named.hashes().iter().any(|hash| carried.hashes().contains(hash))
+        };
+        let taking: [Naming; 16] = [
+            |purge| purge.all(),
+            |purge| purge.name("*"),
+            |purge| purge.host("h"),
+            |purge| purge.host(""),
+            |purge| purge.host("h:9090"),
+            |purge| purge.prefix("h", "/"),
+            |purge| purge.prefix("h", "/a"),
+            |purge| purge.prefix("h", "/a/b"),
+            |purge| purge.prefix("h", "/a/b/"),
+            |purge| purge.prefix("", "/"),
+            |purge| purge.prefix("", "/a"),
+            |purge| purge.path("h", "/a/b"),
+            |purge| purge.path("", "/a/b/"),
+            |purge| purge.url("h", "/a/b", "q"),
+            |purge| purge.url("h:8080", "/a/b/", "q"),
+            |purge| purge.url("", "/a/b", "q"),
+        ];
+        let leaving: [Naming; 8] = [
+            |purge| purge.host("i"),
+            |purge| purge.prefix("h", "/a/b/c"),
+            |purge| purge.prefix("", "/b"),
+            |purge| purge.prefix("", "/a/bc"),
+            |purge| purge.path("h", "/a"),
+            |purge| purge.path("h", "/"),
+            |purge| purge.url("h", "/a/b", ""),
+            |purge| purge.name("a"),
+        ];
+        taking.iter().enumerate().for_each(|(number, naming)| assert!(hits(*naming), "{number}"));
+        leaving.iter().enumerate().for_each(|(number, naming)| assert!(!hits(*naming), "{number}"));
+        for (host, named) in [("[::1]:81", "[::1]"), ("h", "h:81"), ("h:80", "h")] {
+            let (mut root, mut purge) = (TagSet::default(), TagSet::default());
+            root.carry_path(host, "/");
+            purge.host(named);
+            assert!(root.contains(&purge), "below the root is the root itself: {host} {named}");
+        }
+    }
+
+    #[test]
+    fn of_a_path_with_more_prefixes_than_fit_none_is_made() {
+        let of = |segments: usize| {
+            let mut carried = TagSet::default();
+            carried.carry_path("h", &"/a".repeat(segments));
+            carried
+        };
+        assert!(!of(100).overflowed() && of(100).hashes().len() == 101);
+        let deep = of(MAX_TAGS + 1);
+        assert!(deep.overflowed() && deep.hashes().is_empty());
     }
 }

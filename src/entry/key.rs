@@ -48,7 +48,7 @@ impl std::fmt::Debug for Partition {
 /// The parts of a key that every policy has.
 #[derive(Debug, Clone, Copy)]
 pub struct Primary<'a> {
-    /// [`crate::route::Route::fingerprint`].
+    /// [`crate::rules::route::Route::fingerprint`].
     pub fingerprint: u64,
     /// Who may share.
     pub partition: Partition,

@@ -8,7 +8,8 @@
 
 use smallvec::SmallVec;
 
-use super::{MAX_TAG_BYTES, MAX_TAGS, Unknown};
+use super::tag_template::Unknown;
+use crate::entry::tag::{MAX_TAG_BYTES, MAX_TAGS};
 
 /// The deepest nesting that is read.
 const MAX_DEPTH: usize = 128;

@@ -1,8 +1,8 @@
 //! `Accept` (RFC 9110 §12.5.1) and `Accept-Charset` (§12.5.2): names in lower case and no optional whitespace, in the client's
 //! order. Values of parameters stay as they are: whether their case says something is each parameter's own affair (§5.6.6).
 
-use super::weighted;
-use crate::key::KeyBuf;
+use crate::entry::key::KeyBuf;
+use crate::rules::canonical::weighted;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Within {

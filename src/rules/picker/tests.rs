@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use crate::rules::picker::*;
 
 fn path(dotted: &str) -> Vec<String> {
     if dotted.is_empty() { Vec::new() } else { dotted.split('.').map(str::to_owned).collect() }

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
-use self::certificate::{Presented, SubjectField};
-use crate::key::KeyBuf;
+use crate::asker::facet::certificate::{Presented, SubjectField};
+use crate::entry::key::KeyBuf;
 
 pub mod certificate;
 

@@ -38,8 +38,8 @@ use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::ground::mutants::{Rule, is_off};
-use crate::tag::{TagHash, TagSet, Tagged};
 
 /// A position in this process's log; grows only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -306,7 +306,7 @@ fn whereabouts(tag: TagHash) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tag::MAX_TAGS;
+    use crate::entry::tag::MAX_TAGS;
 
     fn tags(names: &[&str]) -> TagSet {
         let mut set = TagSet::default();

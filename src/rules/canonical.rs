@@ -11,7 +11,7 @@ mod weighted;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::key::KeyBuf;
+use crate::entry::key::KeyBuf;
 
 /// What a route's origin is known to serve: requests are reduced to that, so that variants do not grow in number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

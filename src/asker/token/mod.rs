@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-use self::keys::VerifyingKey;
-use crate::facet::Claims;
-use crate::policy::plan::PrincipalKey;
-use crate::store::found::{Found, json_bytes};
+use crate::asker::facet::Claims;
+use crate::asker::principal::PrincipalKey;
+use crate::asker::token::keys::VerifyingKey;
+use crate::ground::found::{Found, json_bytes};
 
 /// How tokens are verified.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use http::{HeaderName, Method};
 
-use super::{HostTemplate, PURGE, PartKind, PathTemplate, Route, Segment};
+use crate::rules::route::{PURGE, Route};
+use crate::rules::template::{HostTemplate, PartKind, PathTemplate, Segment};
 
 /// The requests that a route would take if it were the only one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +161,8 @@ fn header((name, value): &(HeaderName, Option<String>)) -> (String, Option<Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::route;
     use super::*;
+    use crate::rules::route::tests::route;
 
     fn shape(path: &str) -> Shape {
         Shape::of(&route("r", path))
