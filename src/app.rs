@@ -10,9 +10,11 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, Request, Response};
 use tokio::sync::watch;
 
-use crate::admin::Admin;
 use crate::body::Body;
 use crate::config::Settings;
+use crate::control::admin::Admin;
+use crate::control::posts::{Post, Posts};
+use crate::control::reload::{Configuration, Source};
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, Families, accept, bind};
@@ -21,10 +23,8 @@ use crate::edge::watch::Stage;
 use crate::fields::authority::Scheme;
 use crate::ground::clock::Clock;
 use crate::ground::notice;
-use crate::posts::{Post, Posts};
 use crate::proxy::Proxy;
 use crate::proxy::current::Current;
-use crate::reload::{Configuration, Source};
 use crate::telemetry::Registry;
 
 /// A running process: its addresses, its parts for the admin, and the way to stop it.

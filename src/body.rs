@@ -1,5 +1,8 @@
 //! Bodies on their way through: nothing, one buffer, or a stream of frames from elsewhere.
 
+pub mod spool;
+pub mod upload;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

@@ -65,31 +65,25 @@
 // Whoever reads what a process prints may hang: see `notice` and `cli::terminal`.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
-pub mod admin;
 pub mod app;
 pub mod asker;
 pub mod body;
 pub mod cli;
 pub mod coherence;
 pub mod config;
+pub mod control;
+pub mod deliver;
 pub mod demo;
 pub mod edge;
 pub mod entry;
-pub mod explanation;
-pub mod fetch;
 pub mod fields;
 pub mod ground;
+pub mod hop;
 pub mod http1;
-pub mod memory_limit;
-pub mod outcome;
 pub mod policy;
-pub mod posts;
 pub mod proxy;
-pub mod reload;
 pub mod review;
 pub mod rules;
-pub mod spool;
 pub mod store;
 pub mod telemetry;
-pub mod upload;
 pub mod upstream;

@@ -181,7 +181,7 @@ fn quoted(text: &str) -> Option<&str> {
 fn every_metric_is_in_the_readme() {
     let readme = read("README.md");
     assert_eq!(first_cells(&readme, "### Metrics"), set(stent::telemetry::METRICS.map(|(name, _)| name)));
-    for label in stent::outcome::LABELS {
+    for label in stent::policy::outcome::LABELS {
         assert!(readme.contains(&format!("`{label}`")), "the outcome `{label}`");
     }
 }
@@ -235,7 +235,7 @@ fn rows(document: &str, heading: &str) -> BTreeSet<(String, String)> {
 
 #[test]
 fn every_reason_means_what_the_readme_says() {
-    use stent::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
+    use stent::policy::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
     let pairs = |tables: &[&[Meaning]]| -> BTreeSet<(String, String)> {
         let all = tables.iter().copied().flatten();
         all.map(|meaning| (meaning.reason.to_owned(), meaning.when.to_owned())).collect()

@@ -1,11 +1,11 @@
 //! Keys, the store, and what purges say of an entry.
 
 use divan::{Bencher, black_box};
-use stent::coherence::Slots;
 use stent::entry::key::{KeyBuf, Partition, Primary};
 use stent::entry::purge::{Birth, PurgeLog, Stamp, Standing, Strength};
 use stent::entry::tag::TagSet;
 use stent::fields::authority::Scheme;
+use stent::store::slots::Slots;
 
 use crate::stage::{PUBLIC, STAGE};
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::{Bencher, black_box};
 use http::{HeaderMap, Method};
-use stent::edge::deliver;
+use stent::deliver;
 use stent::ground::clock::Clock;
 use stent::http1::Framing;
 use stent::http1::encode::{self, Announce, Fields};
 use stent::http1::head::{self, HeadEnd};
-use stent::outcome::Outcome;
+use stent::policy::outcome::Outcome;
 use stent::policy::reuse::Freshness;
 
 use crate::stage::{ANSWER, PUBLIC, STAGE, read, request};

@@ -10,20 +10,21 @@ use http_body_util::BodyExt;
 use stent::app::App;
 use stent::asker::facet::Proven;
 use stent::body::Body;
-use stent::coherence::Slots;
 use stent::config;
 use stent::edge::connection::{Client, Reply};
-use stent::edge::incoming::{Arrival, Peer, Trust};
+use stent::edge::incoming::{Arrival, Peer};
 use stent::entry::slot::Slot;
 use stent::entry::stored::Entry;
 use stent::fields::authority::Scheme;
 use stent::ground::clock::Clock;
+use stent::hop::trust::Trust;
 use stent::http1::head;
 use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, plan};
 use stent::proxy::Proxy;
 use stent::rules::path::RequestPath;
 use stent::rules::route::Route;
 use stent::rules::route::router::{Router, Target};
+use stent::store::slots::Slots;
 use stent::upstream::exchange::Interim;
 
 /// As a browser asks: what is public, and what is somebody's own.

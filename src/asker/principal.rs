@@ -1,13 +1,12 @@
 //! The digest of a principal.
 
-use crate::asker::identity::CookieRole;
-use crate::asker::identity::Identity;
-use crate::entry::key;
-use crate::entry::key::KeyBuf;
-use crate::fields::cookies::cookies;
-use http::HeaderMap;
-use http::header;
 use std::fmt;
+
+use http::{HeaderMap, header};
+
+use crate::asker::identity::{CookieRole, Identity};
+use crate::entry::key::{self, KeyBuf};
+use crate::fields::cookies::cookies;
 
 /// The secret that principals' digests are keyed with, so that a key never holds a token. One per process.
 #[derive(Clone)]

@@ -9,10 +9,10 @@ use http::Method;
 
 use super::http::call;
 use super::page::{Page, time};
-use super::terminal::{GREEN, MAGENTA, Paint, RED, YELLOW};
-use super::{ConfigArgs, fail, load, terminal};
-use crate::explanation::{AnswerTold, Explanation, Found, LifetimeTold, StoredTold, Told, Way};
+use super::terminal::{self, GREEN, MAGENTA, Paint, RED, YELLOW};
+use super::{ConfigArgs, fail, load};
 use crate::proxy::explain::{Question, Store};
+use crate::proxy::explanation::{AnswerTold, Explanation, Found, LifetimeTold, StoredTold, Told, Way};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

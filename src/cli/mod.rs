@@ -8,6 +8,7 @@ mod explain;
 mod healthcheck;
 pub(crate) mod http;
 mod init;
+pub mod memory_limit;
 mod page;
 mod purge;
 mod reload;
@@ -21,8 +22,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::settings::Scope;
 use crate::config::Loaded;
+use crate::config::admin::Scope;
 
 #[derive(Parser)]
 #[command(

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::http::call;
 use super::{AdminArgs, fail, terminal};
-use crate::admin::named::{As, Named};
-use crate::admin::settings::Scope;
+use crate::config::admin::Scope;
+use crate::control::admin::named::{As, Named};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::http::call;
 use super::{AdminArgs, fail, terminal};
-use crate::admin::settings::Scope;
+use crate::config::admin::Scope;
 
 #[derive(Args)]
 #[command(

@@ -6,11 +6,10 @@ use std::time::Duration;
 use super::stop::{Stop, Wish};
 use super::{ConfigArgs, load_and_tell, terminal};
 use crate::app::App;
+use crate::cli::memory_limit;
+use crate::control::reload::{Configuration, NotReloaded};
 use crate::ground::clock::Clock;
-use crate::ground::descriptors;
-use crate::ground::notice;
-use crate::memory_limit;
-use crate::reload::{Configuration, NotReloaded};
+use crate::ground::{descriptors, notice};
 
 /// How long the end may be kept up by a reader of standard error that does not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{ConfigArgs, fail, page, terminal};
-use crate::outcome::meaning::{About, Meaning, meaning};
+use crate::policy::outcome::meaning::{About, Meaning, meaning};
 use crate::telemetry::settings::Access;
 
 #[derive(Args)]

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
+use super::Cache;
 use super::flight::TagsKnown;
 use super::head::Delivery;
 use super::parts::Extent;
 use super::tags::Place;
 use super::variants::Selected;
-use super::{Cache, Slots};
-use crate::entry::head::Credentialed;
-use crate::entry::head::{Lifetime, Openness, OriginClock};
+use crate::entry::head::{Credentialed, Lifetime, Openness, OriginClock};
 use crate::entry::key::Key;
 use crate::entry::stored::Entry;
 use crate::entry::tag::TagSet;
@@ -26,6 +25,7 @@ use crate::rules::caching::Caching;
 use crate::rules::canonical;
 use crate::rules::route::Route;
 use crate::store::settings::Bounds;
+use crate::store::slots::Slots;
 
 /// What a flight is to bring, and for whom.
 #[derive(Debug)]

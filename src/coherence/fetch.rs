@@ -15,27 +15,26 @@ use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
 use super::head::{as_came, as_said, build, http_date};
 use super::parts::{Beside, Extent};
-use super::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE, Slots};
-use crate::edge::deliver;
-use crate::entry::head::Credentialed;
-use crate::entry::head::Head;
-use crate::entry::key;
-use crate::entry::key::Key;
+use super::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE};
+use crate::body::spool::Spool;
+use crate::entry::head::{Credentialed, Head};
+use crate::entry::key::{self, Key};
 use crate::entry::purge::{Birth, Stamp, Standing};
 use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::ground::clock::Now;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::mutants::{Rule, is_off};
+use crate::hop::answer::{leave_hop, take_tags};
 use crate::http1::Framing;
-use crate::outcome::Stored;
 use crate::policy::admit::{Admit, NotStored, Terms, admit, gives_lifetime};
+use crate::policy::outcome::Stored;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::self_posting::is_self_posting;
 use crate::policy::validate;
 use crate::policy::yes::{Likeness, likeness};
 use crate::rules::caching::{Caching, Share};
-use crate::spool::Spool;
+use crate::store::slots::Slots;
 
 /// What is to be done with an answer.
 #[derive(Debug)]
@@ -342,12 +341,12 @@ impl<S: Slots> Fetch<S> {
     ) -> (Filling, HeaderMap) {
         let Fetch { cache, errand, .. } = self;
         let mut fields = arrived.headers;
-        deliver::leave_hop(&mut fields, &errand.route.tag_fields);
+        leave_hop(&mut fields, &errand.route.tag_fields);
         if !fields.contains_key(header::DATE) {
             fields.insert(header::DATE, http_date(now));
         }
         let mut tags = errand.place.carried(&errand.route).bounded(cache.filing.bounds.tags);
-        deliver::take_tags(&mut fields, &errand.route.tag_fields, &errand.place.origin(), &mut tags);
+        take_tags(&mut fields, &errand.route.tag_fields, &errand.place.origin(), &mut tags);
         // Of what is not stored too: it may be given to those who wait.
         let told = errand.place.add_known_templates(&errand.route, &mut tags);
         if storing.is_err() && is_off(Rule::FollowersTagsOfUnstored) {

@@ -9,22 +9,23 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 
+use super::Cache;
 use super::backoff::Ended;
 use super::errand::Errand;
 use super::fetch::Fetch;
 use super::flight::{Filling, Flight, Landing, TagsKnown};
 use super::parts::{Beside, Kept};
 use super::variants::RefusedSince;
-use super::{Cache, Slots};
 use crate::entry::head::Head;
 use crate::entry::purge::Birth;
 use crate::entry::stored::Entry;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::mutants::{Rule, is_off};
-use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
+use crate::policy::outcome::Stored;
 use crate::rules::picker::{Picked, Picker};
 use crate::rules::tag_template::{TagSource, TagTemplate};
+use crate::store::slots::Slots;
 
 /// A fetch once there is a head.
 #[derive(Debug)]

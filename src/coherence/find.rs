@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use http::HeaderName;
 
+use super::Cache;
 use super::errand::Asks;
-use super::{Cache, Slots};
 use crate::entry::head::Credentialed;
 use crate::entry::incomplete::Incomplete;
 use crate::entry::key::{KeyBuf, Partition};
@@ -14,9 +14,10 @@ use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::fields::range::Span;
 use crate::ground::mutants::{Rule, is_off};
-use crate::outcome::{Forward, Outcome, StaleBecause};
+use crate::policy::outcome::{Forward, Outcome, StaleBecause};
 use crate::policy::plan::{Lookup, PassReason, Permission};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
+use crate::store::slots::Slots;
 
 /// What the store has for a request.
 #[derive(Debug)]

@@ -20,16 +20,16 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use tokio::sync::watch;
 
+use crate::body::spool::Spool;
 use crate::entry::head::Head;
 use crate::entry::key::Key;
 use crate::entry::purge::Stamp;
 use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
 use crate::ground::failure::Failure;
-use crate::outcome::Stored;
 use crate::policy::admit::NotStored;
+use crate::policy::outcome::Stored;
 use crate::policy::reuse::Freshness;
-use crate::spool::Spool;
 
 /// What a flight has come to.
 #[derive(Debug, Clone)]
@@ -391,11 +391,11 @@ fn remove(shard: &mut Under, key: &[u8], flight: &Arc<Flight>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::spool::budget::Budget;
     use crate::entry::head::{Lifetime, Openness, OriginClock, Validators, Vital};
     use crate::entry::purge::Birth;
     use crate::entry::tag::TagSet;
     use crate::ground::failure::FailureKind;
-    use crate::spool::budget::Budget;
 
     fn join(flights: &Arc<Flights>) -> Joined {
         flights.join(

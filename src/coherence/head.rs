@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::edge::deliver;
 use crate::entry::head::{Head, Validators, Vital};
 use crate::entry::purge::Birth;
 use crate::entry::stored::Entry;
 use crate::entry::tag::TagSet;
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::ground::clock::Now;
+use crate::hop::answer::{leave_targeted, make_private};
 use crate::policy::admit::{Downstream, Terms};
 use crate::policy::bound::Binding;
 use crate::policy::reuse;
@@ -40,10 +40,10 @@ pub(super) fn build(
         binding.bind(&mut headers);
     }
     let validators = Validators::of(&headers);
-    deliver::leave_targeted(&mut headers, delivery.targeted);
+    leave_targeted(&mut headers, delivery.targeted);
     match terms.downstream {
         Downstream::AsOrigin => {}
-        Downstream::Private => deliver::make_private(&mut headers),
+        Downstream::Private => make_private(&mut headers),
         Downstream::Public { .. } => {
             if let Some(Ok(value)) = terms.downstream.cache_control().map(|text| HeaderValue::from_str(&text)) {
                 headers.insert(header::CACHE_CONTROL, value);

@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::Slots;
 use super::errand::storable;
 use super::fetch::Fetch;
 use super::head::{as_said, build, http_date};
-use crate::edge::deliver;
-use crate::entry::head::Credentialed;
-use crate::entry::head::Head;
+use crate::entry::head::{Credentialed, Head};
 use crate::entry::key;
 use crate::entry::purge::{Birth, Standing};
 use crate::entry::stored::Entry;
 use crate::entry::tag::TagSet;
 use crate::ground::clock::Now;
 use crate::ground::mutants::{Rule, is_off};
+use crate::hop::answer::{leave_hop, take_tags};
+use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::policy::admit::{Admit, admit, openness};
 use crate::policy::validate;
-use crate::upstream::exchange::{MAX_FIELDS, MAX_HEAD};
+use crate::store::slots::Slots;
 
 impl<S: Slots> Fetch<S> {
     /// What is stored, with the fields of a newer answer that speaks of it (RFC 9111 §3.2), and by which fields of requests
@@ -53,12 +52,12 @@ impl<S: Slots> Fetch<S> {
         if errand.credentialed != Credentialed::No && !openness(&fields, now.wall).is_for(errand.credentialed) {
             return None;
         }
-        deliver::leave_hop(&mut fields, &errand.route.tag_fields);
+        leave_hop(&mut fields, &errand.route.tag_fields);
         fields.remove(header::VIA);
         let mut tags = if is_off(Rule::MergedTags) { TagSet::default() } else { base.tags() };
         tags = tags.bounded(cache.filing.bounds.tags);
         // A 304 that names no tags drops none: the union.
-        deliver::take_tags(&mut fields, &errand.route.tag_fields, &errand.place.origin(), &mut tags);
+        take_tags(&mut fields, &errand.route.tag_fields, &errand.place.origin(), &mut tags);
         let said = as_said(base);
         let mut merged = validate::merge(&said, &fields, &errand.route.caching);
         if !fields.contains_key(header::DATE) {

@@ -40,13 +40,12 @@ use self::find::Spot;
 use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
 use self::refused::Refused;
 use self::variants::Filing;
-use crate::entry::key::Key;
+use crate::body::spool::budget::Budget;
 use crate::entry::purge::PurgeLog;
-use crate::entry::slot::Slot;
 use crate::ground::clock::Clock;
 use crate::ground::mutants::{Rule, is_off};
 use crate::policy::reuse::{Reuse, reuse};
-use crate::spool::budget::Budget;
+use crate::store::slots::Slots;
 use crate::store::sweep::Swept;
 
 /// The most refreshes that nobody waits for, at once.
@@ -57,20 +56,6 @@ pub const REMEMBER_UNCACHEABLE: Duration = Duration::from_secs(120);
 
 /// The same, where the answer was an error of the origin's (5xx).
 pub const REMEMBER_ERROR: Duration = Duration::from_secs(2);
-
-/// Where slots are kept. It may forget any of them at any time.
-pub trait Slots {
-    /// What is kept under this key.
-    fn get(&self, key: &[u8]) -> Option<Slot>;
-    /// The same for the store's own housekeeping: nobody asked for it, and what is asked for by nobody else is no more popular for it.
-    fn peek(&self, key: &[u8]) -> Option<Slot> {
-        self.get(key)
-    }
-    /// Keeps it, in place of what was there.
-    fn put(&self, key: Key, slot: Slot);
-    /// Forgets it.
-    fn remove(&self, key: &[u8]);
-}
 
 /// What all requests share.
 #[derive(Debug)]

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::Slots;
 use super::backoff::Ended;
 use super::errand::Arrived;
 use super::fetch::{Fetch, Heard};
@@ -23,10 +22,11 @@ use crate::fields::portion::{Portion, content_range};
 use crate::fields::range::{Ranges, Selected, Span, select};
 use crate::ground::clock::Now;
 use crate::http1::Framing;
-use crate::outcome::Stored;
 use crate::policy::admit::{Admit, NotStored};
+use crate::policy::outcome::Stored;
 use crate::policy::partial::{Strong, join, missing};
 use crate::policy::plan::PassReason;
+use crate::store::slots::Slots;
 
 /// What of an answer a fetch is to bring, and what of it is there.
 #[derive(Debug, Clone)]

@@ -5,7 +5,6 @@
 
 use http::{StatusCode, header};
 
-use super::Slots;
 use super::backoff::Ended;
 use super::errand::Arrived;
 use super::fetch::{Fetch, Heard};
@@ -15,6 +14,7 @@ use crate::ground::clock::Now;
 use crate::policy::admit::NotStored;
 use crate::policy::types::media_type;
 use crate::policy::validate;
+use crate::store::slots::Slots;
 
 impl<S: Slots> Fetch<S> {
     /// The head of an answer to HEAD is there.

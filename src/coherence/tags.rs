@@ -3,8 +3,7 @@
 use crate::asker::facet::{Known, Worth};
 use crate::asker::principal::PrincipalKey;
 use crate::entry::tag::TagSet;
-use crate::fields::authority::Scheme;
-use crate::fields::authority::without_port;
+use crate::fields::authority::{Scheme, without_port};
 use crate::fields::percent::decode;
 use crate::ground::mutants::{Rule, is_off};
 use crate::rules::picker::Picked;

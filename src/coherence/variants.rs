@@ -9,17 +9,17 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, header};
 
+use super::Cache;
 use super::errand::Errand;
-use super::{Cache, Slots};
 use crate::entry::incomplete::Incomplete;
-use crate::entry::key;
-use crate::entry::key::Key;
+use crate::entry::key::{self, Key};
 use crate::entry::purge::Standing;
 use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::entry::variants::{Variant, Variants};
 use crate::ground::mutants::{Rule, is_off};
 use crate::store::settings::Bounds;
+use crate::store::slots::Slots;
 
 const SHARDS: usize = 32;
 
@@ -290,10 +290,10 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::body::spool::budget::Budget;
     use crate::coherence::backoff::Backoff;
     use crate::entry::stored::tests::head;
     use crate::ground::clock::Clock;
-    use crate::spool::budget::Budget;
     use crate::store::memory::Memory;
 
     fn cache(most: usize) -> Cache<Memory> {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, header};
 
+use super::Cache;
 use super::flight::{Demand, Filling, TagsKnown, Turn};
-use super::{Cache, Slots};
 use crate::entry::head::Credentialed;
 use crate::entry::key::KeyBuf;
 use crate::entry::purge::{Stamp, Standing};
@@ -14,12 +14,12 @@ use crate::entry::stored::Entry;
 use crate::entry::tag::{TagSet, Tagged};
 use crate::fields::directives::RequestDirectives;
 use crate::ground::mutants::{Rule, is_off};
-use crate::outcome::Stored;
+use crate::policy::outcome::Stored;
 use crate::policy::plan::PassReason;
 use crate::policy::reuse::{Reuse, UnusableReason, reuse};
 use crate::policy::vary;
-use crate::rules::canonical;
-use crate::rules::canonical::Serves;
+use crate::rules::canonical::{self, Serves};
+use crate::store::slots::Slots;
 
 /// A request before what its flight brought.
 #[derive(Debug, Clone, Copy)]

@@ -14,15 +14,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::admin::settings::AdminSettings;
 use crate::asker::identity::Identity;
 use crate::asker::token::TokenSettings;
+use crate::config::admin::AdminSettings;
 use crate::edge::settings::ServerSettings;
 use crate::rules::route::Route;
 use crate::store::settings::CacheSettings;
 use crate::telemetry::settings::LogSettings;
 use crate::upstream::settings::UpstreamSettings;
 
+pub mod admin;
 mod bridge;
 mod excerpt;
 mod fingerprint;

@@ -17,13 +17,14 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use address::{Found, find};
+use origin::Origin;
+use walk::{Addresses, Ended};
+
 use crate::app::App;
 use crate::cli::stop::Stop;
 use crate::cli::terminal::{self, Paint};
 use crate::ground::clock::Clock;
-use address::{Found, find};
-use origin::Origin;
-use walk::{Addresses, Ended};
 
 /// What Stent is started with.
 const CONFIG: &str = include_str!("proxy.yaml");

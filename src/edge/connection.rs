@@ -20,6 +20,7 @@ use super::request_body::{Home, Reading, RequestBody, Returned};
 use super::settings::ServerLimits;
 use super::sides::{Came, Closing, ReadSide};
 use super::tunnel;
+use crate::body::upload::Expects;
 use crate::body::{Body, Tunnel};
 use crate::ground::worker::WorkerId;
 use crate::http1::decode::Decoder;
@@ -29,7 +30,6 @@ use crate::http1::sink::Sink;
 use crate::http1::source::{NoHead, Source};
 use crate::http1::wire::Wire as _;
 use crate::http1::{Framing, Persistence};
-use crate::upload::Expects;
 use crate::upstream::exchange::Interim;
 use crate::upstream::own::OwnConnections;
 

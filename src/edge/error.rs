@@ -2,9 +2,10 @@
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::incoming::{Refusal, X_REQUEST_ID};
+use super::incoming::Refusal;
 use crate::body::Body;
 use crate::ground::failure::{Failure, FailureKind};
+use crate::hop::fields::X_REQUEST_ID;
 
 /// What a person or a program is told.
 #[derive(Debug, Clone, Copy)]

@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Uri, Version, request};
-use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::fields::{
+use crate::asker::facet::certificate::Certificate;
+use crate::body::upload::Expects;
+use crate::fields::authority::{Scheme, normal, without_port};
+use crate::fields::method::is_safe;
+use crate::hop::fields::{
     is_certificate, is_forwarding, is_framing, is_method_override, is_override, same_field, tells_of_client,
 };
-use crate::asker::facet::certificate::Certificate;
-use crate::fields::authority::Scheme;
-use crate::fields::authority::{normal, without_port};
-use crate::fields::method::is_safe;
+use crate::hop::trust::Trust;
 use crate::http1::head::HeadFault;
-use crate::upload::Expects;
 
 /// The client's end of a connection.
 #[derive(Debug, Clone)]
@@ -39,15 +38,6 @@ impl Peer {
         let text = HeaderValue::from_str(&ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
         Peer { ip, text, scheme, certificate: None }
     }
-}
-
-/// Whether a peer is one of `trusted_proxies`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// Its forwarding fields are believed.
-    Proxy,
-    /// They are dropped.
-    Stranger,
 }
 
 /// What a head said about its own hop and its way here.
@@ -167,14 +157,6 @@ impl From<HeadFault> for Refusal {
             HeadFault::Target => Refusal::Target,
             HeadFault::TooLong => Refusal::TooLong,
         }
-    }
-}
-
-impl Trust {
-    /// Of a client at this address.
-    pub fn of(ip: IpAddr, trusted_proxies: &[IpNet]) -> Trust {
-        let trusted = trusted_proxies.iter().any(|net| net.contains(&ip));
-        if trusted { Trust::Proxy } else { Trust::Stranger }
     }
 }
 
@@ -334,8 +316,6 @@ impl Arrival {
     }
 }
 
-/// `X-Request-Id`.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How often a request may pass here before it is a loop.
 const MAX_HOPS: usize = 4;
 

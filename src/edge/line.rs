@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use tokio::net::TcpStream;
 
 use super::sides::WriteSide;
+use crate::body::upload::Expects;
 use crate::entry::tag::TagSet;
 use crate::http1::encode::field_lines;
 use crate::http1::wire::Wire as _;
-use crate::upload::Expects;
 use crate::upstream::exchange::Interim;
 
 /// A connection, as others see it.
@@ -235,8 +235,8 @@ fn interim_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or("Interim");
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     let mut headers = headers.clone();
-    super::deliver::leave_hop(&mut headers, &[]);
-    super::deliver::take_tags(&mut headers, &[], "", &mut TagSet::default());
+    crate::hop::answer::leave_hop(&mut headers, &[]);
+    crate::hop::answer::take_tags(&mut headers, &[], "", &mut TagSet::default());
     // RFC 9110 §8.6: there is no body, and nobody is to look for one. And a hint is no place for secrets.
     UNSAID.iter().for_each(|name| drop(headers.remove(name)));
     field_lines(&mut head, &headers);

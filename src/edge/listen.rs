@@ -27,9 +27,8 @@ use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
 use crate::fields::authority::Scheme;
-use crate::ground::notice;
-use crate::ground::socket;
 use crate::ground::worker::WorkerId;
+use crate::ground::{notice, socket};
 
 /// Which clients a socket on an address of IPv6 serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

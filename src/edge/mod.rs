@@ -2,14 +2,11 @@
 
 mod answer;
 pub mod connection;
-pub mod deliver;
 pub mod error;
-pub mod fields;
 pub mod incoming;
 pub mod line;
 pub mod listen;
 pub mod places;
-pub mod ranges;
 mod request_body;
 pub mod settings;
 pub mod sides;

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::fields::drop_from_trailers;
 use super::line::Line;
 use super::sides::ReadSide;
 use crate::body::BodyError;
+use crate::body::upload::Expects;
+use crate::hop::fields::drop_from_trailers;
 use crate::http1::decode::Decoder;
 use crate::http1::source::{NoBody, Source};
-use crate::upload::Expects;
 
 /// The reading side of a connection.
 pub(super) type Reading = Source<ReadSide>;

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::incoming::{Arrival, Peer, X_REQUEST_ID};
+use super::incoming::{Arrival, Peer};
 use crate::fields::authority::hop_address;
+use crate::hop::fields::X_REQUEST_ID;
 use crate::upstream::settings::Told;
 
 impl Arrival {

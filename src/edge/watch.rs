@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::line::{Line, Phase};
 use super::settings::ServerLimits;
-use crate::upload::RATE_TIME;
+use crate::body::upload::RATE_TIME;
 
 /// The open connections of a worker.
 #[derive(Debug, Default)]

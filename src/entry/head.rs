@@ -1,19 +1,13 @@
 //! The head of an answer, and what is known about it.
 
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
 use crate::entry::purge::Birth;
 use crate::entry::tag::TagSet;
-use crate::fields::date::dated;
-use crate::fields::date::single;
-use crate::ground::mutants::Rule;
-use crate::ground::mutants::is_off;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header;
-use std::time::Duration;
-use std::time::Instant;
-use std::time::SystemTime;
+use crate::fields::date::{dated, single};
+use crate::ground::mutants::{Rule, is_off};
 
 /// The head of an answer, with all that is known about it.
 #[derive(Debug)]

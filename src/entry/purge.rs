@@ -34,9 +34,8 @@
 //!     than it began by purges such routes again.
 //! 17. **Bounds.** An answer with more tags than the bound is not stored; tags are never dropped.
 
-use std::sync::Mutex;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::ground::mutants::{Rule, is_off};

@@ -1,11 +1,12 @@
 //! What a key finds.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use crate::entry::incomplete::Incomplete;
 use crate::entry::key::Key;
 use crate::entry::stored::Entry;
 use crate::entry::variants::Variants;
-use std::sync::Arc;
-use std::time::Instant;
 
 /// What a key finds.
 #[derive(Debug, Clone)]

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::entry::head::{Head, Lifetime, Openness, OriginClock, Staleness, Validators, Vital};
-
 use crate::entry::purge::Birth;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 

@@ -11,7 +11,6 @@ use std::hash::{BuildHasher, Hash};
 use smallvec::SmallVec;
 
 use crate::fields::authority::without_port;
-
 use crate::fields::percent::decode;
 
 /// The hash of a tag, equal on every node, of 32 bits. Two tags with one hash cost a hit, never truth.

@@ -2,11 +2,12 @@
 //!
 //! What is not exactly one of the forms is no date. That the weekday fits is not asked for.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use crate::fields::date;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::sync::OnceLock;
+
+use crate::fields::date;
 
 /// The date of a field that may be there once; repeated or unreadable it is none.
 pub fn of(headers: &HeaderMap, name: &HeaderName, now: SystemTime) -> Option<SystemTime> {

@@ -1,8 +1,8 @@
 //! Which part of a body there is (RFC 9110 §14.4).
 
+use http::{HeaderMap, header};
+
 use crate::fields::range::Span;
-use http::HeaderMap;
-use http::header;
 
 /// Some bytes, and of how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! It is strict where two parties could read a message differently, and leaves no choice about it: a message that is not
 //! clear is a fault, and the connection that it came on carries nothing more.
 
+pub mod bounds;
 pub mod chunked;
 pub mod decode;
 pub mod encode;

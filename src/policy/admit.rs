@@ -4,15 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-pub use super::not_stored::NotStored;
-
 use super::lifetime::{guessed, initial_age, origin_clock, received_age};
+pub use super::not_stored::NotStored;
 use super::said::Said;
 use super::status::{is_about_the_request, is_storable, lives_by_policy};
 use super::types::{self, media_type};
 use super::vary;
-use crate::entry::head::Credentialed;
-use crate::entry::head::{Lifetime, Openness, OriginClock, Staleness, Validators};
+use crate::entry::head::{Credentialed, Lifetime, Openness, OriginClock, Staleness, Validators};
 use crate::fields::cookies::cookies;
 use crate::fields::glob::glob;
 use crate::fields::secret::is_secret;

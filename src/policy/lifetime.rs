@@ -7,8 +7,7 @@ use http::{HeaderMap, header};
 use super::admit::Answered;
 use super::said::Said;
 use super::status;
-use crate::entry::head::Credentialed;
-use crate::entry::head::OriginClock;
+use crate::entry::head::{Credentialed, OriginClock};
 use crate::fields::date;
 use crate::fields::directives::{MAX_DELTA, seconds};
 

@@ -15,6 +15,7 @@ pub mod bound;
 pub mod invalidate;
 pub mod lifetime;
 pub mod not_stored;
+pub mod outcome;
 pub mod partial;
 pub mod pass;
 pub mod plan;

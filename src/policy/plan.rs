@@ -5,14 +5,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 pub use super::pass::PassReason;
-
 use super::who::{Gate, Who};
 use crate::asker::facet::Proven;
 use crate::asker::identity::{CookieRole, Identity, Shown};
 use crate::asker::principal::PrincipalKey;
 use crate::entry::head::Credentialed;
-use crate::entry::key;
-use crate::entry::key::{KeyBuf, Partition, Primary};
+use crate::entry::key::{self, KeyBuf, Partition, Primary};
 use crate::fields::authority::Scheme;
 use crate::fields::cookies::{Cookie, cookies};
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};

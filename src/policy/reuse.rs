@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::entry::head::Credentialed;
-use crate::entry::head::{OriginClock, Staleness, Vital};
+use crate::entry::head::{Credentialed, OriginClock, Staleness, Vital};
 use crate::entry::purge::Standing;
 use crate::fields::directives::{MAX_DELTA, RequestDirectives};
 

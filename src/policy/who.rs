@@ -6,10 +6,8 @@ use super::pass::PassReason;
 use super::plan::{Asked, Question};
 use crate::asker::facet::{Facet, Known};
 use crate::asker::identity::{Identity, Shown};
-use crate::asker::principal::PrincipalKey;
-use crate::asker::principal::principal;
-use crate::entry::key;
-use crate::entry::key::{KeyBuf, Partition, Primary};
+use crate::asker::principal::{PrincipalKey, principal};
+use crate::entry::key::{self, KeyBuf, Partition, Primary};
 use crate::rules::caching::{Access, Ask, Caching, NamedPolicy, Share};
 use crate::rules::route::Route;
 

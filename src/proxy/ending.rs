@@ -6,11 +6,11 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
-use crate::edge::deliver;
+use crate::deliver;
 use crate::edge::settings::Timing;
 use crate::fields::url::{path_told, query_told};
 use crate::ground::worker::WorkerId;
-use crate::outcome::Outcome;
+use crate::policy::outcome::Outcome;
 use crate::telemetry::event::{Event, Spent};
 use crate::telemetry::line;
 use crate::telemetry::settings::Included;

@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-pub use self::question::Question;
-
 use self::dropped::dropped_at_the_edge;
 use self::lifetimes::lifetimes;
 use self::moment::When;
+pub use self::question::Question;
 use super::forward::SHARED_CONNECTION;
 use super::lookup::{Grounded, Rest};
 use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, REFUSED_PATH, target};
@@ -28,16 +27,16 @@ use crate::coherence::find::{Found as Judged, Refresh, Spot};
 use crate::coherence::tags::Place;
 use crate::edge::connection::Client;
 use crate::edge::error::Problem;
-use crate::edge::fields::drop_untrusted;
 use crate::edge::incoming::Arrival;
 use crate::entry::head::Credentialed;
 use crate::entry::slot::Slot;
-use crate::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::fields::cookies::cookies;
 use crate::fields::url::{credentials_in, path_told, query_told};
-use crate::outcome::meaning::{About, meaning};
-use crate::outcome::{Forward, Outcome};
+use crate::hop::fields::drop_untrusted;
+use crate::policy::outcome::meaning::{About, meaning};
+use crate::policy::outcome::{Forward, Outcome};
 use crate::policy::plan::{self, BodyPresence, KEYED_WHERE_SENT, Lookup, PassReason, Plan, unplaced};
+use crate::proxy::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::rules::caching::{Caching, NamedPolicy};
 use crate::rules::path::RequestPath;
 use crate::rules::query::QueryRule;

@@ -22,21 +22,21 @@ use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_ended, principal_parts};
 use crate::coherence::waiter::{self, Instead, is_its_leaders};
 use crate::coherence::{Passenger, Waits};
-use crate::edge::deliver;
-use crate::edge::ranges::cut;
+use crate::deliver;
+use crate::deliver::ranges::cut;
 use crate::entry::head::Vital;
 use crate::entry::key::{Key, Partition};
 use crate::entry::purge::Standing;
 use crate::entry::stored::Entry;
-use crate::fetch::fill::{Heed, Own, Trip, fly};
 use crate::fields::directives::RequestDirectives;
 use crate::ground::failure::{Failure, FailureKind};
-use crate::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::admit::NotStored;
 use crate::policy::bound::Binding;
+use crate::policy::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
 use crate::policy::plan::{Lookup, PassReason, form_cookies};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
+use crate::proxy::fetch::fill::{Heed, Own, Trip, fly};
 use crate::rules::caching::Caching;
 
 /// The longest that a request waits behind a flight that left before it came: an origin that hangs for one need not for the next.

@@ -9,20 +9,20 @@ use http_body::Body as _;
 use super::{Answer, Exchange, Proxy, ToOrigin, presence, target};
 use crate::asker::principal::principal;
 use crate::body::Body;
+use crate::body::upload::{Aside, Expects, Upload, UploadRules};
 use crate::coherence::errand::Asks;
-use crate::edge::deliver::{self, NamesTags};
 use crate::edge::error::{Connection, Problem};
-use crate::edge::fields::METHOD_OVERRIDES;
 use crate::edge::incoming::{SignsIn, Trailers, Upgrade};
 use crate::entry::tag::TagSet;
 use crate::fields::credential::{is_signature, signs_request};
 use crate::ground::failure::{Failure, FailureKind};
-use crate::outcome::{Outcome, Sent};
+use crate::hop::answer::{self, NamesTags};
+use crate::hop::fields::METHOD_OVERRIDES;
 use crate::policy::admit::Answered;
 use crate::policy::bound::{Binding, is_bound, unbind};
+use crate::policy::outcome::{Outcome, Sent};
 use crate::policy::plan::{BodyPresence, Lookup, PassReason};
 use crate::rules::route::{Route, Upgrades};
-use crate::upload::{Aside, Expects, Upload, UploadRules};
 use crate::upstream::exchange::{Exchanged, Interim};
 use crate::upstream::settings::Told;
 use crate::upstream::{Asker, Outgoing};
@@ -192,13 +192,13 @@ impl Proxy {
     /// An origin's answer on its way out, uncached.
     pub(super) fn hand_on(&self, route: &Route, exchanged: Exchanged) -> Response<Body> {
         let Exchanged { mut head, body, .. } = exchanged;
-        if deliver::leave_hop(&mut head.headers, &route.tag_fields) == NamesTags::Yes {
+        if answer::leave_hop(&mut head.headers, &route.tag_fields) == NamesTags::Yes {
             // Names by which we purge are not for clients.
-            deliver::take_tags(&mut head.headers, &route.tag_fields, "", &mut TagSet::default());
+            answer::take_tags(&mut head.headers, &route.tag_fields, "", &mut TagSet::default());
         }
-        deliver::leave_targeted(&mut head.headers, route.targeted);
+        answer::leave_targeted(&mut head.headers, route.targeted);
         if route.caching.is_sensitive() {
-            deliver::make_private(&mut head.headers);
+            answer::make_private(&mut head.headers);
         }
         if let Body::Tunnel(_) = body {
             head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -302,7 +302,7 @@ impl Exchange<'_> {
 
 /// `100 Continue` lets the upload begin, which tells the client so itself; other interim answers go on to the client
 /// (RFC 9110 §15.2).
-fn interim(client: &Interim, upload: Option<Arc<crate::upload::UploadState>>) -> Interim {
+fn interim(client: &Interim, upload: Option<Arc<crate::body::upload::UploadState>>) -> Interim {
     let client = client.clone();
     let Some(upload) = upload else { return client };
     Interim(Arc::new(move |status, headers| match status {

@@ -13,14 +13,13 @@ use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
 use crate::coherence::parts::Extent;
-use crate::edge::deliver;
+use crate::deliver::{self, ranges};
 use crate::edge::error::{Connection, Problem};
-use crate::edge::ranges;
 use crate::entry::incomplete::Incomplete;
 use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::fields::directives::RequestDirectives;
-use crate::outcome::{Forward, Outcome};
+use crate::policy::outcome::{Forward, Outcome};
 use crate::policy::plan::{Lookup, PassReason};
 use crate::policy::reuse::Freshness;
 

@@ -9,11 +9,12 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Hearsay, Trust};
+use crate::edge::incoming::Hearsay;
 use crate::entry::purge::Strength;
 use crate::entry::tag::TagSet;
 use crate::fields::authority::hop_address;
-use crate::outcome::Outcome;
+use crate::hop::trust::Trust;
+use crate::policy::outcome::Outcome;
 use crate::rules::query::named;
 use crate::rules::route::{PURGE, Route};
 

@@ -12,17 +12,18 @@ use http_body_util::BodyExt;
 
 use super::{Answer, Exchange, Proxy};
 use crate::asker::facet::Worth;
+use crate::body::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::body::{Body, BodyError};
 use crate::coherence::tags::{Place, principal_ended, principal_parts};
-use crate::edge::fields::METHOD_OVERRIDES;
 use crate::entry::purge::Strength;
 use crate::entry::tag::TagSet;
 use crate::fields::authority::without_port;
 use crate::fields::structured;
 use crate::fields::url::path_without;
 use crate::ground::failure::{Failure, FailureKind, Phase};
-use crate::outcome::Sent;
+use crate::hop::fields::METHOD_OVERRIDES;
 use crate::policy::invalidate::{self, Base, Reading};
+use crate::policy::outcome::Sent;
 use crate::policy::plan::PassReason;
 use crate::policy::types::media_type;
 use crate::rules::caching::Caching;
@@ -32,7 +33,6 @@ use crate::rules::route::Route;
 use crate::rules::route::router::Target;
 use crate::rules::tag_template::{PurgeTemplate, TagSource};
 use crate::rules::template::HostTemplate;
-use crate::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::upstream::exchange::{Exchanged, Sending};
 
 /// How long after a write of unknown outcome, or one that was merely accepted, its purge is repeated: the origin may still be at

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::lifetimes;
-use crate::admin::settings::{AdminSettings, Scope};
 use crate::asker::identity::Identity;
+use crate::config::admin::{AdminSettings, Scope};
 use crate::config::units::show_duration;
 use crate::config::{Problem, Settings};
 use crate::edge::settings::ServerSettings;

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderName;
 
 use super::Change;
-use crate::admin::settings::{AdminSettings, Scope};
 use crate::asker::identity::{CookieRole, Identity};
 use crate::asker::token::TokenSettings;
 use crate::config::Settings;
+use crate::config::admin::{AdminSettings, Scope};
 use crate::edge::settings::TlsSettings;
 use crate::fields::glob::glob;
 use crate::fields::targeted::Targeted;

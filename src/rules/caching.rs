@@ -1,14 +1,14 @@
 //! How a route keeps answers, as it is configured.
 
-use crate::asker::facet::Facet;
-use crate::asker::facet::FacetSource;
-use crate::asker::facet::Worth;
-use crate::fields::harmless::is_harmless;
-use crate::rules::template::Segment;
-use http::HeaderName;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::asker::facet::{Facet, FacetSource, Worth};
+use crate::fields::harmless::is_harmless;
+use crate::rules::template::Segment;
 
 /// How a route keeps answers.
 #[derive(Debug, Clone, PartialEq, Eq)]

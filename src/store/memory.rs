@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
-use crate::coherence::Slots;
 use crate::entry::key::Key;
 use crate::entry::slot::Slot;
+use crate::store::slots::Slots;
 
 /// The entries of this process.
 #[derive(Debug, Clone)]

@@ -3,4 +3,5 @@
 pub mod memory;
 pub mod permission;
 pub mod settings;
+pub mod slots;
 pub mod sweep;

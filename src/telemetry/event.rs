@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, StatusCode, Version};
 
 use crate::ground::worker::WorkerId;
-use crate::outcome::Outcome;
+use crate::policy::outcome::Outcome;
 
 /// An exchange whose answer is in hand.
 #[derive(Debug)]

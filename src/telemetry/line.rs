@@ -9,7 +9,7 @@ use http::{Method, Version};
 
 use super::event::{Cut, End, Event};
 use super::stamp::{Stamp, three_digits};
-use crate::outcome::{Outcome, Stored};
+use crate::policy::outcome::{Outcome, Stored};
 use crate::policy::reuse::Behind;
 use crate::rules::route::Route;
 use crate::rules::template::HostTemplate;
@@ -220,8 +220,8 @@ mod tests {
     use super::super::event::Spent;
     use super::*;
     use crate::ground::clock::Clock;
-    use crate::outcome::{Collapsed, Forward};
     use crate::policy::admit::NotStored;
+    use crate::policy::outcome::{Collapsed, Forward};
     use crate::policy::reuse::Freshness;
     use crate::rules::route::tests::route;
 

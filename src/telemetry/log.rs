@@ -18,8 +18,7 @@ use metrics::Counter;
 use super::settings::Access;
 use super::stamp::Stamp;
 use crate::ground::clock::Clock;
-use crate::ground::notice;
-use crate::ground::notice::WholeLines;
+use crate::ground::notice::{self, WholeLines};
 use crate::ground::worker::WorkerId;
 
 /// The longest that a line waits for company.

@@ -9,7 +9,7 @@ use super::Registry;
 use super::histogram::Histogram;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::worker::WorkerId;
-use crate::outcome::{LABELS, Outcome};
+use crate::policy::outcome::{LABELS, Outcome};
 
 /// The meters of routes, and of all that no route took.
 #[derive(Debug)]

@@ -13,15 +13,16 @@ use super::held::Turn;
 use super::pool::Lease;
 use super::request::{Lost, Uploading};
 use super::{EVENT_STREAM_IDLE, EVENTS, Outgoing};
+use crate::body::upload::UploadState;
 use crate::body::{Body, Tunnel};
 use crate::ground::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
 use crate::http1::Persistence;
+use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::http1::decode::{Decoder, End};
 use crate::http1::head::{self, HeadFault, ResponseHead};
 use crate::http1::source::{self, NoHead, Source};
 use crate::rules::route::Upgrades;
-use crate::upload::UploadState;
 
 /// Takes the status and fields of an interim answer.
 pub type OnInterim = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
@@ -88,12 +89,6 @@ pub enum Sending {
 
 /// The most interim answers to one request.
 const MAX_INTERIM: usize = 32;
-
-/// The longest head of an answer in bytes, where nothing else is configured.
-pub const MAX_HEAD: usize = 64 << 10;
-
-/// The most fields in it, likewise.
-pub const MAX_FIELDS: usize = 256;
 
 /// Sends a request on a connection. After a failure of phase [`Phase::Before`] the request is whole and can be sent again;
 /// otherwise its body is gone.

@@ -31,10 +31,10 @@ use self::pool::{By, Pool, Reused};
 use self::settings::{Balance, UpstreamSettings};
 use self::sticky::Sticky;
 use crate::body::Body;
+use crate::body::upload::UploadState;
 use crate::ground::failure::{Failure, FailureKind, Phase};
 use crate::rules::route::Upgrades;
 use crate::telemetry::UpstreamMeters;
-use crate::upload::UploadState;
 
 /// One named service.
 #[derive(Debug)]

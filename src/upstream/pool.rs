@@ -16,13 +16,12 @@ use http::uri::Authority;
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 
-use super::full;
 use super::held::{Asker, Hold};
 use super::names::{Names, Place};
 use super::own::OwnConnections;
 use super::places::{LOOK_AGAIN, NoPlace, Permit, Places, Queued};
 use super::settings::UpstreamSettings;
-use super::{Freshness, Within};
+use super::{Freshness, Within, full};
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::worker::WorkerId;
 

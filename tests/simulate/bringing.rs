@@ -4,12 +4,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use stent::body::spool::Passed;
 use stent::coherence::errand::Asks;
 use stent::coherence::fetch::{Fetch, Heard};
 use stent::coherence::fill::Fill;
 use stent::coherence::flight::Flight;
 use stent::ground::failure::{Failure, FailureKind};
-use stent::spool::Passed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::chance::Chance;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, Method, header};
 use http_body::Body;
+use stent::body::spool::Reader;
 use stent::coherence::errand::{Asks, Errand, StandingIn};
 use stent::coherence::fetch::Fetch;
 use stent::coherence::find::{Found, Refresh};
@@ -24,7 +25,6 @@ use stent::policy::plan::{Lookup, PassReason, Permission};
 use stent::proxy::MAX_ROUNDS;
 use stent::rules::canonical;
 use stent::rules::canonical::Serves;
-use stent::spool::Reader;
 use tokio::sync::watch;
 
 use crate::bringing::{Base, Bringing, told};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderValue;
+use stent::body::spool::budget::Budget;
 use stent::coherence::backoff::Backoff;
 use stent::coherence::variants::Filing;
 use stent::coherence::{Cache, MAX_REFRESHES};
 use stent::entry::tag::MAX_TAGS;
 use stent::ground::clock::Clock;
-use stent::spool::budget::Budget;
 use stent::store::settings::Bounds;
 use tokio::sync::Semaphore;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use stent::coherence::Slots;
 use stent::entry::key::Key;
 use stent::entry::slot::Slot;
 use stent::entry::stored::Entry;
+use stent::store::slots::Slots;
 
 use crate::chance::Chance;
 

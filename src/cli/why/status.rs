@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Explanation;
 use crate::cli::page::time;
 use crate::fields::structured::{Bare, Item, items};
-use crate::outcome::meaning::{About, meaning};
+use crate::policy::outcome::meaning::{About, meaning};
 
 /// What of ours the line holds, in words. `None`: it is no such line. `Err`: it is one, and nothing of ours is in it.
 pub(super) fn explain(written: &str) -> Option<Result<Vec<Explanation>, String>> {
@@ -158,7 +158,7 @@ fn forwarded(why: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
+    use crate::policy::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
 
     #[test]
     fn every_reason_is_told_where_it_is_given() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::secrets::check_mode;
 use super::server::address;
-use crate::admin::settings::{AdminSettings, AdminToken, Scope};
+use crate::config::admin::{AdminSettings, AdminToken, Scope};
 use crate::config::node::{Node, NodeKind};
 use crate::config::problem::Kind;
 use crate::config::reader::Reader;

@@ -12,8 +12,9 @@ use crate::config::node::{Key, Node, NodeKind};
 use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
+use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::rules::path::RequestPath;
-use crate::upstream::exchange::{HeadLimits, MAX_FIELDS, MAX_HEAD};
+use crate::upstream::exchange::HeadLimits;
 use crate::upstream::settings::{Balance, Told, UpstreamSettings};
 
 /// All upstreams by name; the settings only of those that could be read.

@@ -5,11 +5,11 @@ use http::{HeaderMap, HeaderName, header};
 use super::super::{Exchange, Proxy};
 use super::{cookie_name, query_names};
 use crate::asker::identity::{CookieRole, Identity};
-use crate::edge::fields::{is_forwarding, is_override, is_spelling};
-use crate::edge::incoming::{Trust, X_REQUEST_ID};
-use crate::explanation::Dropped;
 use crate::fields::cookies::cookies;
+use crate::hop::fields::{X_REQUEST_ID, is_forwarding, is_override, is_spelling};
+use crate::hop::trust::Trust;
 use crate::policy::plan::Lookup;
+use crate::proxy::explanation::Dropped;
 
 impl Proxy {
     /// What of the request a cached fetch leaves out.

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::entry::head::Credentialed;
-use crate::explanation::{LifetimeTold, Told};
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::admit::{Admit, Answered, Downstream, NotStored, admit};
+use crate::proxy::explanation::{LifetimeTold, Told};
 use crate::rules::caching::{Caching, TypePattern};
 use crate::rules::route::Route;
 

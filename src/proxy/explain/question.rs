@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use crate::asker::facet::certificate::{Authorities, Certificate, SubjectField};
-use crate::edge::incoming::{Peer, Trust};
+use crate::edge::incoming::Peer;
 use crate::fields::authority::Scheme;
+use crate::hop::trust::Trust;
 
 /// A request that is asked about, as people write it. It may hold credentials, so it cannot be printed.
 #[derive(serde::Serialize, serde::Deserialize)]

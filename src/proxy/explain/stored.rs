@@ -11,10 +11,10 @@ use crate::entry::head::Lifetime;
 use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::entry::tag::TagSet;
-use crate::explanation::{AnswerTold, Found, StoredTold};
 use crate::policy::plan::Lookup;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, reuse};
+use crate::proxy::explanation::{AnswerTold, Found, StoredTold};
 use crate::rules::caching::Caching;
 
 impl Proxy {

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::sync::oneshot;
 
-use super::between::between;
-use super::pump::pump;
 use crate::body::Body;
+use crate::body::spool::Reader;
 use crate::coherence::errand::{Arrived, Asks};
 use crate::coherence::fetch::{Fetch, Heard};
 use crate::ground::failure::Failure;
 use crate::ground::worker::WorkerId;
 use crate::http1::Framing;
-use crate::spool::Reader;
+use crate::proxy::fetch::between::between;
+use crate::proxy::fetch::pump::pump;
 use crate::store::memory::Memory;
 use crate::upstream::exchange::{Exchanged, Interim};
 use crate::upstream::{Asker, Outgoing, Upstream};

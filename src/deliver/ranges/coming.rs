@@ -9,8 +9,8 @@ use http::header::{self, HeaderMap};
 use http::{Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{Piece, content_range, multipart, unsatisfiable};
 use crate::body::{Body, BodyError};
+use crate::deliver::ranges::{Piece, content_range, multipart, unsatisfiable};
 use crate::fields::portion::Portion;
 use crate::fields::range::{Selected, select};
 
@@ -145,10 +145,10 @@ mod tests {
     use http::header::HeaderValue;
     use http_body_util::BodyExt;
 
-    use super::super::Slices;
-    use super::super::tests::{FIELDS, stored, whole};
     use super::*;
-    use crate::edge::deliver;
+    use crate::deliver;
+    use crate::deliver::ranges::Slices;
+    use crate::deliver::ranges::tests::{FIELDS, stored, whole};
     use crate::fields::range::Span;
     use crate::policy::reuse::Freshness;
 

@@ -3,11 +3,11 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::{json_answer, problem};
 use crate::body::Body;
+use crate::control::admin::{json_answer, problem};
+use crate::control::reload::{Configuration, NotReloaded};
 use crate::edge::error::Problem;
 use crate::ground::notice;
-use crate::reload::{Configuration, NotReloaded};
 
 pub(super) fn call(configuration: &Configuration, who: &str) -> Result<Response<Body>, Problem> {
     match configuration.reload() {

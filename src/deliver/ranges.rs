@@ -13,9 +13,9 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-pub use self::coming::{Coming, cut};
-use super::deliver::{age, set, without_body};
 use crate::body::{Body, BodyError, Part};
+use crate::deliver::fields::{age, set, without_body};
+pub use crate::deliver::ranges::coming::{Coming, cut};
 use crate::entry::incomplete::Incomplete;
 use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
@@ -168,7 +168,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::edge::deliver;
+    use crate::deliver;
 
     pub(super) fn stored(fields: &[(&'static str, &'static str)], body: &'static [u8]) -> Entry {
         let mut headers = HeaderMap::new();

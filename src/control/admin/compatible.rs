@@ -9,13 +9,13 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::purge::{Purge, Receipt};
-use super::{json_answer, problem};
 use crate::body::Body;
-use crate::edge::deliver::{TAG_FIELDS, listed_tags};
+use crate::control::admin::purge::{Purge, Receipt};
+use crate::control::admin::{json_answer, problem};
 use crate::edge::error::Problem;
 use crate::entry::purge::Strength;
 use crate::fields::percent::decode;
+use crate::hop::answer::{TAG_FIELDS, listed_tags};
 use crate::proxy::purging::strength_asked;
 use crate::rules::route::PURGE;
 

@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use self::budget::{Budget, Grant};
 use crate::body::BodyError;
+use crate::body::spool::budget::{Budget, Grant};
 use crate::policy::admit::NotStored;
 
 /// What a window holds at most, in bytes, beside the chunk that is on its way.

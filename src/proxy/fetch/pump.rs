@@ -12,10 +12,10 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
 
+use crate::body::spool::{PATIENCE, Passed, Spool};
 use crate::body::{Body, BodyError};
 use crate::coherence::fill::Fill;
 use crate::coherence::flight::{Flight, Flights};
-use crate::spool::{PATIENCE, Passed, Spool};
 use crate::store::memory::Memory;
 
 /// Reads the body to its end, however long it is.

@@ -1,5 +1,6 @@
-use super::*;
 use http_body_util::BodyExt;
+
+use super::*;
 
 fn budget() -> Arc<Budget> {
     Arc::new(Budget::beside(4000, 0))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use super::named::Named;
+use crate::control::admin::named::Named;
 use crate::entry::purge::Standing;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::fields::authority::without_port;

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use super::problem;
+use crate::control::admin::problem;
 use crate::edge::error::Problem;
 use crate::proxy::Proxy;
 use crate::proxy::explain::{Question, Store};

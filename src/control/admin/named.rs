@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use super::problem;
+use crate::control::admin::problem;
 use crate::edge::error::Problem;
 use crate::entry::tag::TagSet;
-use crate::fields::authority;
-use crate::fields::authority::Scheme;
+use crate::fields::authority::{self, Scheme};
 use crate::fields::percent::decode;
 use crate::proxy::Proxy;
 use crate::rules::path::RequestPath;

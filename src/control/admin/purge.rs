@@ -6,9 +6,9 @@ use std::time::Instant;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::known::{Item, Known, What};
-use super::named::{As, Named, Unread};
-use super::problem;
+use crate::control::admin::known::{Item, Known, What};
+use crate::control::admin::named::{As, Named, Unread};
+use crate::control::admin::problem;
 use crate::edge::error::Problem;
 use crate::entry::purge::{Stamp, Strength};
 use crate::entry::tag::{MAX_TAGS, TagSet};
@@ -172,9 +172,9 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::coherence::Slots;
     use crate::entry::slot::Slot;
     use crate::entry::stored::Entry;
+    use crate::store::slots::Slots;
 
     #[test]
     fn of_a_store_that_is_too_large_nothing_is_counted_and_what_only_it_could_tell_is_not_told() {

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
-use super::incoming::Trust;
+use crate::hop::trust::Trust;
 
 const X_CLIENT: [&str; 7] = [
     "x-real-ip",
@@ -29,12 +29,12 @@ pub fn is_forwarding(name: &str) -> bool {
 }
 
 /// Fields by which a proxy that ends TLS tells an origin of the client's certificate (RFC 9440).
-pub(super) fn is_certificate(name: &str) -> bool {
+pub(crate) fn is_certificate(name: &str) -> bool {
     ["client-cert", "client-cert-chain"].into_iter().any(|field| same_field(name, field))
 }
 
 /// Of those, the ones that say whom a request comes from.
-pub(super) fn tells_of_client(name: &str) -> bool {
+pub(crate) fn tells_of_client(name: &str) -> bool {
     same_field(name, "x-forwarded-for") || !name.starts_with("x-forwarded-")
 }
 
@@ -120,12 +120,12 @@ pub fn is_method_override(name: &str) -> bool {
 pub const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// `Content_Length` and `Transfer_Encoding`.
-pub(super) fn is_framing(name: &str) -> bool {
+pub(crate) fn is_framing(name: &str) -> bool {
     name.contains('_') && ["content-length", "transfer-encoding"].into_iter().any(|want| same_field(name, want))
 }
 
 /// Drops from a request's trailers what nobody may say in its head: some origins do not keep the two apart.
-pub(super) fn drop_from_trailers(trailers: &mut HeaderMap) {
+pub(crate) fn drop_from_trailers(trailers: &mut HeaderMap) {
     let unsaid = |name: &str| {
         is_forwarding(name) || is_certificate(name) || is_override(name) || same_field(name, "x-request-id")
     };
@@ -134,9 +134,12 @@ pub(super) fn drop_from_trailers(trailers: &mut HeaderMap) {
 }
 
 /// As WSGI takes them for the same.
-pub(super) fn same_field(name: &str, want: &str) -> bool {
+pub(crate) fn same_field(name: &str, want: &str) -> bool {
     name.len() == want.len() && name.bytes().zip(want.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
 }
+
+/// `X-Request-Id`.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[cfg(test)]
 mod tests {
