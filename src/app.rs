@@ -23,8 +23,7 @@ use crate::edge::watch::Stage;
 use crate::fields::authority::Scheme;
 use crate::ground::clock::Clock;
 use crate::ground::notice;
-use crate::proxy::Proxy;
-use crate::proxy::current::Current;
+use crate::proxy::current::{Current, Proxy};
 use crate::telemetry::Registry;
 
 /// A running process: its addresses, its parts for the admin, and the way to stop it.

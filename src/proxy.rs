@@ -21,144 +21,55 @@
 mod access;
 pub mod current;
 mod ending;
+pub mod exchange;
 pub mod explain;
 pub mod explanation;
 pub mod fetch;
 mod flying;
 mod forward;
 mod ids;
-mod lookup;
+pub mod lookup;
 pub mod probe;
+pub mod probes;
 pub(crate) mod purging;
 pub mod selecting;
 mod sent;
 mod sessions;
+pub mod touches;
+pub mod varying;
 mod write;
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body::Body as _;
-use ipnet::IpNet;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use self::access::Verdict;
-use self::current::Current;
 use self::ending::{Begun, Unanswered};
 pub use self::ids::RequestIds;
-pub use self::probe::Probes;
-use self::selecting::Selecting;
-pub use self::sessions::Touches;
 use crate::asker::facet::Proven;
-use crate::asker::facet::certificate::Authorities;
-use crate::asker::identity::Identity;
-use crate::asker::principal::PrincipalKey;
-use crate::asker::token::Tokens;
 use crate::body::Body;
-use crate::coherence::Cache;
-use crate::coherence::tags::Place;
 use crate::deliver;
 use crate::edge::connection::{Client, Reply};
 use crate::edge::error::{Connection, Problem};
-use crate::edge::incoming::{Arrival, Refusal, SignsIn, Upgrade, is_of_the_server};
-use crate::edge::settings::{ServerLimits, Timing};
-use crate::entry::key::Partition;
-use crate::entry::purge::Stamp;
-use crate::ground::failure::Failure;
+use crate::edge::incoming::{Arrival, Refusal, Upgrade, is_of_the_server};
 use crate::hop::fields::{X_REQUEST_ID, drop_untrusted};
 use crate::hop::trust::Trust;
-use crate::policy::outcome::{Outcome, Sent};
-use crate::policy::plan::{Asked, BodyPresence, Lookup, PassReason, Plan, Question, plan};
+use crate::policy::outcome::Outcome;
+use crate::policy::pass::PassReason;
+use crate::policy::plan::{Lookup, Plan, plan};
+use crate::policy::question::{Asked, BodyPresence, Question};
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::{Answer, Exchange, ToOrigin, presence};
+pub use crate::proxy::probes::Probes;
+pub use crate::proxy::touches::Touches;
 use crate::rules::caching::Caching;
 use crate::rules::path::RequestPath;
-use crate::rules::path::refused::RefusedPaths;
-use crate::rules::route::router::{Router, Target};
-use crate::rules::route::{Route, Upgrades};
-use crate::store::memory::Memory;
-use crate::store::permission::Permissions;
+use crate::rules::route::Upgrades;
+use crate::rules::route::router::Target;
 use crate::store::settings::CacheMode;
 use crate::telemetry::event::Spending;
-use crate::telemetry::{Telemetry, line};
-use crate::upstream::Upstream;
-
-/// How often a request may look again for what it waited for in vain.
-pub const MAX_ROUNDS: usize = 4;
-
-/// Everything that answering a request needs.
-#[derive(Debug)]
-pub struct Proxy {
-    /// Which route takes what.
-    pub router: Router,
-    /// Who is asking.
-    pub identity: Identity,
-    /// Tokens that are verified, where they are.
-    pub tokens: Option<Tokens>,
-    /// What the origin let whom see.
-    pub permissions: Permissions,
-    /// Services, by the index that routes hold.
-    pub upstreams: Vec<Arc<Upstream>>,
-    /// Whether the store is used at all.
-    pub mode: CacheMode,
-    /// Whose word on forwarding is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// What never reaches an origin, whatever routes say.
-    pub refused: RefusedPaths,
-    /// By whom clients' certificates are verified.
-    pub authorities: Option<Authorities>,
-    /// Bounds on clients.
-    pub limits: ServerLimits,
-    /// The longest body that is stored, in bytes.
-    pub max_object: u64,
-    /// What principals' digests are keyed with.
-    pub secret: PrincipalKey,
-    /// Store, purge log and flights.
-    pub cache: Arc<Cache<Memory>>,
-    /// Whether answers say how long they took.
-    pub timing: Timing,
-    /// What is counted and written down.
-    pub telemetry: Arc<Telemetry>,
-    /// Request ids, by worker.
-    pub ids: Arc<RequestIds>,
-    /// What is known of how the origins judge conditions.
-    pub probes: Probes,
-    /// When the origins last heard of whom.
-    pub touches: Arc<Touches>,
-    /// Whether any route's policy wants that known.
-    pub touches_sessions: bool,
-    /// By which fields the answers of routes were seen to differ, by their index.
-    pub selecting: Box<[Selecting]>,
-    /// Routes that pass by an operator's wish, by their index.
-    pub bypassed: Box<[AtomicBool]>,
-    /// Where the one in force is: this one or a later one.
-    pub current: Weak<Current>,
-}
-
-/// A request on its way down the line.
-struct Exchange<'a> {
-    client: &'a Client,
-    arrival: Arrival,
-    method: Method,
-    uri: &'a Uri,
-    path: &'a RequestPath<'a>,
-    headers: HeaderMap,
-    route: &'a Arc<Route>,
-    /// Its index.
-    index: usize,
-    /// What was found out about whoever asks.
-    proven: Proven,
-    /// Where the purge log stood when the request was complete.
-    arrived: Stamp,
-    /// Where its time goes.
-    spending: Spending,
-}
-
-/// An answer and what became of the request.
-type Answer = (Response<Body>, Outcome);
-
-/// A way to the origin, on the heap: what a request keeps while it waits there would make every hit's future large, and
-/// futures are moved.
-type ToOrigin<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use crate::telemetry::line;
 
 impl Proxy {
     /// Answers one request: at once what is stored, later what takes the origin.
@@ -325,78 +236,6 @@ impl Proxy {
     }
 }
 
-impl Exchange<'_> {
-    /// A date says of an answer when it was made, and not for whom: of one principal's copy nothing is confirmed by it, and
-    /// nothing is put beside it.
-    fn leave_dates_of_others(&mut self, lookup: &Lookup) {
-        if !matches!(lookup.partition, Partition::Principal(_)) {
-            return;
-        }
-        self.headers.remove(header::IF_MODIFIED_SINCE);
-        let is_date = |value: &HeaderValue| !value.as_bytes().contains(&b'"');
-        if self.headers.get(header::IF_RANGE).is_some_and(is_date) {
-            self.headers.remove(header::IF_RANGE);
-            self.headers.remove(header::RANGE);
-        }
-    }
-
-    fn asked(&self, body: BodyPresence) -> Asked<'_> {
-        Asked {
-            method: &self.method,
-            scheme: self.arrival.scheme,
-            authority: &self.arrival.authority,
-            host: self.arrival.host_name(),
-            forwarded_host: self.arrival.other_host(),
-            path: &self.path.text,
-            ambiguity: self.path.ambiguity,
-            query: self.uri.query(),
-            headers: &self.headers,
-            body,
-            proven: &self.proven,
-            bypass: None,
-        }
-    }
-
-    /// Its connection is somebody's: NTLM or Negotiate was seen on it, or is now.
-    fn is_signed_in(&self) -> bool {
-        self.arrival.signs_in == SignsIn::Connection || self.client.own.get().is_some()
-    }
-
-    /// It comes from a proxy, believed or not, whose next request may be another person's.
-    fn is_handed_on(&self) -> bool {
-        self.arrival.trust == Trust::Proxy || self.arrival.through_proxy
-    }
-
-    /// Where it takes place: what tags are made from, less who asks.
-    fn place(&self, query: &str) -> Place {
-        Place {
-            scheme: self.arrival.scheme,
-            authority: self.arrival.authority.clone(),
-            forwarded_host: self.arrival.other_host_named(),
-            path: self.path.text.clone().into_owned(),
-            plain: self.route.aliases.plain(&self.path.text),
-            query: query.to_owned(),
-            principal: Vec::new(),
-            facets: Vec::new(),
-        }
-    }
-
-    /// Answers with an error of our own.
-    fn problem(&self, problem: Problem, outcome: Outcome) -> Answer {
-        (problem.response(&self.headers, &self.arrival.request_id), outcome)
-    }
-
-    /// Answers for an origin that did not.
-    fn failure(&self, failure: Failure, sent: Sent) -> Answer {
-        self.problem(Problem::from(failure), Outcome::Failed(failure, sent))
-    }
-}
-
-/// Whether a request brings this body.
-fn presence(body: &Body) -> BodyPresence {
-    if body.is_end_stream() { BodyPresence::Absent } else { BodyPresence::Present }
-}
-
 const REFUSED_PATH: Problem = Problem {
     status: StatusCode::NOT_FOUND,
     detail: "There is nothing here for who comes through this proxy.",
@@ -417,12 +256,3 @@ const AMBIGUOUS: Problem = Problem {
     code: "ambiguous-path",
     connection: Connection::Close,
 };
-
-/// The origin-form target for a path in normal form and a query; `None` for what cannot be one.
-fn target(path: &str, query: Option<&str>) -> Option<Uri> {
-    let text = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    Uri::try_from(text).ok()
-}

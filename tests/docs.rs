@@ -215,8 +215,8 @@ fn every_reason_is_in_the_readme() {
     let files =
         ["src/policy/pass.rs", "src/policy/reuse.rs", "src/policy/not_stored.rs", "src/failure.rs", "src/path.rs"];
     let spelled: BTreeSet<String> = files.into_iter().flat_map(spellings).collect();
-    assert!(spelled.contains(stent::policy::plan::PassReason::Cookie.as_str()));
-    assert!(spelled.contains(stent::policy::admit::NotStored::Trailers.as_str()));
+    assert!(spelled.contains(stent::policy::pass::PassReason::Cookie.as_str()));
+    assert!(spelled.contains(stent::policy::not_stored::NotStored::Trailers.as_str()));
     assert_eq!(first_cells(&read("README.md"), "### Reasons"), spelled);
 }
 

@@ -34,13 +34,15 @@ use stent::fields::authority::Scheme;
 use stent::fields::directives::RequestDirectives;
 #[cfg(feature = "mutants")]
 use stent::ground::mutants::{Rule, switch_off};
-use stent::policy::admit::{Admit, Answered, Terms, admit};
+use stent::policy::admit::{Admit, Terms, admit};
+use stent::policy::answered::Answered;
 use stent::policy::bound::Binding;
-use stent::policy::plan::{Asked, BodyPresence, Lookup, Permission, Plan, plan};
+use stent::policy::plan::{Lookup, Permission, Plan, plan};
+use stent::policy::question::{Asked, BodyPresence};
 use stent::policy::reuse::{Reuse, reuse};
 use stent::policy::validate::{Condition, condition};
 use stent::policy::yes::{Likeness, likeness, version};
-use stent::proxy::probe::{Probe, ToNobody, View};
+use stent::proxy::probes::{Probe, ToNobody, View};
 use stent::rules::caching::{Access, Caching, Yes};
 use stent::rules::route::Route;
 

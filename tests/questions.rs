@@ -16,8 +16,10 @@ use stent::entry::head::Vital;
 use stent::entry::key;
 use stent::entry::purge::Standing;
 use stent::fields::authority::Scheme;
-use stent::policy::admit::{Admit, Answered, admit, is_alike_for_all};
-use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, plan};
+use stent::policy::admit::{Admit, admit, is_alike_for_all};
+use stent::policy::answered::Answered;
+use stent::policy::plan::{Lookup, Plan, plan};
+use stent::policy::question::{Asked, BodyPresence};
 use stent::policy::rescue::{Rescue, rescue};
 use stent::policy::reuse::{Reuse, reuse};
 

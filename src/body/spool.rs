@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 
 use crate::body::BodyError;
 use crate::body::spool::budget::{Budget, Grant};
-use crate::policy::admit::NotStored;
+use crate::policy::not_stored::NotStored;
 
 /// What a window holds at most, in bytes, beside the chunk that is on its way.
 pub const WINDOW: usize = 128 << 10;

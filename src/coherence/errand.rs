@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::Cache;
 use super::flight::TagsKnown;
 use super::head::Delivery;
-use super::parts::Extent;
 use super::tags::Place;
-use super::variants::Selected;
+use crate::coherence::cache::Cache;
+use crate::coherence::extent::Extent;
+use crate::coherence::selected::Selected;
 use crate::entry::head::{Credentialed, Lifetime, Openness, OriginClock};
 use crate::entry::key::Key;
 use crate::entry::stored::Entry;
@@ -19,8 +19,10 @@ use crate::fields::range::Span;
 use crate::ground::clock::Now;
 use crate::ground::mutants::{Rule, is_off};
 use crate::http1::Framing;
-use crate::policy::admit::{Admit, Answered, Downstream, NotStored, Terms, admit, is_alike_for_all, withheld};
+use crate::policy::admit::{Admit, Terms, admit, is_alike_for_all, withheld};
+use crate::policy::answered::{Answered, Downstream};
 use crate::policy::bound::Binding;
+use crate::policy::not_stored::NotStored;
 use crate::rules::caching::Caching;
 use crate::rules::canonical;
 use crate::rules::route::Route;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use http::HeaderName;
 
-use super::Cache;
 use super::errand::Asks;
+use crate::coherence::cache::Cache;
 use crate::entry::head::Credentialed;
 use crate::entry::incomplete::Incomplete;
 use crate::entry::key::{KeyBuf, Partition};
@@ -15,7 +15,8 @@ use crate::entry::stored::Entry;
 use crate::fields::range::Span;
 use crate::ground::mutants::{Rule, is_off};
 use crate::policy::outcome::{Forward, Outcome, StaleBecause};
-use crate::policy::plan::{Lookup, PassReason, Permission};
+use crate::policy::pass::PassReason;
+use crate::policy::plan::{Lookup, Permission};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, UnusableReason, reuse};
 use crate::store::slots::Slots;
 

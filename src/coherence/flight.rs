@@ -27,7 +27,7 @@ use crate::entry::purge::Stamp;
 use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
 use crate::ground::failure::Failure;
-use crate::policy::admit::NotStored;
+use crate::policy::not_stored::NotStored;
 use crate::policy::outcome::Stored;
 use crate::policy::reuse::Freshness;
 

@@ -11,7 +11,8 @@ use crate::entry::tag::TagSet;
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::ground::clock::Now;
 use crate::hop::answer::{leave_targeted, make_private};
-use crate::policy::admit::{Downstream, Terms};
+use crate::policy::admit::Terms;
+use crate::policy::answered::Downstream;
 use crate::policy::bound::Binding;
 use crate::policy::reuse;
 

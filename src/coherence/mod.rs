@@ -15,7 +15,9 @@
 //! What purges say is [`crate::entry::purge`]'s, whose rules are referred to by number.
 
 pub mod backoff;
+pub mod cache;
 pub mod errand;
+pub mod extent;
 pub mod fetch;
 pub mod fill;
 pub mod find;
@@ -25,62 +27,26 @@ mod merge;
 pub mod parts;
 pub mod refused;
 mod renew;
+pub mod selected;
 pub mod tags;
 pub mod variants;
 pub mod waiter;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use self::backoff::Backoff;
 use self::errand::Asks;
 use self::find::Spot;
-use self::flight::{Demand, Departure, Filling, Flight, Flights, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
-use self::refused::Refused;
-use self::variants::Filing;
-use crate::body::spool::budget::Budget;
-use crate::entry::purge::PurgeLog;
-use crate::ground::clock::Clock;
+use self::flight::{Demand, Departure, Filling, Flight, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
+use crate::coherence::cache::Cache;
 use crate::ground::mutants::{Rule, is_off};
 use crate::policy::reuse::{Reuse, reuse};
 use crate::store::slots::Slots;
-use crate::store::sweep::Swept;
 
 /// The most refreshes that nobody waits for, at once.
 pub const MAX_REFRESHES: usize = 64;
-
-/// How long it is remembered that the answers to a key cannot be stored.
-pub const REMEMBER_UNCACHEABLE: Duration = Duration::from_secs(120);
-
-/// The same, where the answer was an error of the origin's (5xx).
-pub const REMEMBER_ERROR: Duration = Duration::from_secs(2);
-
-/// What all requests share.
-#[derive(Debug)]
-pub struct Cache<S> {
-    /// Stored answers.
-    pub memory: S,
-    /// Where they are put.
-    pub filing: Filing,
-    /// What of them is still true.
-    pub log: PurgeLog,
-    /// What was refused, and when.
-    pub refused: Refused,
-    /// How far what is dead was taken out.
-    pub swept: Swept,
-    /// Fetches under way.
-    pub flights: Arc<Flights>,
-    /// The time, for those who call the steps.
-    pub clock: Clock,
-    /// What bodies take while they are being filled.
-    pub budget: Arc<Budget>,
-    /// Refreshes that nobody waits for, at once.
-    pub refreshes: Arc<Semaphore>,
-    /// When to refresh after failures.
-    pub backoff: Backoff,
-}
 
 /// A request that is to wait for a flight.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use super::fetch::{Fetch, Heard};
 use super::flight::Landing;
 use crate::entry::stored::Entry;
 use crate::ground::clock::Now;
-use crate::policy::admit::NotStored;
+use crate::policy::not_stored::NotStored;
 use crate::policy::types::media_type;
 use crate::policy::validate;
 use crate::store::slots::Slots;

@@ -3,14 +3,14 @@
 //! What is kept of one primary key changes in one place at a time, so that two fills of different variants do not forget each
 //! other's, and what is not led to any more is taken out of the store at once.
 
-use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, header};
 
-use super::Cache;
 use super::errand::Errand;
+use crate::coherence::cache::Cache;
+use crate::coherence::selected::{RefusedSince, Selected};
 use crate::entry::incomplete::Incomplete;
 use crate::entry::key::{self, Key};
 use crate::entry::purge::Standing;
@@ -18,52 +18,7 @@ use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::entry::variants::{Variant, Variants};
 use crate::ground::mutants::{Rule, is_off};
-use crate::store::settings::Bounds;
 use crate::store::slots::Slots;
-
-const SHARDS: usize = 32;
-
-/// It left before a refusal came, and is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RefusedSince;
-
-/// How much is kept of one answer, and whose turn it is to change that.
-#[derive(Debug)]
-pub struct Filing {
-    pub(super) bounds: Bounds,
-    shards: [Mutex<()>; SHARDS],
-    hasher: foldhash::fast::RandomState,
-}
-
-impl Filing {
-    /// Within these bounds.
-    pub fn of(bounds: Bounds) -> Filing {
-        let (shards, hasher) = (std::array::from_fn(|_| Mutex::default()), foldhash::fast::RandomState::default());
-        Filing { bounds, shards, hasher }
-    }
-
-    fn turn(&self, primary: &[u8]) -> MutexGuard<'_, ()> {
-        let shard = &self.shards[self.hasher.hash_one(primary) as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// For which requests an answer was selected.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Selected<'a> {
-    /// Their key before any `Vary`.
-    pub primary: &'a Key,
-    /// The fields that `Vary` names.
-    pub names: &'a Arc<[HeaderName]>,
-    /// What was sent in them.
-    pub sent: &'a HeaderMap,
-}
-
-impl Selected<'_> {
-    fn key(&self) -> Key {
-        Key::from(key::variant(self.primary, self.names, self.sent).as_slice())
-    }
-}
 
 impl<S: Slots> Cache<S> {
     /// An answer is coming: whoever wants another variant finds its own way from now on.
@@ -292,9 +247,12 @@ mod tests {
     use super::*;
     use crate::body::spool::budget::Budget;
     use crate::coherence::backoff::Backoff;
+    use crate::coherence::cache::Filing;
     use crate::entry::stored::tests::head;
     use crate::ground::clock::Clock;
     use crate::store::memory::Memory;
+    use crate::store::settings::Bounds;
+    use http::HeaderMap;
 
     fn cache(most: usize) -> Cache<Memory> {
         Cache {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::Cache;
 use super::flight::{Demand, Filling, TagsKnown, Turn};
+use crate::coherence::cache::Cache;
 use crate::entry::head::Credentialed;
 use crate::entry::key::KeyBuf;
 use crate::entry::purge::{Stamp, Standing};
@@ -15,7 +15,7 @@ use crate::entry::tag::{TagSet, Tagged};
 use crate::fields::directives::RequestDirectives;
 use crate::ground::mutants::{Rule, is_off};
 use crate::policy::outcome::Stored;
-use crate::policy::plan::PassReason;
+use crate::policy::pass::PassReason;
 use crate::policy::reuse::{Reuse, UnusableReason, reuse};
 use crate::policy::vary;
 use crate::rules::canonical::{self, Serves};

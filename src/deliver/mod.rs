@@ -1,6 +1,7 @@
 //! From an entry to the answer that its client gets: conditions, ranges, age, `Cache-Status`. Nothing here waits.
 
 pub mod fields;
+pub mod multipart;
 pub mod ranges;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -108,7 +109,7 @@ pub fn finish(headers: &mut HeaderMap, outcome: &Outcome, id: HeaderValue) {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
 
     #[test]

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as _;
 
-use super::connection::Hangup;
 use super::line::Line;
 use super::sides::Closing;
 use crate::body::Body;
+use crate::edge::parting::Hangup;
 use crate::entry::stored::SHORT;
 use crate::http1::Framing;
 use crate::http1::sink::Sink;

@@ -9,19 +9,20 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 
 use super::answer::Answer;
 use super::incoming::{Peer, Refusal};
 use super::line::Line;
-use super::request_body::{Home, Reading, RequestBody, Returned};
+use super::request_body::{Home, Reading, RequestBody};
 use super::settings::ServerLimits;
-use super::sides::{Came, Closing, ReadSide};
+use super::sides::{Closing, ReadSide};
 use super::tunnel;
 use crate::body::upload::Expects;
 use crate::body::{Body, Tunnel};
+use crate::edge::parting::End;
+use crate::edge::parting::{DRAIN_TIME, Hangup, MAX_LINGER, Rest};
 use crate::ground::worker::WorkerId;
 use crate::http1::decode::Decoder;
 use crate::http1::encode::{self, Announce, Fields};
@@ -81,15 +82,6 @@ pub enum Reply<'a> {
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>),
 }
 
-/// The most of an unread body that is read for nothing to keep a connection, in bytes.
-const MAX_DRAIN: u64 = 64 << 10;
-
-/// How long that may take, and how long the last answer on a connection is left for the client to read.
-pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
-
-/// How much is read and thrown away then, so that no reset overtakes the answer (RFC 9112 §9.6), in bytes.
-pub(super) const MAX_LINGER: usize = 1 << 20;
-
 /// Serves a connection until it ends.
 pub async fn serve<S: Service>(
     read: ReadSide,
@@ -106,16 +98,6 @@ pub async fn serve<S: Service>(
         End::Unread(source) => connection.linger(source).await,
         End::Broken => {}
     }
-}
-
-/// How a connection ended.
-enum End {
-    /// In order, with nothing left of either side.
-    Clean,
-    /// In order, and the client may still be sending.
-    Unread(Reading),
-    /// It broke, or what was being sent on it did: nobody is to take it for the end.
-    Broken,
 }
 
 /// What an answer needs to know of its request.
@@ -136,18 +118,6 @@ impl Asked {
         };
         Asked { is_head: head.method == Method::HEAD, version: head.version, persistence }
     }
-}
-
-/// Where the reading side of the connection is while a request is answered.
-enum Rest {
-    /// Here; the request had no body, or it was read.
-    Here(Reading),
-    /// With the body.
-    Away(Arc<Home>),
-    /// Here, with some of the body unread.
-    Partly(Reading, Decoder),
-    /// Of no use any more.
-    Spoilt(Reading),
 }
 
 struct Connection<'a, S> {
@@ -355,47 +325,6 @@ impl<S: Service> Connection<'_, S> {
     }
 }
 
-impl From<Returned> for Rest {
-    fn from(returned: Returned) -> Rest {
-        match returned {
-            Returned::Whole(source) => Rest::Here(source),
-            // One that waits for `100 Continue` may send its body or not: nobody knows which.
-            Returned::Partly(source, decoder, Expects::Nothing)
-                if decoder.left().is_some_and(|left| left <= MAX_DRAIN) =>
-            {
-                Rest::Partly(source, decoder)
-            }
-            Returned::Partly(source, ..) | Returned::Broken(source) => Rest::Spoilt(source),
-        }
-    }
-}
-
-impl Rest {
-    /// As it is now, when the answer is due.
-    fn now(self) -> Rest {
-        match self {
-            Rest::Away(home) => home.take().map_or(Rest::Away(home), Rest::from),
-            rest => rest,
-        }
-    }
-
-    /// Nobody can tell whether what comes next is the rest of a body or a request.
-    fn is_doubtful(&self) -> bool {
-        match self {
-            Rest::Here(_) | Rest::Partly(..) => false,
-            Rest::Away(home) => home.expects() == Expects::Continue,
-            Rest::Spoilt(_) => true,
-        }
-    }
-
-    fn end(self) -> End {
-        match self {
-            Rest::Here(_) | Rest::Away(_) => End::Clean,
-            Rest::Partly(source, _) | Rest::Spoilt(source) => End::Unread(source),
-        }
-    }
-}
-
 /// What an answer came to.
 enum Written {
     /// It was sent whole.
@@ -424,40 +353,4 @@ fn announce(asked: Asked, status: StatusCode, body: &Body) -> Announce {
         None if asked.version < Version::HTTP_11 => Framing::Close,
         None => Framing::Chunked,
     })
-}
-
-/// Notices that a client went away while nothing is read from it.
-pub(super) struct Hangup(Watching);
-
-#[derive(PartialEq, Eq)]
-enum Watching {
-    Yes,
-    /// It has closed its side, or has sent its next request, behind which nothing can be seen.
-    No,
-}
-
-impl Hangup {
-    fn of(rest: &Rest) -> Hangup {
-        match rest {
-            Rest::Here(source) if !source.has_more() => Hangup(Watching::Yes),
-            _ => Hangup(Watching::No),
-        }
-    }
-
-    /// Ready once the connection is broken. A client that has only closed its own side may still want its answer.
-    pub fn poll(&mut self, line: &Line, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 == Watching::No {
-            return Poll::Pending;
-        }
-        match ready!(line.write_side().poll_came(cx)) {
-            Ok(came) => {
-                self.0 = Watching::No;
-                if came == Came::End {
-                    line.half_closed();
-                }
-                Poll::Pending
-            }
-            Err(_) => Poll::Ready(()),
-        }
-    }
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod incoming;
 pub mod line;
 pub mod listen;
+mod parting;
 pub mod places;
 mod request_body;
 pub mod settings;

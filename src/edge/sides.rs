@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::tls::session::Session;
+use crate::edge::parting::Came;
 use crate::http1::wire::Wire;
 
 /// The reading side.
@@ -53,15 +54,6 @@ impl Drop for Writing {
             half.forget();
         }
     }
-}
-
-/// What a client did while nobody read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
-    /// It sent something.
-    Data,
-    /// It closed its side.
-    End,
 }
 
 /// What a client is to take the end of its connection for.

@@ -4,8 +4,8 @@
 use bytes::BytesMut;
 use http::HeaderMap;
 
-use super::decode::{BodyFault, Decoded, End};
 use super::head;
+use crate::http1::decoded::{BodyFault, Decoded, End};
 
 /// Where in a chunked body the next byte stands.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! Bodies: from bytes on the wire to data, by whatever framing the head announced.
 
 use bytes::BytesMut;
-use http::HeaderMap;
 
 use super::Framing;
 use super::chunked::Chunked;
+use crate::http1::decoded::{BodyFault, Decoded, End};
 
 /// Reads one body.
 #[derive(Debug)]
@@ -15,31 +15,6 @@ pub enum Decoder {
     Chunked(Chunked),
     /// All until the connection ends.
     Close,
-}
-
-/// Why a body is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyFault {
-    /// The connection ended before the body.
-    Cut,
-    /// A chunk that could be read in two ways.
-    Chunk,
-}
-
-/// What came of some bytes.
-#[derive(Debug)]
-pub struct Decoded {
-    /// How many of them were the body's.
-    pub consumed: usize,
-    /// The body is whole.
-    pub end: Option<End>,
-}
-
-/// The end of a body.
-#[derive(Debug, Default)]
-pub struct End {
-    /// What came after it.
-    pub trailers: Option<HeaderMap>,
 }
 
 impl Decoder {
@@ -85,14 +60,3 @@ impl Decoder {
         }
     }
 }
-
-impl std::fmt::Display for BodyFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            BodyFault::Cut => "the body broke off",
-            BodyFault::Chunk => "the body's chunks are not clear",
-        })
-    }
-}
-
-impl std::error::Error for BodyFault {}

@@ -7,6 +7,7 @@
 pub mod bounds;
 pub mod chunked;
 pub mod decode;
+pub mod decoded;
 pub mod encode;
 pub mod head;
 pub mod sink;

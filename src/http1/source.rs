@@ -11,8 +11,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::decode::{BodyFault, Decoder, End};
+use super::decode::Decoder;
 use super::head::{HeadEnd, HeadFault};
+use crate::http1::decoded::{BodyFault, End};
 
 thread_local! {
     /// Where a worker reads to, one connection at a time.

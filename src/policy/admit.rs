@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::lifetime::{guessed, initial_age, origin_clock, received_age};
-pub use super::not_stored::NotStored;
+use super::not_stored::NotStored;
 use super::said::Said;
 use super::status::{is_about_the_request, is_storable, lives_by_policy};
 use super::types::{self, media_type};
@@ -16,26 +16,8 @@ use crate::fields::glob::glob;
 use crate::fields::secret::is_secret;
 use crate::fields::url::holds_credential;
 use crate::ground::mutants::{Rule, is_off};
+use crate::policy::answered::{Answered, Downstream};
 use crate::rules::caching::{AsOrigin, Caching, Credentials, Expired, NamedPolicy, Share};
-
-/// An answer's head, as far as the judgement needs it.
-#[derive(Debug, Clone, Copy)]
-pub struct Answered<'a> {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
-    /// The path that was asked for, in normal form.
-    pub path: &'a str,
-    /// Whether the request showed credentials that are no part of the key (built-in policies).
-    pub credentialed: Credentialed,
-    /// The cookies that protect forms, as pairs, where they were sent and are a part of the key.
-    pub form_cookies: &'a [Vec<u8>],
-    /// When it arrived.
-    pub arrived: SystemTime,
-    /// From sending the request to receiving the head.
-    pub delay: Duration,
-}
 
 /// The answer to the third question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,45 +47,6 @@ pub struct Terms {
     pub withheld: Vec<HeaderName>,
     /// What clients and caches behind us are told.
     pub downstream: Downstream,
-}
-
-/// What the caches behind us are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Downstream {
-    /// What the origin said.
-    AsOrigin,
-    /// `private, no-cache`: a purge here would not reach them.
-    Private,
-    /// `public, max-age=…`, from `types:`; immutable when the name is fingerprinted.
-    Public {
-        /// For how long they may keep it.
-        max_age: Duration,
-        /// Whether they need never ask again.
-        fingerprinted: Fingerprinted,
-    },
-}
-
-impl Downstream {
-    /// The `Cache-Control` that is sent in place of the origin's, if one is.
-    pub fn cache_control(self) -> Option<String> {
-        match self {
-            Downstream::AsOrigin => None,
-            Downstream::Private => Some("private, no-cache".to_owned()),
-            Downstream::Public { max_age, fingerprinted } => {
-                let immutable = if fingerprinted == Fingerprinted::Yes { ", immutable" } else { "" };
-                Some(format!("public, max-age={}{immutable}", max_age.as_secs()))
-            }
-        }
-    }
-}
-
-/// Whether a file's name carries a hash of its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fingerprinted {
-    /// It never changes under this name.
-    Yes,
-    /// It may.
-    No,
 }
 
 /// Whether an answer that is not stored may still be given to those who wait for this very fetch: it does not depend on anything

@@ -1,15 +1,16 @@
 //! How old an answer is when it arrives, and how long it lives by its dates (RFC 9111 §4.2).
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::header;
 
-use super::admit::Answered;
 use super::said::Said;
 use super::status;
 use crate::entry::head::{Credentialed, OriginClock};
 use crate::fields::date;
 use crate::fields::directives::{MAX_DELTA, seconds};
+use crate::policy::answered::Answered;
+use crate::policy::said::dated;
 
 /// RFC 9111 §4.2.3, `corrected_initial_age`. What cannot be read is as if it were not there; no age is more than 2^31 s.
 pub fn initial_age(answered: &Answered<'_>) -> Duration {
@@ -35,17 +36,6 @@ pub fn received_age(answered: &Answered<'_>) -> Duration {
     age.and_then(|text| seconds(text.trim_ascii())).unwrap_or_default().min(MAX_DELTA)
 }
 
-/// RFC 9111 §5.3: what `Expires` gives. Unreadable or repeated it is in the past.
-pub fn by_expires(headers: &HeaderMap, arrived: SystemTime) -> Option<Duration> {
-    if !headers.contains_key(header::EXPIRES) {
-        return None;
-    }
-    let date = dated(headers, arrived).unwrap_or(arrived);
-    let expires = date::of(headers, &header::EXPIRES, arrived);
-    let lifetime = expires.and_then(|expires| expires.duration_since(date).ok());
-    Some(lifetime.unwrap_or_default().min(MAX_DELTA))
-}
-
 /// RFC 9111 §4.2.2: a tenth of the time for which the answer had not changed, a day at most. Only for statuses that allow
 /// it, or what is `public`; and nothing is guessed about what was made for somebody's credentials.
 pub fn guessed(answered: &Answered<'_>, said: &Said) -> Option<Duration> {
@@ -62,14 +52,13 @@ pub fn guessed(answered: &Answered<'_>, said: &Said) -> Option<Duration> {
 
 const LONGEST_GUESS: Duration = Duration::from_secs(86_400);
 
-fn dated(headers: &HeaderMap, arrived: SystemTime) -> Option<SystemTime> {
-    date::of(headers, &header::DATE, arrived)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::said::by_expires;
+    use http::HeaderMap;
     use http::{HeaderName, HeaderValue, StatusCode};
+    use std::time::SystemTime;
 
     /// `Sun, 09 Sep 2001 01:46:40 GMT`.
     const ARRIVED: Duration = Duration::from_secs(1_000_000_000);

@@ -11,6 +11,7 @@
 //! `Cache-Status` detail, the metric's label and the text that people read.
 
 pub mod admit;
+pub mod answered;
 pub mod bound;
 pub mod invalidate;
 pub mod lifetime;
@@ -19,6 +20,7 @@ pub mod outcome;
 pub mod partial;
 pub mod pass;
 pub mod plan;
+pub mod question;
 pub mod readings;
 pub mod rescue;
 pub mod reuse;

@@ -7,8 +7,8 @@ pub mod meaning;
 use http::HeaderValue;
 
 use crate::ground::failure::Failure;
-use crate::policy::admit::NotStored;
-use crate::policy::plan::PassReason;
+use crate::policy::not_stored::NotStored;
+use crate::policy::pass::PassReason;
 use crate::policy::reuse::{Behind, Freshness, RevalidateReason, UnusableReason};
 
 /// What became of a request.
@@ -340,7 +340,7 @@ fn hit(ttl: i64, detail: &str) -> HeaderValue {
 mod tests {
     use super::*;
     use crate::ground::failure::{Failure, FailureKind};
-    use crate::policy::admit::NotStored;
+    use crate::policy::not_stored::NotStored;
 
     #[test]
     fn cache_status() {

@@ -4,67 +4,28 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-pub use super::pass::PassReason;
+use super::pass::PassReason;
 use super::who::{Gate, Who};
-use crate::asker::facet::Proven;
 use crate::asker::identity::{CookieRole, Identity, Shown};
 use crate::asker::principal::PrincipalKey;
 use crate::entry::head::Credentialed;
 use crate::entry::key::{self, KeyBuf, Partition, Primary};
-use crate::fields::authority::Scheme;
 use crate::fields::cookies::{Cookie, cookies};
 use crate::fields::credential::{is_credential, is_empty_authorization, is_empty_value, is_signature, signs_request};
 use crate::fields::directives::RequestDirectives;
 use crate::fields::harmless::is_harmless;
 use crate::fields::url::holds_credential;
 use crate::ground::mutants::{Rule, is_off};
-use crate::rules::caching::{AsOrigin, Caching, ClientNoCache, Credentials, NamedPolicy, Share, Yes};
+use crate::policy::question::{Asked, BodyPresence, Question};
+use crate::rules::caching::{AsOrigin, Caching, ClientNoCache, Credentials, NamedPolicy, Share};
 use crate::rules::canonical;
 use crate::rules::path::Ambiguity;
 use crate::rules::query::QueryPass;
 use crate::rules::route::{AmbiguousPath, Route};
 
-/// A request, as far as the judgement needs it.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// The client's scheme.
-    pub scheme: Scheme,
-    /// Host and port in lower case, without a default port.
-    pub authority: &'a str,
-    /// The same without a port.
-    pub host: &'a str,
-    /// The host that a trusted proxy forwards for, where it is another.
-    pub forwarded_host: Option<&'a str>,
-    /// The path in normal form.
-    pub path: &'a str,
-    /// Why the path could be read otherwise, if it could.
-    pub ambiguity: Option<Ambiguity>,
-    /// The query as sent, without `?`.
-    pub query: Option<&'a str>,
-    /// The end-to-end headers.
-    pub headers: &'a HeaderMap,
-    /// Whether a body comes with it.
-    pub body: BodyPresence,
-    /// What was found out about whoever asks.
-    pub proven: &'a Proven,
-    /// Why it is passed whatever its route says, if it is.
-    pub bypass: Option<PassReason>,
-}
-
 /// Fields that are keyed under operators' policies, and sent, where a request has them: by the one scripts of a page tell that they
 /// ask, by the other browsers tell for whose page (Fetch §3.2). Origins answer by them, and many do not say so by `Vary`.
 pub static KEYED_WHERE_SENT: [HeaderName; 2] = [HeaderName::from_static("x-requested-with"), header::ORIGIN];
-
-/// Whether a request brings a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyPresence {
-    /// None.
-    Absent,
-    /// Some, perhaps of length zero but announced.
-    Present,
-}
 
 /// The answer to the first question.
 #[derive(Debug)]
@@ -97,19 +58,6 @@ pub struct Lookup {
     pub credentialed: Credentialed,
     /// Whether what is stored may be used for it.
     pub permission: Permission,
-}
-
-/// What the origin is asked with the caller's own credentials before anything stored is looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// The path to ask for.
-    pub path: String,
-    /// Under which digest of who asks for what a yes is kept.
-    pub digest: [u8; 32],
-    /// For how long.
-    pub keep: Duration,
-    /// Which answer is one.
-    pub yes: Yes,
 }
 
 /// Whether what is stored may be used for a request.
@@ -367,6 +315,8 @@ fn query(asked: &Asked<'_>, route: &Route) -> Result<Option<String>, PassReason>
 mod tests {
     use super::*;
     use crate::asker::facet::Facet;
+    use crate::asker::facet::Proven;
+    use crate::fields::authority::Scheme;
     use crate::rules::route::tests::route;
     use http::{HeaderName, HeaderValue};
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{lifetime, status};
-use crate::fields::directives::ResponseDirectives;
-use crate::fields::targeted;
+use super::status;
+use crate::fields::directives::{MAX_DELTA, ResponseDirectives};
+use crate::fields::{date, targeted};
 
 /// What an origin says about keeping its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,17 +31,17 @@ impl Said {
     }
 
     /// By `Cache-Control` and `Expires`.
-    fn to_all(headers: &HeaderMap, arrived: SystemTime) -> Said {
+    pub(super) fn to_all(headers: &HeaderMap, arrived: SystemTime) -> Said {
         let directives = ResponseDirectives::of(headers);
-        let lifetime = directives.lifetime().or_else(|| lifetime::by_expires(headers, arrived));
+        let lifetime = directives.lifetime().or_else(|| by_expires(headers, arrived));
         Said { directives, lifetime, aside: false }
     }
 
-    fn to_us(directives: ResponseDirectives) -> Said {
+    pub(super) fn to_us(directives: ResponseDirectives) -> Said {
         Said { lifetime: directives.lifetime(), directives, aside: true }
     }
 
-    fn and(mut self, other: Said) -> Said {
+    pub(super) fn and(mut self, other: Said) -> Said {
         let (own, others) = (&mut self.directives, other.directives);
         own.no_store |= others.no_store;
         own.must_understand |= others.must_understand;
@@ -88,8 +88,23 @@ impl Said {
     }
 }
 
-fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+pub(super) fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     [one, other].into_iter().flatten().min()
+}
+
+/// RFC 9111 §5.3: what `Expires` gives. Unreadable or repeated it is in the past.
+pub fn by_expires(headers: &HeaderMap, arrived: SystemTime) -> Option<Duration> {
+    if !headers.contains_key(header::EXPIRES) {
+        return None;
+    }
+    let date = dated(headers, arrived).unwrap_or(arrived);
+    let expires = date::of(headers, &header::EXPIRES, arrived);
+    let lifetime = expires.and_then(|expires| expires.duration_since(date).ok());
+    Some(lifetime.unwrap_or_default().min(MAX_DELTA))
+}
+
+pub(super) fn dated(headers: &HeaderMap, arrived: SystemTime) -> Option<SystemTime> {
+    date::of(headers, &header::DATE, arrived)
 }
 
 #[cfg(test)]

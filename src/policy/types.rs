@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use super::admit::{Answered, Downstream, Fingerprinted};
 use super::not_stored::NotStored;
+use crate::policy::answered::{Answered, Downstream, Fingerprinted};
 use crate::rules::caching::{NamedPolicy, TypePattern};
 
 /// The lifetime and the downstream header that `types:` and `ttl` give.

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::admit::NotStored;
+use crate::policy::not_stored::NotStored;
 
 /// The fields that all lines of `Vary` together name, sorted, each once, less those that are part of every key; an answer
 /// with `*` among them is never stored, since no later request would match (RFC 9111 §4.1).

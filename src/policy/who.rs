@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::pass::PassReason;
-use super::plan::{Asked, Question};
 use crate::asker::facet::{Facet, Known};
 use crate::asker::identity::{Identity, Shown};
 use crate::asker::principal::{PrincipalKey, principal};
 use crate::entry::key::{self, KeyBuf, Partition, Primary};
+use crate::policy::question::{Asked, Question};
 use crate::rules::caching::{Access, Ask, Caching, NamedPolicy, Share};
 use crate::rules::route::Route;
 

@@ -10,15 +10,32 @@
 //! An operator may switch a route to pass for a while: that is no change of rules, and outlasts one.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
+use ipnet::IpNet;
 
-use super::Proxy;
+use crate::asker::facet::certificate::Authorities;
+use crate::asker::identity::Identity;
+use crate::asker::principal::PrincipalKey;
+use crate::asker::token::Tokens;
+use crate::coherence::cache::Cache;
+use crate::edge::settings::{ServerLimits, Timing};
 use crate::entry::purge::{Stamp, Strength};
 use crate::entry::tag::TagSet;
+use crate::proxy::ids::RequestIds;
+use crate::proxy::probes::Probes;
+use crate::proxy::touches::Touches;
+use crate::proxy::varying::Selecting;
+use crate::rules::path::refused::RefusedPaths;
+use crate::rules::route::router::Router;
+use crate::store::memory::Memory;
+use crate::store::permission::Permissions;
+use crate::store::settings::CacheMode;
+use crate::telemetry::Telemetry;
+use crate::upstream::Upstream;
 
 /// The proxy that answers requests from now on.
 #[derive(Debug)]
@@ -126,4 +143,53 @@ impl Proxy {
         self.bypassed[index].store(on, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Everything that answering a request needs.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Which route takes what.
+    pub router: Router,
+    /// Who is asking.
+    pub identity: Identity,
+    /// Tokens that are verified, where they are.
+    pub tokens: Option<Tokens>,
+    /// What the origin let whom see.
+    pub permissions: Permissions,
+    /// Services, by the index that routes hold.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Whether the store is used at all.
+    pub mode: CacheMode,
+    /// Whose word on forwarding is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What never reaches an origin, whatever routes say.
+    pub refused: RefusedPaths,
+    /// By whom clients' certificates are verified.
+    pub authorities: Option<Authorities>,
+    /// Bounds on clients.
+    pub limits: ServerLimits,
+    /// The longest body that is stored, in bytes.
+    pub max_object: u64,
+    /// What principals' digests are keyed with.
+    pub secret: PrincipalKey,
+    /// Store, purge log and flights.
+    pub cache: Arc<Cache<Memory>>,
+    /// Whether answers say how long they took.
+    pub timing: Timing,
+    /// What is counted and written down.
+    pub telemetry: Arc<Telemetry>,
+    /// Request ids, by worker.
+    pub ids: Arc<RequestIds>,
+    /// What is known of how the origins judge conditions.
+    pub probes: Probes,
+    /// When the origins last heard of whom.
+    pub touches: Arc<Touches>,
+    /// Whether any route's policy wants that known.
+    pub touches_sessions: bool,
+    /// By which fields the answers of routes were seen to differ, by their index.
+    pub selecting: Box<[Selecting]>,
+    /// Routes that pass by an operator's wish, by their index.
+    pub bypassed: Box<[AtomicBool]>,
+    /// Where the one in force is: this one or a later one.
+    pub current: Weak<Current>,
 }

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 
-use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
 use crate::deliver;
 use crate::edge::settings::Timing;
 use crate::fields::url::{path_told, query_told};
 use crate::ground::worker::WorkerId;
 use crate::policy::outcome::Outcome;
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::{Answer, Exchange};
 use crate::telemetry::event::{Event, Spent};
 use crate::telemetry::line;
 use crate::telemetry::settings::Included;

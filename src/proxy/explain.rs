@@ -19,7 +19,7 @@ use self::moment::When;
 pub use self::question::Question;
 use super::forward::SHARED_CONNECTION;
 use super::lookup::{Grounded, Rest};
-use super::{AMBIGUOUS, Exchange, NO_ROUTE, Proxy, REFUSED_PATH, target};
+use super::{AMBIGUOUS, NO_ROUTE, REFUSED_PATH};
 use crate::asker::facet::{Proven, Worth};
 use crate::asker::identity::CookieRole;
 use crate::coherence::errand::Asks;
@@ -35,7 +35,11 @@ use crate::fields::url::{credentials_in, path_told, query_told};
 use crate::hop::fields::drop_untrusted;
 use crate::policy::outcome::meaning::{About, meaning};
 use crate::policy::outcome::{Forward, Outcome};
-use crate::policy::plan::{self, BodyPresence, KEYED_WHERE_SENT, Lookup, PassReason, Plan, unplaced};
+use crate::policy::pass::PassReason;
+use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, Plan, unplaced};
+use crate::policy::question::{self as policy_question, BodyPresence};
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::{Exchange, target};
 use crate::proxy::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::rules::caching::{Caching, NamedPolicy};
 use crate::rules::path::RequestPath;
@@ -144,7 +148,12 @@ impl Proxy {
     }
 
     /// What the origin says first is not known here, and neither is what becomes of the request then.
-    fn asks_first(&self, request: String, exchange: &Exchange<'_>, question: &plan::Question) -> Explanation {
+    fn asks_first(
+        &self,
+        request: String,
+        exchange: &Exchange<'_>,
+        question: &policy_question::Question,
+    ) -> Explanation {
         let (headers, partition) = match &exchange.route.caching {
             Caching::Named(policy) => {
                 let headers = self.question_headers(exchange, policy);

@@ -9,16 +9,15 @@ use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 
 use super::access::{Asking, is_refusal};
-use super::lookup::serve;
-use super::{Answer, Exchange, Proxy, probe, target};
+use super::probe;
 use crate::asker::facet::Worth;
 use crate::body::Body;
 use crate::coherence::errand::{Asks, Conditions, Errand, StandingIn};
+use crate::coherence::extent::Extent;
 use crate::coherence::fetch::{Fetch, is_ill};
 use crate::coherence::find::Spot;
 use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
 use crate::coherence::head::arriving;
-use crate::coherence::parts::Extent;
 use crate::coherence::tags::{Place, principal_ended, principal_parts};
 use crate::coherence::waiter::{self, Instead, is_its_leaders};
 use crate::coherence::{Passenger, Waits};
@@ -30,13 +29,17 @@ use crate::entry::purge::Standing;
 use crate::entry::stored::Entry;
 use crate::fields::directives::RequestDirectives;
 use crate::ground::failure::{Failure, FailureKind};
-use crate::policy::admit::NotStored;
 use crate::policy::bound::Binding;
+use crate::policy::not_stored::NotStored;
 use crate::policy::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
-use crate::policy::plan::{Lookup, PassReason, form_cookies};
+use crate::policy::pass::PassReason;
+use crate::policy::plan::{Lookup, form_cookies};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::{Answer, Exchange, serve, target};
 use crate::proxy::fetch::fill::{Heed, Own, Trip, fly};
+use crate::proxy::sent::Withholds;
 use crate::rules::caching::Caching;
 
 /// The longest that a request waits behind a flight that left before it came: an origin that hangs for one need not for the next.
@@ -95,13 +98,6 @@ struct Leader {
     withholds: Withholds,
     /// What it was to bring.
     extent: Extent,
-}
-
-/// Whether a fetch leaves out credentials that the client had sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Withholds {
-    Yes,
-    No,
 }
 
 /// A request before what its flight brought.

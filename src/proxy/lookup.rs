@@ -7,21 +7,24 @@ use http::{Method, StatusCode};
 
 use super::access::Asking;
 use super::flying::{Waited, Wanted};
-use super::{Answer, Exchange, MAX_ROUNDS, Proxy, ToOrigin, probe};
+use super::probe;
 use crate::coherence::Waits;
 use crate::coherence::errand::Asks;
+use crate::coherence::extent::Extent;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
-use crate::coherence::parts::Extent;
-use crate::deliver::{self, ranges};
+use crate::deliver::ranges;
 use crate::edge::error::{Connection, Problem};
 use crate::entry::incomplete::Incomplete;
 use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
 use crate::fields::directives::RequestDirectives;
 use crate::policy::outcome::{Forward, Outcome};
-use crate::policy::plan::{Lookup, PassReason};
+use crate::policy::pass::PassReason;
+use crate::policy::plan::Lookup;
 use crate::policy::reuse::Freshness;
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::{Answer, Exchange, ToOrigin, serve};
 
 /// Why a request for which the store has nothing starts no flight.
 pub(super) enum Grounded {
@@ -172,10 +175,6 @@ impl Proxy {
     }
 }
 
-pub(super) fn serve(exchange: &Exchange<'_>, entry: &Entry, freshness: Freshness, outcome: Outcome) -> Answer {
-    (deliver::entry(entry, freshness, &exchange.method, &exchange.headers), outcome)
-}
-
 /// RFC 9111 §5.2.1.7.
 const NOT_CACHED: Problem = Problem {
     status: StatusCode::GATEWAY_TIMEOUT,
@@ -183,3 +182,6 @@ const NOT_CACHED: Problem = Problem {
     code: "only-if-cached",
     connection: Connection::Keep,
 };
+
+/// How often a request may look again for what it waited for in vain.
+pub const MAX_ROUNDS: usize = 4;

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{Answer, Exchange, Proxy};
 use crate::body::Body;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::Hearsay;
@@ -15,6 +14,8 @@ use crate::entry::tag::TagSet;
 use crate::fields::authority::hop_address;
 use crate::hop::trust::Trust;
 use crate::policy::outcome::Outcome;
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::{Answer, Exchange};
 use crate::rules::query::named;
 use crate::rules::route::{PURGE, Route};
 

@@ -3,8 +3,6 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::flying::Withholds;
-use super::{Exchange, Proxy};
 use crate::asker::identity::CookieRole;
 use crate::coherence::waiter::{leaves_out, varies_by};
 use crate::entry::key::{self, KeyBuf};
@@ -14,6 +12,8 @@ use crate::fields::directives::ResponseDirectives;
 use crate::hop::fields::is_override;
 use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, form_cookies};
 use crate::policy::vary;
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::Exchange;
 use crate::rules::caching::{Caching, NamedPolicy, Share};
 use crate::rules::canonical;
 
@@ -211,4 +211,11 @@ pub(super) fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {
     for value in from.get_all(name) {
         to.append(name.clone(), value.clone());
     }
+}
+
+/// Whether a fetch leaves out credentials that the client had sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Withholds {
+    Yes,
+    No,
 }

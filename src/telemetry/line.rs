@@ -220,7 +220,7 @@ mod tests {
     use super::super::event::Spent;
     use super::*;
     use crate::ground::clock::Clock;
-    use crate::policy::admit::NotStored;
+    use crate::policy::not_stored::NotStored;
     use crate::policy::outcome::{Collapsed, Forward};
     use crate::policy::reuse::Freshness;
     use crate::rules::route::tests::route;

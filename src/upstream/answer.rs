@@ -15,7 +15,8 @@ use super::held::{Hold, Slot, Turn};
 use super::pool::Seat;
 use super::request::{Lost, Uploading};
 use crate::body::BodyError;
-use crate::http1::decode::{BodyFault, Decoder};
+use crate::http1::decode::Decoder;
+use crate::http1::decoded::BodyFault;
 use crate::http1::source::{NoBody, Piece, Source};
 use crate::http1::{Framing, Persistence};
 

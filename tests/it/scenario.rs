@@ -17,7 +17,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use stent::app::App;
-use stent::coherence::Cache;
+use stent::coherence::cache::Cache;
 use stent::ground::clock::{Clock, ManualClock};
 use stent::store::memory::Memory;
 use tokio::io::{AsyncRead, AsyncWrite};

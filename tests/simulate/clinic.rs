@@ -8,12 +8,13 @@ use stent::asker::facet::Proven;
 use stent::asker::identity::Identity;
 use stent::asker::principal::PrincipalKey;
 use stent::coherence::errand::{Asks, Conditions, Errand, StandingIn};
+use stent::coherence::extent::Extent;
 use stent::coherence::find::Spot;
-use stent::coherence::parts::Extent;
 use stent::coherence::tags::{Place, principal_parts};
 use stent::entry::key::{Key, Partition};
 use stent::fields::authority::Scheme;
-use stent::policy::plan::{Asked, BodyPresence, Lookup, Plan, plan};
+use stent::policy::plan::{Lookup, Plan, plan};
+use stent::policy::question::{Asked, BodyPresence};
 use stent::rules::caching::Caching;
 use stent::rules::route::Route;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use stent::coherence::Cache;
+use stent::coherence::cache::Cache;
 use stent::entry::purge::Strength;
 use stent::entry::tag::TagSet;
 use stent::ground::clock::Now;

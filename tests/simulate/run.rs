@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use http::HeaderValue;
 use stent::body::spool::budget::Budget;
+use stent::coherence::MAX_REFRESHES;
 use stent::coherence::backoff::Backoff;
-use stent::coherence::variants::Filing;
-use stent::coherence::{Cache, MAX_REFRESHES};
+use stent::coherence::cache::Cache;
+use stent::coherence::cache::Filing;
 use stent::entry::tag::MAX_TAGS;
 use stent::ground::clock::Clock;
 use stent::store::settings::Bounds;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::control::admin::problem;
+use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
 use crate::ground::notice;
 use crate::proxy::current::Current;

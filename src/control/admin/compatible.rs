@@ -10,8 +10,9 @@ use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::body::Body;
+use crate::control::admin::json_answer;
+use crate::control::admin::problem::problem;
 use crate::control::admin::purge::{Purge, Receipt};
-use crate::control::admin::{json_answer, problem};
 use crate::edge::error::Problem;
 use crate::entry::purge::Strength;
 use crate::fields::percent::decode;

@@ -3,9 +3,9 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::control::admin::problem;
+use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
-use crate::proxy::Proxy;
+use crate::proxy::current::Proxy;
 use crate::proxy::explain::{Question, Store};
 use crate::rules::query;
 

@@ -10,7 +10,7 @@ use crate::control::admin::named::Named;
 use crate::entry::purge::Standing;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::fields::authority::without_port;
-use crate::proxy::Proxy;
+use crate::proxy::current::Proxy;
 use crate::rules::caching::Caching;
 use crate::rules::path::RequestPath;
 use crate::rules::route::Route;

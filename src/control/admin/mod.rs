@@ -5,6 +5,7 @@ mod compatible;
 mod explain;
 mod known;
 pub(crate) mod named;
+pub mod problem;
 pub(crate) mod purge;
 mod reload;
 
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::body::Body;
 use crate::config::admin::{AdminToken, Scope};
+use crate::control::admin::problem::problem;
 use crate::control::admin::purge::{Purge, Receipt};
 use crate::control::posts::Posts;
 use crate::control::reload::Configuration;
@@ -29,7 +31,7 @@ use crate::edge::places::Places;
 use crate::edge::watch::Stage;
 use crate::fields::authority::without_port;
 use crate::ground::notice;
-use crate::proxy::Proxy;
+use crate::proxy::current::Proxy;
 use crate::store::sweep::Dead;
 use crate::telemetry::Registry;
 use crate::upstream::Upstream;
@@ -368,10 +370,6 @@ fn answer(media: HeaderValue, body: bytes::Bytes) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-const fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Problem {
-    Problem { status, detail, code, connection: Connection::Keep }
 }
 
 const FAILED: Problem = problem(

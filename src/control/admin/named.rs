@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use crate::control::admin::problem;
+use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
 use crate::entry::tag::TagSet;
 use crate::fields::authority::{self, Scheme};
 use crate::fields::percent::decode;
-use crate::proxy::Proxy;
+use crate::proxy::current::Proxy;
 use crate::rules::path::RequestPath;
 
 /// `http://host/path?query` or `/path?query`; the latter means every host.

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use crate::control::admin::known::{Item, Known, What};
 use crate::control::admin::named::{As, Named, Unread};
-use crate::control::admin::problem;
+use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
 use crate::entry::purge::{Stamp, Strength};
 use crate::entry::tag::{MAX_TAGS, TagSet};
-use crate::proxy::Proxy;
-use crate::proxy::current::Current;
+use crate::proxy::current::{Current, Proxy};
 use crate::store::sweep::{COUNTED_UNASKED, MOST_COUNTED};
 
 /// What is to be purged; something must be named.

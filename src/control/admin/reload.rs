@@ -4,7 +4,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::body::Body;
-use crate::control::admin::{json_answer, problem};
+use crate::control::admin::json_answer;
+use crate::control::admin::problem::problem;
 use crate::control::reload::{Configuration, NotReloaded};
 use crate::edge::error::Problem;
 use crate::ground::notice;

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
-use crate::deliver::ranges::{Piece, content_range, multipart, unsatisfiable};
+use crate::deliver::multipart::{Piece, content_range, multipart, unsatisfiable};
 use crate::fields::portion::Portion;
 use crate::fields::range::{Selected, select};
 

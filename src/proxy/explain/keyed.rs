@@ -2,15 +2,17 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::super::{Exchange, Proxy};
 use super::{cookie_name, unique};
 use crate::asker::identity::CookieRole;
 use crate::entry::head::Credentialed;
 use crate::entry::key::KeyBuf;
 use crate::fields::cookies::cookies;
 use crate::fields::url::{path_told, query_told};
-use crate::policy::plan::{BodyPresence, KEYED_WHERE_SENT, Lookup, form_cookies};
+use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, form_cookies};
+use crate::policy::question::BodyPresence;
 use crate::policy::sharing::{self, Sharing};
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::Exchange;
 use crate::proxy::explanation::{KeyPart, PartitionTold};
 use crate::rules::caching::Caching;
 use crate::rules::canonical;

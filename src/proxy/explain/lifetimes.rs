@@ -6,7 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::entry::head::Credentialed;
 use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
-use crate::policy::admit::{Admit, Answered, Downstream, NotStored, admit};
+use crate::policy::admit::{Admit, admit};
+use crate::policy::answered::{Answered, Downstream};
+use crate::policy::not_stored::NotStored;
 use crate::proxy::explanation::{LifetimeTold, Told};
 use crate::rules::caching::{Caching, TypePattern};
 use crate::rules::route::Route;

@@ -4,9 +4,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::{Exchange, Proxy};
 use crate::asker::facet::Proven;
 use crate::ground::clock::Now;
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::Exchange;
 use crate::rules::caching::Caching;
 use crate::telemetry::stamp;
 

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use http::HeaderName;
 
-use super::super::{Exchange, Proxy};
 use super::moment::When;
 use crate::asker::facet::Worth;
 use crate::entry::head::Lifetime;
@@ -14,6 +13,8 @@ use crate::entry::tag::TagSet;
 use crate::policy::plan::Lookup;
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, reuse};
+use crate::proxy::current::Proxy;
+use crate::proxy::exchange::Exchange;
 use crate::proxy::explanation::{AnswerTold, Found, StoredTold};
 use crate::rules::caching::Caching;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 
 use crate::body::{Body, BodyError};
-use crate::coherence::parts::Beside;
+use crate::coherence::extent::Beside;
 
 /// The body with what is put before and behind it.
 pub(super) fn between(beside: &Beside, body: Body) -> Body {

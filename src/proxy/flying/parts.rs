@@ -11,8 +11,8 @@ use crate::fields::portion::content_range;
 use crate::fields::range::{Ranges, Selected};
 use crate::http1::Framing;
 use crate::policy::outcome::Stored;
-use crate::policy::plan::PassReason;
-use crate::proxy::Exchange;
+use crate::policy::pass::PassReason;
+use crate::proxy::exchange::Exchange;
 use crate::upstream::exchange::Exchanged;
 
 impl Waiter<'_> {

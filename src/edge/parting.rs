@@ -1,0 +1,127 @@
+//! How connections to clients end.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::body::upload::Expects;
+use crate::edge::line::Line;
+use crate::edge::request_body::{Home, Reading, Returned};
+use crate::http1::decode::Decoder;
+
+/// How long that may take, and how long the last answer on a connection is left for the client to read.
+pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// How much is read and thrown away then, so that no reset overtakes the answer (RFC 9112 §9.6), in bytes.
+pub(super) const MAX_LINGER: usize = 1 << 20;
+
+/// Notices that a client went away while nothing is read from it.
+pub(super) struct Hangup(Watching);
+
+impl Hangup {
+    pub(super) fn of(rest: &Rest) -> Hangup {
+        match rest {
+            Rest::Here(source) if !source.has_more() => Hangup(Watching::Yes),
+            _ => Hangup(Watching::No),
+        }
+    }
+
+    /// Ready once the connection is broken. A client that has only closed its own side may still want its answer.
+    pub fn poll(&mut self, line: &Line, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 == Watching::No {
+            return Poll::Pending;
+        }
+        match ready!(line.write_side().poll_came(cx)) {
+            Ok(came) => {
+                self.0 = Watching::No;
+                if came == Came::End {
+                    line.half_closed();
+                }
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(()),
+        }
+    }
+}
+
+/// What a client did while nobody read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// It sent something.
+    Data,
+    /// It closed its side.
+    End,
+}
+
+/// Where the reading side of the connection is while a request is answered.
+pub(super) enum Rest {
+    /// Here; the request had no body, or it was read.
+    Here(Reading),
+    /// With the body.
+    Away(Arc<Home>),
+    /// Here, with some of the body unread.
+    Partly(Reading, Decoder),
+    /// Of no use any more.
+    Spoilt(Reading),
+}
+
+impl From<Returned> for Rest {
+    fn from(returned: Returned) -> Rest {
+        match returned {
+            Returned::Whole(source) => Rest::Here(source),
+            // One that waits for `100 Continue` may send its body or not: nobody knows which.
+            Returned::Partly(source, decoder, Expects::Nothing)
+                if decoder.left().is_some_and(|left| left <= MAX_DRAIN) =>
+            {
+                Rest::Partly(source, decoder)
+            }
+            Returned::Partly(source, ..) | Returned::Broken(source) => Rest::Spoilt(source),
+        }
+    }
+}
+
+impl Rest {
+    /// As it is now, when the answer is due.
+    pub(super) fn now(self) -> Rest {
+        match self {
+            Rest::Away(home) => home.take().map_or(Rest::Away(home), Rest::from),
+            rest => rest,
+        }
+    }
+
+    /// Nobody can tell whether what comes next is the rest of a body or a request.
+    pub(super) fn is_doubtful(&self) -> bool {
+        match self {
+            Rest::Here(_) | Rest::Partly(..) => false,
+            Rest::Away(home) => home.expects() == Expects::Continue,
+            Rest::Spoilt(_) => true,
+        }
+    }
+
+    pub(super) fn end(self) -> End {
+        match self {
+            Rest::Here(_) | Rest::Away(_) => End::Clean,
+            Rest::Partly(source, _) | Rest::Spoilt(source) => End::Unread(source),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Watching {
+    Yes,
+    /// It has closed its side, or has sent its next request, behind which nothing can be seen.
+    No,
+}
+
+/// The most of an unread body that is read for nothing to keep a connection, in bytes.
+pub(super) const MAX_DRAIN: u64 = 64 << 10;
+
+/// How a connection ended.
+pub(super) enum End {
+    /// In order, with nothing left of either side.
+    Clean,
+    /// In order, and the client may still be sending.
+    Unread(Reading),
+    /// It broke, or what was being sent on it did: nobody is to take it for the end.
+    Broken,
+}
