@@ -7,7 +7,8 @@ use std::path::Path;
 
 use self::authority::Authority;
 use proptest::prelude::*;
-use stent::config::problem::{Kind, Severity};
+use stent::config::message::Kind;
+use stent::config::message::Severity;
 use stent::config::selftest::{self, Ask, Outcome, Verdict};
 use stent::config::{Loaded, Report, load, parse};
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::page::{Page, time};
-use super::terminal::{GREEN, Paint, YELLOW};
-use super::{ConfigArgs, load, terminal};
+use super::{ConfigArgs, load};
+use crate::ground::terminal::{self, GREEN, Paint, YELLOW};
 use crate::review::audit::{Audit, KeptRoute};
 
 #[derive(Args)]

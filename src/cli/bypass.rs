@@ -8,8 +8,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::http::call;
-use super::{AdminArgs, fail, terminal};
+use super::{AdminArgs, fail};
 use crate::config::admin::Scope;
+use crate::ground::terminal;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

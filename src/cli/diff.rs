@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::page::Page;
-use super::terminal::{self, GREEN, Paint, RED};
 use super::{ConfigArgs, load};
+use crate::ground::terminal::{self, GREEN, Paint, RED};
 use crate::review::diff::Diff;
 
 #[derive(Args)]

@@ -9,8 +9,8 @@ use http::Method;
 
 use super::http::call;
 use super::page::{Page, time};
-use super::terminal::{self, GREEN, MAGENTA, Paint, RED, YELLOW};
 use super::{ConfigArgs, fail, load};
+use crate::ground::terminal::{self, GREEN, MAGENTA, Paint, RED, YELLOW};
 use crate::proxy::explain::{Question, Store};
 use crate::proxy::explanation::{AnswerTold, Explanation, Found, LifetimeTold, StoredTold, Told, Way};
 

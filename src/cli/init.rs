@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{fail, terminal};
+use super::fail;
+use crate::ground::terminal;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

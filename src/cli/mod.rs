@@ -13,8 +13,6 @@ mod page;
 mod purge;
 mod reload;
 mod run;
-pub(crate) mod stop;
-pub mod terminal;
 mod why;
 
 use std::path::PathBuf;
@@ -24,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Loaded;
 use crate::config::admin::Scope;
+use crate::ground::terminal;
 
 #[derive(Parser)]
 #[command(

@@ -1,6 +1,6 @@
 //! A page for people: a heading, and paragraphs of lines beside a label.
 
-use super::terminal::{Paint, RED};
+use crate::ground::terminal::{Paint, RED};
 
 /// A page in the making.
 pub(super) struct Page {

@@ -8,9 +8,10 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::http::call;
-use super::{AdminArgs, fail, terminal};
+use super::{AdminArgs, fail};
 use crate::config::admin::Scope;
 use crate::control::admin::named::{As, Named};
+use crate::ground::terminal;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::stop::{Stop, Wish};
-use super::{ConfigArgs, load_and_tell, terminal};
+use super::{ConfigArgs, load_and_tell};
 use crate::app::App;
 use crate::cli::memory_limit;
 use crate::control::reload::{Configuration, NotReloaded};
+use crate::control::stop::{Stop, Wish};
 use crate::ground::clock::Clock;
-use crate::ground::{descriptors, notice};
+use crate::ground::{descriptors, notice, terminal};
 
 /// How long the end may be kept up by a reader of standard error that does not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{ConfigArgs, fail, page, terminal};
+use super::{ConfigArgs, fail, page};
+use crate::ground::terminal;
 use crate::policy::outcome::meaning::{About, Meaning, meaning};
 use crate::telemetry::settings::Access;
 

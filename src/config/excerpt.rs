@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::problem::{Problem, Severity};
+use crate::config::message::{Problem, Severity};
 use crate::config::source::Source;
 
 /// Longer lines are cut around the place that is meant.

@@ -27,6 +27,7 @@ pub mod admin;
 mod bridge;
 mod excerpt;
 mod fingerprint;
+pub mod message;
 mod nearest;
 mod node;
 mod not_yet;
@@ -39,11 +40,13 @@ mod tree;
 pub(crate) mod units;
 mod vars;
 
-pub use problem::{Problem, Report};
+pub use crate::config::message::Problem;
+pub use problem::Report;
 pub use selftest::SelfTest;
 pub(crate) use units::show_duration;
 
-use problem::{Kind, Severity};
+use crate::config::message::Kind;
+use crate::config::message::Severity;
 use source::{Place, Source};
 use tree::Tree;
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::config::message::{Kind, Problem, Severity};
 use crate::config::nearest::nearest;
 use crate::config::node::{Key, Node, NodeKind, Scalar};
-use crate::config::problem::{Kind, Problem, Severity};
 use crate::config::source::Place;
 use crate::config::{not_yet, units};
 

@@ -8,7 +8,7 @@ use http::{HeaderName, Method};
 
 use crate::asker::facet::certificate::SubjectField;
 use crate::asker::identity::TokenSource;
-use crate::config::problem::{Kind, Problem};
+use crate::config::message::{Kind, Problem};
 use crate::config::reader::last_key;
 use crate::config::source::Place;
 use crate::config::units::show_duration;

@@ -5,7 +5,7 @@
 
 use serde_yaml::granit_parser::ErrorKind;
 
-use crate::config::problem::{Kind, Problem};
+use crate::config::message::{Kind, Problem};
 use crate::config::source::{Place, lines, may_hold_secret};
 
 /// The problem behind `error`, which the parser met at `at`. `brackets` are those still open there, outermost first.

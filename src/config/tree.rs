@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span, StructureStyle};
 
+use crate::config::message::{Kind, Problem};
 use crate::config::node::{Key, Node, NodeKind, Scalar};
-use crate::config::problem::{Kind, Problem};
 use crate::config::source::{self, Place};
 use crate::config::syntax;
 

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::message::{Kind, Problem};
 use crate::config::node::{Node, NodeKind, Scalar};
-use crate::config::problem::{Kind, Problem};
 
 /// Where variables come from.
 pub(super) type Vars<'a> = &'a dyn Fn(&str) -> Option<String>;

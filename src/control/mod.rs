@@ -2,3 +2,4 @@
 pub mod admin;
 pub mod posts;
 pub mod reload;
+pub mod stop;

@@ -1,8 +1,8 @@
 //! What to try by hand while the demo stays up.
 
 use super::table::say;
-use super::walk::Addresses;
-use crate::cli::terminal::Paint;
+use crate::demo::step::Addresses;
+use crate::ground::terminal::Paint;
 
 /// Prints it, with the addresses as they are.
 pub(super) fn print(paint: Paint, addresses: &Addresses) {

@@ -9,6 +9,7 @@ mod by_hand;
 mod client;
 mod origin;
 mod script;
+mod step;
 mod table;
 mod verdict;
 mod walk;
@@ -19,12 +20,13 @@ use std::process::ExitCode;
 
 use address::{Found, find};
 use origin::Origin;
-use walk::{Addresses, Ended};
+use walk::Ended;
 
 use crate::app::App;
-use crate::cli::stop::Stop;
-use crate::cli::terminal::{self, Paint};
+use crate::control::stop::Stop;
+use crate::demo::step::Addresses;
 use crate::ground::clock::Clock;
+use crate::ground::terminal::{self, Paint};
 
 /// What Stent is started with.
 const CONFIG: &str = include_str!("proxy.yaml");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::script::{CHAPTERS, Step};
 use super::verdict::Verdict;
-use super::walk::{Addresses, Came};
-use crate::cli::terminal::{BLUE, GREEN, MAGENTA, Paint, RED, YELLOW};
+use crate::demo::step::{Addresses, Came};
+use crate::ground::terminal::{BLUE, GREEN, MAGENTA, Paint, RED, YELLOW};
 
 /// Prints a line. Whoever closed the output (`| head`) has seen enough, which is no error.
 pub(super) fn say(line: &str) {

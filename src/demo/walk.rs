@@ -4,7 +4,7 @@
 //! cannot be the reason for what the step shows.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{Method, StatusCode, header};
 use tokio::task::JoinSet;
@@ -14,27 +14,8 @@ use super::origin::Origin;
 use super::script::{Act, CHAPTERS, SLOW, Step, Who};
 use super::table::Table;
 use super::verdict::{Verdict, Waited};
-use crate::cli::terminal::Paint;
-
-/// What runs where.
-pub(super) struct Addresses {
-    pub(super) origin: SocketAddr,
-    pub(super) stent: SocketAddr,
-    pub(super) admin: SocketAddr,
-}
-
-/// What a step came to.
-pub(super) struct Came {
-    pub(super) verdict: Verdict,
-    /// Its time through Stent.
-    pub(super) through: Duration,
-    /// The clinic's own time, where the clinic can be asked the same.
-    pub(super) alone: Option<Duration>,
-    /// What the columns cannot say.
-    pub(super) note: Option<String>,
-    /// What is not as it should be.
-    pub(super) trouble: Option<String>,
-}
+use crate::demo::step::{Addresses, Came};
+use crate::ground::terminal::Paint;
 
 /// How the whole walk ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

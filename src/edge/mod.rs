@@ -5,6 +5,7 @@ pub mod connection;
 pub mod error;
 pub mod incoming;
 pub mod line;
+mod linger;
 pub mod listen;
 mod parting;
 pub mod places;

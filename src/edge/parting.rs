@@ -2,18 +2,12 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use crate::body::upload::Expects;
 use crate::edge::line::Line;
+use crate::edge::linger::Came;
 use crate::edge::request_body::{Home, Reading, Returned};
 use crate::http1::decode::Decoder;
-
-/// How long that may take, and how long the last answer on a connection is left for the client to read.
-pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
-
-/// How much is read and thrown away then, so that no reset overtakes the answer (RFC 9112 §9.6), in bytes.
-pub(super) const MAX_LINGER: usize = 1 << 20;
 
 /// Notices that a client went away while nothing is read from it.
 pub(super) struct Hangup(Watching);
@@ -42,15 +36,6 @@ impl Hangup {
             Err(_) => Poll::Ready(()),
         }
     }
-}
-
-/// What a client did while nobody read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
-    /// It sent something.
-    Data,
-    /// It closed its side.
-    End,
 }
 
 /// Where the reading side of the connection is while a request is answered.

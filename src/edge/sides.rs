@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::tls::session::Session;
-use crate::edge::parting::Came;
+use crate::edge::linger::Came;
 use crate::http1::wire::Wire;
 
 /// The reading side.

@@ -6,4 +6,5 @@ pub mod found;
 pub mod mutants;
 pub mod notice;
 pub mod socket;
+pub mod terminal;
 pub mod worker;

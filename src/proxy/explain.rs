@@ -6,6 +6,7 @@ mod dropped;
 mod keyed;
 mod lifetimes;
 mod moment;
+mod names;
 mod question;
 mod stored;
 
@@ -40,6 +41,7 @@ use crate::policy::plan::{KEYED_WHERE_SENT, Lookup, Plan, unplaced};
 use crate::policy::question::{self as policy_question, BodyPresence};
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::{Exchange, target};
+use crate::proxy::explain::names::{cookie_name, query_names, unique};
 use crate::proxy::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
 use crate::rules::caching::{Caching, NamedPolicy};
 use crate::rules::path::RequestPath;
@@ -495,23 +497,4 @@ fn body(headers: &HeaderMap) -> BodyPresence {
 
 fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<Sent> {
     headers.keys().map(|name| Sent { name: name.to_string(), why: why(name).to_owned() }).collect()
-}
-
-fn query_names(query: &str) -> Vec<String> {
-    let tokens = query.split('&').filter(|token| !token.is_empty());
-    unique(tokens.map(|token| crate::fields::percent::decode(token.split('=').next().unwrap_or(token)).into_owned()))
-}
-
-fn cookie_name(name: &str) -> String {
-    if name == "\0" { "(one that cannot be read)".to_owned() } else { name.to_owned() }
-}
-
-fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for name in names {
-        if !found.contains(&name) {
-            found.push(name);
-        }
-    }
-    found
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::secrets::check_mode;
-use super::server::address;
 use crate::config::admin::{AdminSettings, AdminToken, Scope};
+use crate::config::bridge::values::{address, file};
+use crate::config::message::Kind;
 use crate::config::node::{Node, NodeKind};
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::edge::settings::ServerSettings;
 
@@ -145,30 +145,4 @@ pub(super) fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Op
         return None;
     }
     Some(trimmed.to_owned())
-}
-
-/// The content of a file, read now, of which `most` bytes matter.
-pub(super) fn file(reader: &mut Reader, node: &Node, folder: &Path, most: u64) -> Option<String> {
-    use std::io::Read as _;
-    let name = reader.text(node)?;
-    let path = folder.join(name);
-    let mut content = String::new();
-    // A device or a pipe would be read for ever; a directory fails when it is read.
-    let read = std::fs::metadata(&path).and_then(|metadata| {
-        if !metadata.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
-        }
-        std::fs::File::open(&path)?.take(most).read_to_string(&mut content)
-    });
-    if let Err(error) = read {
-        let reason = match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "reading it is not permitted".to_owned(),
-            _ => error.to_string(),
-        };
-        let hint = "the path is relative to the folder of this file; the process must be able to read it";
-        reader.error(Kind::Value, node, format!("`{name}` cannot be read: {reason}"), hint);
-        return None;
-    }
-    Some(content)
 }

@@ -3,8 +3,8 @@
 //! The earlier route takes every host, path, method and header that the later one takes. A later
 //! route that only several earlier ones together leave nothing to is not found.
 
+use crate::config::message::{Kind, Problem};
 use crate::config::node::Node;
-use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::config::source::Place;
 use crate::rules::route::Route;

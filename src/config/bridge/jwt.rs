@@ -9,8 +9,8 @@ use super::secrets::check_mode;
 use crate::asker::identity::{Identity, TokenSource};
 use crate::asker::token::TokenSettings;
 use crate::asker::token::keys::{self, ALGORITHMS, Algorithm};
+use crate::config::message::Kind;
 use crate::config::node::Node;
-use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
 
 /// Clocks that differ by more are set wrongly.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::config::message::Kind;
 use crate::config::node::{Node, NodeKind};
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::telemetry::settings::{Access, Included, LogSettings};
 

@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use crate::config::Settings;
+use crate::config::message::Problem;
 use crate::config::node::Node;
-use crate::config::problem::Problem;
 use crate::config::reader::Reader;
 use crate::config::selftest::SelfTest;
 
@@ -32,6 +32,7 @@ mod templates;
 mod tests;
 mod tls;
 mod upstreams;
+mod values;
 mod vary;
 
 const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstreams", "policies", "routes", "tests"];

@@ -1,8 +1,8 @@
 //! `upstreams.NAME.paths`: by which names an origin knows one path; and what in a configuration shows that it knows several.
 
 use crate::asker::identity::{CookieRole, Identity};
+use crate::config::message::Kind;
 use crate::config::node::Node;
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::rules::caching::Caching;
 use crate::rules::path::aliases::{Aliases, Telling};

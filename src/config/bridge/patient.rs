@@ -13,7 +13,7 @@
 //! 3. `share: public` on `/**` is a warning: it takes whatever the routes above leave, known or not.
 //! 4. `<int:id>` alone says nothing: `/media/medications/<int:id>/<file>` with the tag `medication:<id>` may be public.
 
-use crate::config::problem::Kind;
+use crate::config::message::Kind;
 use crate::config::reader::{Reader, Table};
 use crate::rules::caching::{Caching, Share};
 use crate::rules::route::Route;

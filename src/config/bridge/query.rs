@@ -1,7 +1,7 @@
 //! `query:` of a route: which parameters are keyed, and how.
 
+use crate::config::message::{Kind, Problem};
 use crate::config::node::{Node, NodeKind};
-use crate::config::problem::{Kind, Problem};
 use crate::config::reader::Reader;
 use crate::rules::query::{OtherQuery, QueryOrder, QueryRule, QueryRules};
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::config::message::Kind;
 use crate::config::node::Node;
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 
 /// Warns of what the file's mode lets others do. Its group is left alone: it is how a service is given a key that is root's.

@@ -10,9 +10,10 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::templates;
 use super::tls::tls;
+use crate::config::bridge::values::addresses;
+use crate::config::message::Kind;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::config::units;
 use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
@@ -92,43 +93,6 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) ->
         settings.timing = Timing::Told;
     }
     settings
-}
-
-pub(super) fn addresses(reader: &mut Reader, node: &Node) -> Option<Vec<SocketAddr>> {
-    let items = reader.one_or_list(node)?;
-    if items.is_empty() {
-        let message = format!("`{}` is an empty list", node.path);
-        reader.error(Kind::Missing, node, message, "write listen: 127.0.0.1:8080");
-    }
-    let mut addresses = Vec::new();
-    for item in items {
-        let Some(address) = address(reader, item) else { continue };
-        if address.port() != 0 && addresses.contains(&address) {
-            reader.error(Kind::Duplicate, item, format!("`{address}` is listed twice"), "keep one of the two");
-        }
-        addresses.push(address);
-    }
-    Some(addresses)
-}
-
-pub(super) fn address(reader: &mut Reader, node: &Node) -> Option<SocketAddr> {
-    reader.parsed(node, "an address", "an address and a port, like 127.0.0.1:8080", |text| {
-        text.parse().map_err(|_| {
-            let port = text.strip_prefix(':').unwrap_or(text);
-            let hint = if port.parse::<u16>().is_ok() {
-                format!("write 127.0.0.1:{port}, or 0.0.0.0:{port} to be reached from other machines")
-            } else if let Some(port) = text.strip_prefix("localhost:") {
-                format!("write 127.0.0.1:{port}")
-            } else if let Some(port) = text.strip_prefix("*:") {
-                format!("write 0.0.0.0:{port}")
-            } else if let Ok(ip) = text.parse::<IpAddr>() {
-                format!("the port is missing: write {}", SocketAddr::new(ip, 8080))
-            } else {
-                "write an IP address and a port: 127.0.0.1:8080 or [::1]:8080".to_owned()
-            };
-            (format!("`{text}` is not an address to listen on"), hint)
-        })
-    })
 }
 
 fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {

@@ -3,9 +3,9 @@
 use super::identity::Who;
 use super::templates::Refusal;
 use crate::asker::facet::FacetSource;
+use crate::config::message::Kind;
 use crate::config::nearest::nearest;
 use crate::config::node::Node;
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::rules::caching::Caching;
 use crate::rules::query::QueryRule;

@@ -5,9 +5,9 @@ use http::{HeaderName, Method};
 use super::identity::is_cookie_name;
 use crate::asker::facet::certificate::SubjectField;
 use crate::asker::identity::TokenSource;
+use crate::config::message::{Kind, Problem};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
-use crate::config::problem::{Kind, Problem};
 use crate::config::reader::{Reader, Table, Written};
 use crate::config::selftest::{Ask, Credential, Expect, Expected, Outcome, SelfTest};
 

@@ -4,11 +4,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::admin::file;
 use super::secrets::check_mode;
-use super::server::addresses;
+use crate::config::bridge::values::{addresses, file};
+use crate::config::message::Kind;
 use crate::config::node::Node;
-use crate::config::problem::Kind;
 use crate::config::reader::Reader;
 use crate::edge::settings::{ServerSettings, TlsSettings};
 use crate::edge::tls::subject::Validity;

@@ -3,8 +3,8 @@
 use http::HeaderName;
 
 use super::headers as fields;
+use crate::config::message::Kind;
 use crate::config::node::Node;
-use crate::config::problem::Kind;
 use crate::config::reader::{Reader, Table};
 use crate::rules::canonical::Serves;
 

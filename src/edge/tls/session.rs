@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::{Terms, subject};
 use crate::asker::facet::certificate::{Authorities, Certificate};
-use crate::edge::parting::{Came, DRAIN_TIME, MAX_LINGER};
+use crate::edge::linger::{Came, DRAIN_TIME, MAX_LINGER};
 use crate::http1::wire::Wire as _;
 
 /// Records that a client does not take yet, in bytes.

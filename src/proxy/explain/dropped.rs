@@ -2,7 +2,6 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::{cookie_name, query_names};
 use crate::asker::identity::{CookieRole, Identity};
 use crate::fields::cookies::cookies;
 use crate::hop::fields::{X_REQUEST_ID, is_forwarding, is_override, is_spelling};
@@ -10,6 +9,7 @@ use crate::hop::trust::Trust;
 use crate::policy::plan::Lookup;
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::explain::names::{cookie_name, query_names};
 use crate::proxy::explanation::Dropped;
 
 impl Proxy {

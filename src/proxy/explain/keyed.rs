@@ -2,7 +2,6 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::{cookie_name, unique};
 use crate::asker::identity::CookieRole;
 use crate::entry::head::Credentialed;
 use crate::entry::key::KeyBuf;
@@ -13,6 +12,7 @@ use crate::policy::question::BodyPresence;
 use crate::policy::sharing::{self, Sharing};
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::explain::names::{cookie_name, unique};
 use crate::proxy::explanation::{KeyPart, PartitionTold};
 use crate::rules::caching::Caching;
 use crate::rules::canonical;

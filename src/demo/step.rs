@@ -1,0 +1,25 @@
+//! What a step of the demo needs and brings.
+
+use crate::demo::verdict::Verdict;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What runs where.
+pub(super) struct Addresses {
+    pub(super) origin: SocketAddr,
+    pub(super) stent: SocketAddr,
+    pub(super) admin: SocketAddr,
+}
+
+/// What a step came to.
+pub(super) struct Came {
+    pub(super) verdict: Verdict,
+    /// Its time through Stent.
+    pub(super) through: Duration,
+    /// The clinic's own time, where the clinic can be asked the same.
+    pub(super) alone: Option<Duration>,
+    /// What the columns cannot say.
+    pub(super) note: Option<String>,
+    /// What is not as it should be.
+    pub(super) trouble: Option<String>,
+}
