@@ -212,8 +212,13 @@ fn spellings(file: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_reason_is_in_the_readme() {
-    let files =
-        ["src/policy/pass.rs", "src/policy/reuse.rs", "src/policy/not_stored.rs", "src/failure.rs", "src/path.rs"];
+    let files = [
+        "src/policy/pass.rs",
+        "src/policy/reuse.rs",
+        "src/policy/not_stored.rs",
+        "src/ground/failure.rs",
+        "src/rules/path.rs",
+    ];
     let spelled: BTreeSet<String> = files.into_iter().flat_map(spellings).collect();
     assert!(spelled.contains(stent::policy::pass::PassReason::Cookie.as_str()));
     assert!(spelled.contains(stent::policy::not_stored::NotStored::Trailers.as_str()));
@@ -281,7 +286,7 @@ fn every_command_is_in_the_readme() {
 
 #[test]
 fn every_admin_call_is_in_the_readme() {
-    let source = read("src/admin/mod.rs");
+    let source = read("src/control/admin/mod.rs");
     let arms = source.lines().map(str::trim).filter(|line| line.starts_with("\"/") && line.contains("\" if "));
     let paths: BTreeSet<String> = arms.filter_map(quoted).map(str::to_owned).collect();
     let calls = first_cells(&read("README.md"), "### Admin calls");

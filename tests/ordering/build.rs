@@ -7,9 +7,10 @@ use std::{env, fs};
 
 /// The log as it is used, but for the atomics and the size of its tables.
 const OVER_LOOM: &[Change] = &[
-    ("use std::sync::Mutex;", "use loom::sync::Mutex;"),
+    ("use std::sync::{Mutex, OnceLock};", "use std::sync::OnceLock;\nuse loom::sync::Mutex;"),
     ("use std::sync::atomic::", "use loom::sync::atomic::"),
     ("use crate::ground::mutants::", "use crate::mutants::"),
+    ("use crate::entry::tag::{TagHash", "use crate::tag::{TagHash"),
     ("const BUCKETS: usize = 1 << 19;", "const BUCKETS: usize = 1;"),
     ("const PLACES: usize = 7;", "const PLACES: usize = 1;"),
     ("const TOGETHER: usize = 64;", "const TOGETHER: usize = 1;"),
@@ -206,7 +207,7 @@ const GAVE_WAY_READ_FIRST: [Change; 2] = [
 fn main() {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is"));
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo says where to write"));
-    let source = here.join("../../src/store/purge.rs");
+    let source = here.join("../../src/entry/purge.rs");
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-changed=build.rs");
 
@@ -230,7 +231,7 @@ fn main() {
 
 fn changed(name: &str, text: &str, changes: &[Change]) -> String {
     changes.iter().fold(text.to_owned(), |text, (from, to)| {
-        assert_eq!(text.matches(from).count(), 1, "{name}: src/store/purge.rs should hold this once:\n{from}\n");
+        assert_eq!(text.matches(from).count(), 1, "{name}: src/entry/purge.rs should hold this once:\n{from}\n");
         text.replacen(from, to, 1)
     })
 }
