@@ -1,8 +1,10 @@
 //! Bodies on their way through: nothing, one buffer, or a stream of frames from elsewhere.
 
+pub mod ending;
 pub mod spool;
 pub mod upload;
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,7 +13,6 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::net::TcpStream;
 
 use crate::entry::stored::Entry;
-use crate::upstream::pool::Seat;
 
 /// Why a body broke off. It is shown to nobody; the peer sees the connection close.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -48,8 +49,8 @@ pub struct Tunnel {
     pub origin: TcpStream,
     /// What came on it behind the head.
     pub from_origin: Vec<u8>,
-    /// What counts the connection as open.
-    pub _seat: Seat,
+    /// Held for as long as the tunnel lasts: dropping it counts the connection as closed.
+    pub seat: Box<dyn Any + Send + Sync>,
 }
 
 impl Body {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use super::flight::TagsKnown;
 use super::head::Delivery;
 use super::tags::Place;
+use crate::body::ending::Ending;
 use crate::coherence::cache::Cache;
 use crate::coherence::extent::Extent;
 use crate::coherence::selected::Selected;
@@ -18,7 +19,6 @@ use crate::entry::tag::TagSet;
 use crate::fields::range::Span;
 use crate::ground::clock::Now;
 use crate::ground::mutants::{Rule, is_off};
-use crate::http1::Framing;
 use crate::policy::admit::{Admit, Terms, admit, is_alike_for_all, withheld};
 use crate::policy::answered::{Answered, Downstream};
 use crate::policy::bound::Binding;
@@ -101,7 +101,7 @@ pub struct Arrived {
     /// The fields.
     pub headers: HeaderMap,
     /// How the end of its body is known.
-    pub framing: Framing,
+    pub ending: Ending,
     /// From sending the request to receiving the head.
     pub delay: Duration,
 }
@@ -143,7 +143,7 @@ impl Errand {
     /// The third question, and what only the transfer tells.
     pub(super) fn judge(&self, arrived: &Arrived, now: Now) -> Admit {
         let answered = self.answered(arrived.status, &arrived.headers, arrived.delay, now);
-        judge(&answered, arrived.framing, self.max_object, &self.route.caching)
+        judge(&answered, arrived.ending, self.max_object, &self.route.caching)
     }
 
     pub(super) fn answered<'a>(
@@ -181,14 +181,14 @@ impl<S: Slots> Cache<S> {
         &self,
         key: &[u8],
         answered: &Answered<'_>,
-        framing: Framing,
+        ending: Ending,
         max_object: u64,
         route: &Route,
         now: Instant,
     ) {
-        let is_known = matches!(framing, Framing::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
+        let is_known = matches!(ending, Ending::Length(_)) && !route.tags.iter().any(|tag| tag.needs_answer());
         let keeps = |terms: &Terms| terms.vary.len() <= self.filing.bounds.vary;
-        let verdict = judge(answered, framing, max_object, &route.caching);
+        let verdict = judge(answered, ending, max_object, &route.caching);
         if is_known && matches!(verdict, Admit::Store(terms) if keeps(&terms)) {
             self.keep_again(&key.into(), now);
         }
@@ -206,18 +206,18 @@ pub(super) fn storable(terms: &Terms, tags: &TagSet, bounds: &Bounds) -> Result<
     Ok(())
 }
 
-fn judge(answered: &Answered<'_>, framing: Framing, max_object: u64, caching: &Caching) -> Admit {
+fn judge(answered: &Answered<'_>, ending: Ending, max_object: u64, caching: &Caching) -> Admit {
     let verdict = admit(answered, caching);
     // How its body comes matters for nothing else.
     if !matches!(verdict, Admit::Store(_)) {
         return verdict;
     }
-    match framing {
-        Framing::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
+    match ending {
+        Ending::Length(length) if length > max_object => Admit::RememberUncacheable(NotStored::TooLarge),
         // A cut could not be told from the end.
-        Framing::Close => Admit::RememberUncacheable(NotStored::Incomplete),
+        Ending::Unmarked => Admit::RememberUncacheable(NotStored::Incomplete),
         // Trailers are not kept, so what has them is not the whole without them. Only behind chunks can there be any.
-        Framing::Chunked if answered.headers.contains_key(header::TRAILER) => {
+        Ending::Marked if answered.headers.contains_key(header::TRAILER) => {
             Admit::RememberUncacheable(NotStored::Trailers)
         }
         _ => verdict,

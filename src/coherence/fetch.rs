@@ -14,6 +14,7 @@ use super::errand::{Arrived, Asks, Conditions, Errand, StandingIn, storable};
 use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
 use super::head::{as_came, as_said, build, http_date};
+use crate::body::ending::Ending;
 use crate::body::spool::Spool;
 use crate::coherence::cache::{Cache, REMEMBER_ERROR, REMEMBER_UNCACHEABLE};
 use crate::coherence::extent::{Beside, Extent};
@@ -26,7 +27,6 @@ use crate::ground::clock::Now;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::mutants::{Rule, is_off};
 use crate::hop::answer::{leave_hop, take_tags};
-use crate::http1::Framing;
 use crate::policy::admit::{Admit, Terms, admit, gives_lifetime};
 use crate::policy::not_stored::NotStored;
 use crate::policy::outcome::Stored;
@@ -203,7 +203,7 @@ impl<S: Slots> Fetch<S> {
             for via in fields.get_all(header::VIA) {
                 headers.append(header::VIA, via.clone());
             }
-            let arrived = Arrived { status: base.status(), headers, framing: Framing::Close, delay: Duration::ZERO };
+            let arrived = Arrived { status: base.status(), headers, ending: Ending::Unmarked, delay: Duration::ZERO };
             return match self.private(arrived, why, Ended::NotKept) {
                 Heard::Private(private) => Heard::Private(Private { confirmed: Some(base), ..private }),
                 heard => heard,
@@ -364,7 +364,7 @@ impl<S: Slots> Fetch<S> {
                 self.remember_uncacheable(why, arrived.status, now.instant);
             }
         }
-        let (spool, stored) = self.spool(arrived.framing, storing);
+        let (spool, stored) = self.spool(arrived.ending, storing);
         let born = if is_off(Rule::Birth) { cache.log.stamp() } else { self.takeoff.flight.born };
         let vary = errand.unkeyed(&terms.vary);
         let variant = match vary.is_empty() {
@@ -385,10 +385,10 @@ impl<S: Slots> Fetch<S> {
     }
 
     /// Room for a body: all of it where it is to be stored and there is so much, else a window.
-    pub(super) fn spool(&self, framing: Framing, storing: Result<(), NotStored>) -> (Arc<Spool>, Stored) {
-        let length = match framing {
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::Close => None,
+    pub(super) fn spool(&self, ending: Ending, storing: Result<(), NotStored>) -> (Arc<Spool>, Stored) {
+        let length = match ending {
+            Ending::Length(length) => Some(length),
+            Ending::Marked | Ending::Unmarked => None,
         };
         let budget = &self.cache.budget;
         match (Spool::kept(length, budget, self.errand.max_object), storing) {

@@ -15,13 +15,13 @@ use super::fetch::{Fetch, Heard};
 use super::fill::Fill;
 use super::flight::{Filling, TagsKnown};
 use super::head::as_said;
+use crate::body::ending::Ending;
 use crate::coherence::extent::{Beside, Range};
 use crate::entry::head::Head;
 use crate::entry::incomplete::Incomplete;
 use crate::fields::portion::{Portion, content_range};
 use crate::fields::range::Span;
 use crate::ground::clock::Now;
-use crate::http1::Framing;
 use crate::policy::admit::Admit;
 use crate::policy::not_stored::NotStored;
 use crate::policy::outcome::Stored;
@@ -43,7 +43,7 @@ impl<S: Slots> Fetch<S> {
         let held = self.errand.extent.held.take();
         let is_part = arrived.status == StatusCode::PARTIAL_CONTENT;
         let brought = content_range(&arrived.headers)
-            .filter(|brought| is_part && arrived.framing == Framing::Length(brought.span.length()));
+            .filter(|brought| is_part && arrived.ending == Ending::Length(brought.span.length()));
         let Some(brought) = brought else {
             return match range {
                 // What is held is a part of nothing that is there now: asked for without it.
@@ -81,7 +81,7 @@ impl<S: Slots> Fetch<S> {
             (Some(_), TagsKnown::NotAll) => Err(NotStored::TagUnknown),
             _ => Ok(()),
         };
-        let (spool, stored) = self.spool(Framing::Length(span.length()), storing);
+        let (spool, stored) = self.spool(Ending::Length(span.length()), storing);
         let variant = if vary.is_empty() { self.errand.primary.clone() } else { self.errand.spot.clone() };
         let (head, status) = (head.into(), StatusCode::PARTIAL_CONTENT);
         let filling = Filling { head, spool, variant, vary, tags: known, stored, part, status };

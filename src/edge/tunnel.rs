@@ -14,7 +14,7 @@ const ROOM: usize = 16 << 10;
 /// Carries bytes until the end.
 pub(super) async fn run(source: Reading, line: &Line, tunnel: Tunnel) {
     let (_read, early) = source.into_parts();
-    let Tunnel { origin, from_origin, _seat } = tunnel;
+    let Tunnel { origin, from_origin, seat: _seat } = tunnel;
     let client = line.write_side();
     let up = carry(client, &origin, early, line);
     let down = carry(&origin, client, from_origin, line);

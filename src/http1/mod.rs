@@ -14,6 +14,8 @@ pub mod sink;
 pub mod source;
 pub mod wire;
 
+use crate::body::ending::Ending;
+
 /// How the end of a body is known (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
@@ -23,6 +25,16 @@ pub enum Framing {
     Chunked,
     /// By the end of the connection: a cut cannot be told from the end. Answers only.
     Close,
+}
+
+impl From<Framing> for Ending {
+    fn from(framing: Framing) -> Ending {
+        match framing {
+            Framing::Length(length) => Ending::Length(length),
+            Framing::Chunked => Ending::Marked,
+            Framing::Close => Ending::Unmarked,
+        }
+    }
 }
 
 /// Whether the peer lets the connection go on after a message (RFC 9112 §9.3).

@@ -91,8 +91,8 @@ impl Proxy {
                     arrived: now.wall,
                     delay: exchanged.delay,
                 };
-                let (framing, route) = (exchanged.framing, exchange.route);
-                self.cache.passed(&key, &answered, framing, self.max_object, route, now.instant);
+                let (ending, route) = (exchanged.ending, exchange.route);
+                self.cache.passed(&key, &answered, ending, self.max_object, route, now.instant);
             }
             self.end_pass(exchange, sent, PassReason::Uncacheable)
         })

@@ -311,7 +311,7 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
     if !route.uses_in_tags(|source| source.in_answer().is_some()) || !is_json || encoded {
         return Ok((exchanged, None));
     }
-    let Exchanged { head, mut body, framing, delay, sending } = exchanged;
+    let Exchanged { head, mut body, ending, delay, sending } = exchanged;
     let mut read: Vec<Bytes> = Vec::new();
     let mut length = 0;
     while length <= ASIDE_BYTES {
@@ -319,7 +319,7 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
             None => {
                 let whole = Bytes::from(read.concat());
                 let picked = pick(&whole, route.tag_sources().filter_map(TagSource::in_answer));
-                return Ok((Exchanged { head, body: Body::full(whole), framing, delay, sending }, picked));
+                return Ok((Exchanged { head, body: Body::full(whole), ending, delay, sending }, picked));
             }
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
@@ -330,12 +330,12 @@ async fn peek(route: &Route, exchanged: Exchanged) -> Result<(Exchanged, Option<
             // The write took place; what it touched is purged, and the client sees the answer break off.
             Some(Err(error)) => {
                 let body = Body::stream(Prefixed { read: read.into(), rest: Err(Some(error)) });
-                return Ok((Exchanged { head, body, framing, delay, sending }, None));
+                return Ok((Exchanged { head, body, ending, delay, sending }, None));
             }
         }
     }
     let body = Body::stream(Prefixed { read: read.into(), rest: Ok(body) });
-    Ok((Exchanged { head, body, framing, delay, sending }, None))
+    Ok((Exchanged { head, body, ending, delay, sending }, None))
 }
 
 /// What was read already, then the rest or how it broke off.

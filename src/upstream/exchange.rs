@@ -13,6 +13,7 @@ use super::held::Turn;
 use super::pool::Lease;
 use super::request::{Lost, Uploading};
 use super::{EVENT_STREAM_IDLE, EVENTS, Outgoing};
+use crate::body::ending::Ending;
 use crate::body::upload::UploadState;
 use crate::body::{Body, Tunnel};
 use crate::ground::failure::{Failure, FailureKind, Phase};
@@ -72,7 +73,7 @@ pub struct Exchanged {
     /// The body as it comes.
     pub body: Body,
     /// How its end is known.
-    pub framing: Framing,
+    pub ending: Ending,
     /// From sending the request to receiving the head.
     pub delay: Duration,
     /// Whether this answers the first sending of the request.
@@ -208,7 +209,7 @@ fn exchanged(
     limits: Limits,
 ) -> Result<Exchanged, Failure> {
     let now = Instant::now();
-    let framing = head.framing(method);
+    let ending = Ending::from(head.framing(method));
     let mut parts = Response::new(()).into_parts().0;
     parts.status = head.status;
     parts.version = head.version;
@@ -223,7 +224,7 @@ fn exchanged(
     let body = match came {
         _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
             let (origin, from_origin) = connection.source.into_parts();
-            Body::Tunnel(Box::new(Tunnel { origin, from_origin, _seat: connection.seat }))
+            Body::Tunnel(Box::new(Tunnel { origin, from_origin, seat: Box::new(connection.seat) }))
         }
         Came::Whole(data, trailers) => {
             connection.finish(now);
@@ -236,7 +237,7 @@ fn exchanged(
         Came::Broken => Body::stream(Broken),
     };
     let delay = now.saturating_duration_since(sent);
-    Ok(Exchanged { head: parts, body, framing, delay, sending: Sending::First })
+    Ok(Exchanged { head: parts, body, ending, delay, sending: Sending::First })
 }
 
 /// Whether an answer goes on until somebody has had enough. What does idles most of the time, and has places of its own.

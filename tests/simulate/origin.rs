@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use stent::body::ending::Ending;
 use stent::coherence::errand::Arrived;
 use stent::ground::clock::Now;
-use stent::http1::Framing;
 
 use crate::chance::Chance;
 use crate::clinic::{Kind, Person, Resource, language, who};
@@ -149,11 +149,11 @@ impl Origin {
         set(&mut fields, X_RECORD, &number.to_string());
         let has_body = status != 304 && !head;
         let body = if has_body { body(resource, number, chance) } else { Bytes::new() };
-        let framing = if chance.one_in(3) { Framing::Chunked } else { Framing::Length(body.len() as u64) };
+        let ending = if chance.one_in(3) { Ending::Marked } else { Ending::Length(body.len() as u64) };
         let whole = !has_body || !chance.one_in(8);
         let status_code = StatusCode::from_u16(status).expect("one of those above");
-        let arrived = Arrived { status: status_code, headers: fields, framing, delay: now.instant - left_at };
-        let pieces = pieces(&body, framing, whole, chance);
+        let arrived = Arrived { status: status_code, headers: fields, ending, delay: now.instant - left_at };
+        let pieces = pieces(&body, ending, whole, chance);
         let answered_at = now.instant;
         self.records.push(Record {
             number,
@@ -262,7 +262,7 @@ fn body(resource: Resource, number: usize, chance: &mut Chance) -> Bytes {
     Bytes::from(format!("{{\"n\":{number},\"id\":\"{}\",\"pad\":\"{:x<length$}\"}}", resource.id, ""))
 }
 
-fn pieces(body: &Bytes, framing: Framing, whole: bool, chance: &mut Chance) -> Vec<Bytes> {
+fn pieces(body: &Bytes, ending: Ending, whole: bool, chance: &mut Chance) -> Vec<Bytes> {
     let mut pieces = Vec::new();
     let mut rest = body.clone();
     while !rest.is_empty() && pieces.len() < 3 {
@@ -272,7 +272,7 @@ fn pieces(body: &Bytes, framing: Framing, whole: bool, chance: &mut Chance) -> V
     pieces.extend((!rest.is_empty()).then_some(rest));
     if !whole {
         pieces.truncate(chance.below(pieces.len().max(1)));
-    } else if framing == Framing::Chunked {
+    } else if ending == Ending::Marked {
         pieces.push(Bytes::new());
     }
     pieces.reverse();

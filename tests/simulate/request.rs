@@ -281,8 +281,8 @@ impl History<'_> {
                 arrived: self.now.wall,
                 delay: answer.arrived.delay,
             };
-            let (framing, route) = (answer.arrived.framing, self.clinic.route(rules, resource.kind));
-            self.cache.passed(&key, &answered, framing, MAX_OBJECT, route, self.now.instant);
+            let (ending, route) = (answer.arrived.ending, self.clinic.route(rules, resource.kind));
+            self.cache.passed(&key, &answered, ending, MAX_OBJECT, route, self.now.instant);
         }
     }
 

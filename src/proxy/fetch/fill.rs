@@ -8,12 +8,12 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::sync::oneshot;
 
 use crate::body::Body;
+use crate::body::ending::Ending;
 use crate::body::spool::Reader;
 use crate::coherence::errand::{Arrived, Asks};
 use crate::coherence::fetch::{Fetch, Heard};
 use crate::ground::failure::Failure;
 use crate::ground::worker::WorkerId;
-use crate::http1::Framing;
 use crate::proxy::fetch::between::between;
 use crate::proxy::fetch::pump::pump;
 use crate::store::memory::Memory;
@@ -80,7 +80,7 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
                 if let Some(stored) = private.confirmed.take() {
                     let body = stored.body().clone();
                     exchanged.head.status = stored.status();
-                    exchanged.framing = Framing::Length(body.len() as u64);
+                    exchanged.ending = Ending::Length(body.len() as u64);
                     exchanged.body = Body::full(body);
                 }
                 if let Some(own) = trip.own {
@@ -117,6 +117,6 @@ async fn send(fetch: &mut Fetch<Memory>, trip: &Trip) -> Result<Exchanged, Failu
 
 /// The head, less the body. Its fields come back where the answer is handed on as it is.
 fn arrived(exchanged: &mut Exchanged) -> Arrived {
-    let Exchanged { head, framing, delay, .. } = exchanged;
-    Arrived { status: head.status, headers: std::mem::take(&mut head.headers), framing: *framing, delay: *delay }
+    let Exchanged { head, ending, delay, .. } = exchanged;
+    Arrived { status: head.status, headers: std::mem::take(&mut head.headers), ending: *ending, delay: *delay }
 }

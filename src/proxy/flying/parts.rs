@@ -4,12 +4,12 @@ use http::response::Parts;
 use http::{Method, StatusCode, header};
 
 use super::{Leader, Waiter};
+use crate::body::ending::Ending;
 use crate::coherence::flight::{Demand, Filling};
 use crate::coherence::waiter::Instead;
 use crate::deliver::ranges::Coming;
 use crate::fields::portion::content_range;
 use crate::fields::range::{Ranges, Selected};
-use crate::http1::Framing;
 use crate::policy::outcome::Stored;
 use crate::policy::pass::PassReason;
 use crate::proxy::exchange::Exchange;
@@ -60,9 +60,9 @@ impl Leader {
             return Ok(None);
         }
         if *status != StatusCode::PARTIAL_CONTENT {
-            let length = match brought.framing {
-                Framing::Length(length) => Some(length),
-                Framing::Chunked | Framing::Close => None,
+            let length = match brought.ending {
+                Ending::Length(length) => Some(length),
+                Ending::Marked | Ending::Unmarked => None,
             };
             return match Coming::of(&exchange.headers, *status, headers, length) {
                 Coming::Part(selected, length) if is_near(&selected) => Ok(Some((selected, length))),
