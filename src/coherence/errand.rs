@@ -14,6 +14,7 @@ use crate::coherence::extent::Extent;
 use crate::coherence::selected::Selected;
 use crate::entry::head::{Credentialed, Lifetime, Openness, OriginClock};
 use crate::entry::key::Key;
+use crate::entry::owner::Owners;
 use crate::entry::stored::Entry;
 use crate::entry::tag::TagSet;
 use crate::fields::range::Span;
@@ -62,6 +63,8 @@ pub struct Errand {
     pub selecting: Arc<[HeaderName]>,
     /// What binds the tags of the answer to its principal, where it is one principal's.
     pub binding: Option<Binding>,
+    /// For whom it is, as far as the store needs to know.
+    pub owners: Owners,
 }
 
 /// What is asked of the origin.
@@ -114,7 +117,7 @@ impl Errand {
 
     /// What of its answer is delivered otherwise than the origin said it.
     pub(super) fn delivery(&self) -> Delivery<'_> {
-        Delivery { targeted: self.route.targeted, binding: self.binding.as_ref() }
+        Delivery { targeted: self.route.targeted, binding: self.binding.as_ref(), owners: self.owners }
     }
 
     /// By which fields an answer is kept that names these: those of them that are no part of the primary key, what was sent beyond that,

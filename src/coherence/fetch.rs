@@ -364,13 +364,16 @@ impl<S: Slots> Fetch<S> {
                 self.remember_uncacheable(why, arrived.status, now.instant);
             }
         }
-        let (spool, stored) = self.spool(arrived.ending, storing);
         let born = if is_off(Rule::Birth) { cache.log.stamp() } else { self.takeoff.flight.born };
         let vary = errand.unkeyed(&terms.vary);
         let variant = match vary.is_empty() {
             true => errand.primary.clone(),
             false => Key::from(key::variant(&errand.primary, &vary, &errand.headers).as_slice()),
         };
+        if storing.is_ok() && !cache.memory.admits(&variant, errand.owners, length(arrived.ending)) {
+            storing = Err(NotStored::StoreFull);
+        }
+        let (spool, stored) = self.spool(arrived.ending, storing);
         if !vary.is_empty() && !matches!(stored, Stored::No(_)) {
             // At once, while this one is still coming.
             cache.expect(errand.selected(&vary), now.instant);
@@ -386,10 +389,7 @@ impl<S: Slots> Fetch<S> {
 
     /// Room for a body: all of it where it is to be stored and there is so much, else a window.
     pub(super) fn spool(&self, ending: Ending, storing: Result<(), NotStored>) -> (Arc<Spool>, Stored) {
-        let length = match ending {
-            Ending::Length(length) => Some(length),
-            Ending::Marked | Ending::Unmarked => None,
-        };
+        let length = length(ending);
         let budget = &self.cache.budget;
         match (Spool::kept(length, budget, self.errand.max_object), storing) {
             (Ok(spool), Ok(())) if length.is_some() => (spool, Stored::Yes),
@@ -421,6 +421,14 @@ impl<S: Slots> Private<S> {
     pub fn handed_on(self, now: Instant) {
         self.fetch.takeoff.flight.land(Landing::Uncacheable(self.why));
         self.fetch.end(self.unkept, now);
+    }
+}
+
+/// How long a body is, where that is known, in bytes.
+fn length(ending: Ending) -> Option<u64> {
+    match ending {
+        Ending::Length(length) => Some(length),
+        Ending::Marked | Ending::Unmarked => None,
     }
 }
 

@@ -227,6 +227,6 @@ fn packed(errand: &Errand, filling: &Filling, body: &Bytes, picked: Option<&Pick
     }
     let birth = Birth::new(head.birth.born, head.birth.validated);
     let (headers, replaced, validators) = (head.headers.clone(), head.replaced.clone(), head.validators.clone());
-    let (status, vital) = (head.status, head.vital);
-    Ok(Entry::new(&Head { status, headers, replaced, validators, vital, birth, tags }, body.clone()))
+    let Head { status, vital, owners, .. } = **head;
+    Ok(Entry::new(&Head { status, headers, replaced, validators, vital, birth, tags, owners }, body.clone()))
 }

@@ -438,6 +438,7 @@ mod tests {
             vital: Vital { lifetime: Lifetime::NOTHING, received, initial_age, openness, clock: OriginClock::Right },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
+            owners: crate::entry::owner::Owners::default(),
         };
         let (head, variant, vary) = (Arc::new(head), b"key"[..].into(), [].into());
         let (part, status) = (None, StatusCode::OK);

@@ -5,6 +5,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::entry::head::{Head, Validators, Vital};
+use crate::entry::owner::Owners;
 use crate::entry::purge::Birth;
 use crate::entry::stored::Entry;
 use crate::entry::tag::TagSet;
@@ -23,6 +24,8 @@ pub(super) struct Delivery<'a> {
     pub targeted: Targeted,
     /// Whose its tags are.
     pub binding: Option<&'a Binding>,
+    /// For whom it was fetched.
+    pub owners: Owners,
 }
 
 /// Makes a head of an answer's end-to-end fields: everything that a hit would otherwise do again each time.
@@ -62,7 +65,7 @@ pub(super) fn build(
         openness: terms.openness,
         clock: terms.clock,
     };
-    Head { status, headers, replaced, validators, vital, birth, tags }
+    Head { status, headers, replaced, validators, vital, birth, tags, owners: delivery.owners }
 }
 
 /// The fields of a stored answer as the origin said them.

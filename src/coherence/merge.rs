@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::errand::storable;
 use super::fetch::Fetch;
-use super::head::{as_said, build, http_date};
+use super::head::{Delivery, as_said, build, http_date};
 use crate::entry::head::{Credentialed, Head};
 use crate::entry::key;
 use crate::entry::purge::{Birth, Standing};
@@ -79,7 +79,8 @@ impl<S: Slots> Fetch<S> {
         }
         let born = if is_off(Rule::Base) || is_off(Rule::MergedBirth) { cache.log.stamp() } else { base.birth().born };
         let birth = Birth::new(born, self.asked);
-        Some((build(merged, base.status(), &terms, errand.delivery(), now, birth, tags), vary))
+        let delivery = Delivery { owners: base.owners(), ..errand.delivery() };
+        Some((build(merged, base.status(), &terms, delivery, now, birth, tags), vary))
     }
 }
 

@@ -256,7 +256,7 @@ mod tests {
 
     fn cache(most: usize) -> Cache<Memory> {
         Cache {
-            memory: Memory::new(64 << 20),
+            memory: Memory::new(64 << 20, None),
             filing: Filing::of(Bounds { variants: most, ..Bounds::default() }),
             log: Default::default(),
             refused: Default::default(),
@@ -327,7 +327,7 @@ mod tests {
         const KEYS: usize = 1500;
         const WARM: u32 = 15_000;
         const MEASURED: u32 = 10_000;
-        let cache = Cache { memory: Memory::new(8 << 20), ..cache(4) };
+        let cache = Cache { memory: Memory::new(8 << 20, None), ..cache(4) };
         let body = Bytes::from(vec![b'x'; 4 << 10]);
         let ask = |name: String| {
             let primary = Key::from(name.as_bytes());

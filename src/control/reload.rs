@@ -88,7 +88,7 @@ impl Configuration {
         getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut seed)).map_err(io::Error::other)?;
         let seed = u64::from_le_bytes(seed);
         let cache = Cache {
-            memory: Memory::new(settings.cache.memory),
+            memory: Memory::new(settings.cache.memory, settings.cache.share()),
             filing: Filing::of(settings.cache.bounds),
             log: Default::default(),
             refused: Default::default(),
@@ -164,6 +164,7 @@ fn applicable(old: &Settings, mut next: Settings) -> (Settings, Vec<&'static str
     keep("server.limits.connections", &old.server.limits.connections, connections, &mut needed);
     keep("log.access", &old.log.access, &mut next.log.access, &mut needed);
     keep("cache.memory", &old.cache.memory, &mut next.cache.memory, &mut needed);
+    keep("cache.client_share", &old.cache.client_share, &mut next.cache.client_share, &mut needed);
     let (was, bounds) = (&old.cache.bounds, &mut next.cache.bounds);
     keep("cache.variants", &was.variants, &mut bounds.variants, &mut needed);
     keep("cache.vary", &was.vary, &mut bounds.vary, &mut needed);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use crate::entry::owner::Owners;
 use crate::entry::purge::Birth;
 use crate::entry::tag::TagSet;
 use crate::fields::date::{dated, single};
@@ -27,6 +28,8 @@ pub struct Head {
     pub birth: Birth,
     /// What purges it.
     pub tags: TagSet,
+    /// For whom it was fetched.
+    pub owners: Owners,
 }
 
 /// What decides whether an answer may be used.

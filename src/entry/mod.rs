@@ -2,6 +2,7 @@
 pub mod head;
 pub mod incomplete;
 pub mod key;
+pub mod owner;
 pub mod purge;
 pub mod slot;
 pub mod stored;

@@ -4,7 +4,7 @@
 //! are sent, the tags as numbers, all in few buffers of exact size. A hit copies lines; what is rarely asked is read out of
 //! them again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::entry::head::{Head, Lifetime, Openness, OriginClock, Staleness, Validators, Vital};
+use crate::entry::owner::{Owner, Owners};
 use crate::entry::purge::Birth;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 
 /// A stored answer.
 #[derive(Debug, Clone)]
 pub struct Entry(Arc<Stored>);
+
+/// The bits of a principal's number.
+const PRINCIPAL: u32 = Owner::NUMBERS.ilog2();
 
 /// The bytes of a tag.
 const TAG: usize = size_of::<TagHash>();
@@ -26,11 +30,10 @@ const TAG: usize = size_of::<TagHash>();
 #[derive(Debug)]
 struct Stored {
     status: StatusCode,
-    openness: Openness,
-    staleness: Staleness,
     marks: Marks,
-    /// Its origin has refused it since to those who may have it.
-    ended: AtomicBool,
+    life: Life,
+    /// The address that it was fetched for.
+    client: u16,
     /// How many tags it has.
     tags: u16,
     fresh_for: Tenths,
@@ -40,12 +43,31 @@ struct Stored {
     initial_age: Tenths,
     /// Where in the text the replaced fields begin.
     replaced: u32,
-    /// Nanoseconds since [`beginning`].
+    /// Microseconds since [`beginning`], and in the last twelve bits the principal that it was fetched for.
     received: u64,
     birth: Birth,
     /// Tags, then the fields that are delivered, then those that were replaced.
     text: Box<[u8]>,
     body: Bytes,
+}
+
+/// What happens to an entry while it is stored.
+#[derive(Debug)]
+struct Life(AtomicU8);
+
+impl Life {
+    /// Its origin has refused it since to those who may have it.
+    const ENDED: u8 = 1;
+    /// It was asked for since somebody last looked.
+    const ASKED_FOR: u8 = 2;
+
+    fn new(is_ended: bool) -> Life {
+        Life(AtomicU8::new(if is_ended { Life::ENDED } else { 0 }))
+    }
+
+    fn has(&self, mark: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & mark != 0
+    }
 }
 
 /// What else is known of an entry, in one byte.
@@ -60,10 +82,41 @@ impl Marks {
     /// The origin is asked for the whole: a 304 would make nothing of it.
     const WHOLE: u8 = 4;
 
+    /// Where [`Openness`] and [`Staleness`] are, two bits each.
+    const OPENNESS: u8 = 3;
+    const STALENESS: u8 = 5;
+
     fn of(head: &Head) -> Marks {
+        let Vital { lifetime, openness, .. } = head.vital;
+        let openness = match openness {
+            Openness::Open => 0,
+            Openness::ToAuthorization => 1,
+            Openness::Closed => 2,
+        };
+        let staleness = match lifetime.staleness {
+            Staleness::Allowed => 0,
+            Staleness::Forbidden => 1,
+            Staleness::ForbiddenBySMaxage => 2,
+        };
         let otherwise = if head.replaced.is_some() { Marks::OTHERWISE } else { 0 };
         let clock = if head.vital.clock == OriginClock::Behind { Marks::CLOCK_BEHIND } else { 0 };
-        Marks(otherwise | clock)
+        Marks(otherwise | clock | openness << Marks::OPENNESS | staleness << Marks::STALENESS)
+    }
+
+    fn openness(self) -> Openness {
+        match self.0 >> Marks::OPENNESS & 3 {
+            0 => Openness::Open,
+            1 => Openness::ToAuthorization,
+            _ => Openness::Closed,
+        }
+    }
+
+    fn staleness(self) -> Staleness {
+        match self.0 >> Marks::STALENESS & 3 {
+            0 => Staleness::Allowed,
+            1 => Staleness::Forbidden,
+            _ => Staleness::ForbiddenBySMaxage,
+        }
     }
 
     fn has(self, mark: u8) -> bool {
@@ -117,13 +170,12 @@ impl Entry {
         kept.for_each(|(name, value)| write_line(&mut text, name, value));
         let replaced = text.len() as u32;
         head.replaced.iter().flatten().for_each(|(name, value)| write_line(&mut text, name, value));
-        let Vital { lifetime, received, initial_age, openness, .. } = head.vital;
+        let Vital { lifetime, received, initial_age, .. } = head.vital;
         Entry(Arc::new(Stored {
             status: head.status,
-            openness,
-            staleness: lifetime.staleness,
             marks: Marks::of(head),
-            ended: AtomicBool::new(false),
+            life: Life::new(false),
+            client: head.owners.client.number() as u16,
             tags,
             fresh_for: Tenths::at_most(lifetime.fresh_for),
             stale_while_revalidate: Tenths::at_most(lifetime.stale_while_revalidate),
@@ -131,7 +183,8 @@ impl Entry {
             ceiling: Tenths::at_most(lifetime.ceiling),
             initial_age: Tenths::at_least(initial_age),
             replaced,
-            received: received.saturating_duration_since(beginning()).as_nanos() as u64,
+            received: (received.saturating_duration_since(beginning()).as_micros() as u64) << PRINCIPAL
+                | head.owners.principal.number() as u64,
             birth: Birth::new(head.birth.born, head.birth.validated),
             // Not `into_boxed_slice`: a buffer that shrinks may stay as large as it was.
             text: Box::from(text.as_slice()),
@@ -191,11 +244,11 @@ impl Entry {
                 stale_while_revalidate: stored.stale_while_revalidate.duration(),
                 stale_if_error: stored.stale_if_error.duration(),
                 ceiling: stored.ceiling.duration(),
-                staleness: stored.staleness,
+                staleness: stored.marks.staleness(),
             },
-            received: beginning() + Duration::from_nanos(stored.received),
+            received: beginning() + Duration::from_micros(stored.received >> PRINCIPAL),
             initial_age: stored.initial_age.duration(),
-            openness: stored.openness,
+            openness: stored.marks.openness(),
             clock: if stored.marks.has(Marks::CLOCK_BEHIND) { OriginClock::Behind } else { OriginClock::Right },
         }
     }
@@ -220,8 +273,8 @@ impl Entry {
         let Stored { birth, text, body, .. } = &*self.0;
         let (fresh_for, stale_while_revalidate) = (Tenths(0), Tenths(0));
         let (birth, text, body) = (Birth::new(birth.born, birth.validated), text.clone(), body.clone());
-        let ended = AtomicBool::new(self.is_ended());
-        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ended, ..*self.0 }))
+        let life = Life::new(self.is_ended());
+        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, life, ..*self.0 }))
     }
 
     /// The same, stale from the beginning, and never asked about on a condition: it is the whole that takes its place, or nothing.
@@ -229,8 +282,8 @@ impl Entry {
         let Stored { birth, text, body, marks, .. } = &*self.0;
         let (fresh_for, stale_while_revalidate) = (Tenths(0), Tenths(0));
         let (birth, text, body) = (Birth::new(birth.born, birth.validated), text.clone(), body.clone());
-        let (ended, marks) = (AtomicBool::new(self.is_ended()), Marks(marks.0 | Marks::WHOLE));
-        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, ended, marks, ..*self.0 }))
+        let (life, marks) = (Life::new(self.is_ended()), Marks(marks.0 | Marks::WHOLE));
+        Entry(Arc::new(Stored { fresh_for, stale_while_revalidate, birth, text, body, life, marks, ..*self.0 }))
     }
 
     /// Whether it is this very one, or what was made of it by [`Entry::outdated`].
@@ -240,12 +293,30 @@ impl Entry {
 
     /// Its origin refuses it: who holds it for when the origin fails holds nothing any more.
     pub fn end(&self) {
-        self.0.ended.store(true, Ordering::Relaxed);
+        self.0.life.0.fetch_or(Life::ENDED, Ordering::Relaxed);
     }
 
     /// Whether its origin has refused it.
     pub fn is_ended(&self) -> bool {
-        self.0.ended.load(Ordering::Relaxed)
+        self.0.life.has(Life::ENDED)
+    }
+
+    /// Somebody asks for it.
+    pub fn ask_for(&self) {
+        if !self.0.life.has(Life::ASKED_FOR) {
+            self.0.life.0.fetch_or(Life::ASKED_FOR, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody has asked for it since this was last called.
+    pub fn was_asked_for(&self) -> bool {
+        self.0.life.0.fetch_and(!Life::ASKED_FOR, Ordering::Relaxed) & Life::ASKED_FOR != 0
+    }
+
+    /// For whom it was fetched.
+    pub fn owners(&self) -> Owners {
+        let principal = self.0.received as u16 & (1 << PRINCIPAL) - 1;
+        Owners { client: Owner::of_number(self.0.client), principal: Owner::of_number(principal) }
     }
 
     pub(super) fn weight(&self) -> usize {
@@ -312,6 +383,7 @@ pub(crate) mod tests {
             vital: Vital { lifetime, received, initial_age, openness: Openness::Closed, clock: OriginClock::Behind },
             birth: Birth::new(Stamp(1), Stamp(1)),
             tags: TagSet::default(),
+            owners: Owners::default(),
         }
     }
 

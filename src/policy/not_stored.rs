@@ -56,6 +56,8 @@ pub enum NotStored {
     Trailers,
     /// Other fills hold all the memory that fills may take.
     FillMemory,
+    /// The store is full, and nobody asked for it before.
+    StoreFull,
     /// It answers HEAD.
     Head,
 }
@@ -90,6 +92,7 @@ impl NotStored {
             NotStored::Incomplete => "incomplete",
             NotStored::Trailers => "trailers",
             NotStored::FillMemory => "fill-memory",
+            NotStored::StoreFull => "store-full",
             NotStored::Head => "head",
         }
     }

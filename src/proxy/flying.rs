@@ -467,6 +467,7 @@ impl Proxy {
             form_cookies,
             selecting,
             binding,
+            owners: self.owners(exchange, &lookup.partition),
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::body::upload::{Aside, Expects, Upload, UploadRules};
 use crate::coherence::errand::Asks;
 use crate::edge::error::{Connection, Problem};
 use crate::edge::incoming::{SignsIn, Trailers, Upgrade};
+use crate::entry::key::Partition;
+use crate::entry::owner::Owners;
 use crate::entry::tag::TagSet;
 use crate::fields::credential::{is_signature, signs_request};
 use crate::ground::failure::{Failure, FailureKind};
@@ -179,6 +181,15 @@ impl Proxy {
     pub(super) fn asker(&self, exchange: &Exchange<'_>) -> Asker {
         let client = self.speaks_for(exchange).unwrap_or(exchange.client.peer.ip);
         Asker { client: Some(client), least_rate: self.limits.min_rate }
+    }
+
+    /// For whom an answer is fetched, as far as the store needs to know.
+    pub(super) fn owners(&self, exchange: &Exchange<'_>, partition: &Partition) -> Owners {
+        let principal = match partition {
+            Partition::Principal(digest) => Some(digest),
+            Partition::Public | Partition::Anonymous | Partition::Facets(_) | Partition::Permitted => None,
+        };
+        Owners::of(self.asker(exchange).client, principal)
     }
 
     /// By which fields the exchange's origin is told of the client.

@@ -323,6 +323,10 @@ fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
     };
     let size = |key: &str, old: u64, new: u64| (old != new).then(|| format!("`{key}` {old} → {new} bytes"));
     let memory = size("memory", old.memory, new.memory).map(Change::plain);
+    let shown = |share: Option<u8>| share.map_or("off".to_owned(), |share| format!("{share}%"));
+    let share = (old.client_share != new.client_share)
+        .then(|| format!("`client_share` {} → {}", shown(old.client_share), shown(new.client_share)))
+        .map(Change::plain);
     let longest = size("max_object", old.max_object, new.max_object);
     let longest = longest.map(|change| match new.max_object > old.max_object {
         true => Change::widens(change, "longer answers were passed, and are kept now"),
@@ -353,7 +357,7 @@ fn cache(old: &Settings, new: &Settings) -> Vec<Change> {
             false => Change::widens(change, "answers are not purged any more by what a header names"),
         }
     });
-    mode.into_iter().chain(memory).chain(longest).chain(bounds).chain(fields).chain(targeted).collect()
+    mode.into_iter().chain(memory).chain(share).chain(longest).chain(bounds).chain(fields).chain(targeted).collect()
 }
 
 /// Whether all that is one path to the other is one to this.

@@ -2,6 +2,10 @@
 //!
 //! Keys are compared whole. moka's own expiry, invalidation predicates and loaders are not used: they stall reads or store
 //! what a purge has overtaken.
+//!
+//! What moka cannot know is for whom an answer was fetched. A full store therefore has two rules of its own ([`Memory::admits`]):
+//! no client takes others' room beyond its share ([`shares`](super::shares)), and while all are within theirs, an answer to what
+//! nobody asked for before is not stored ([`Door`]).
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -10,9 +14,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
+use super::shares::Shares;
+use super::slots::Slots;
 use crate::entry::key::Key;
+use crate::entry::owner::Owners;
 use crate::entry::slot::Slot;
-use crate::store::slots::Slots;
 
 /// The entries of this process.
 #[derive(Debug, Clone)]
@@ -20,10 +26,11 @@ pub struct Memory {
     slots: Cache<Key, Slot, foldhash::quality::RandomState>,
     max_bytes: u64,
     door: Arc<Door>,
+    shares: Arc<Shares>,
 }
 
-/// Who knocked of late. Once the store is full, an answer to what nobody asked for before is not kept: moka alone lets it take
-/// the place of what is rarely asked for, and a flood of such would take it all.
+/// What was asked for of late. Once the store is full, an answer to what nobody asked for before is not stored: moka alone lets it
+/// take the place of what is rarely asked for, and a flood of such would take it all.
 #[derive(Debug)]
 struct Door {
     hasher: foldhash::quality::RandomState,
@@ -31,39 +38,65 @@ struct Door {
     knocked: Box<[AtomicU32]>,
 }
 
-/// A quarter of a MiB.
-const KNOCKED: usize = 1 << 16;
-
 impl Door {
-    fn new(hasher: foldhash::quality::RandomState) -> Door {
-        Door { hasher, knocked: (0..KNOCKED).map(|_| AtomicU32::new(0)).collect() }
+    /// It remembers as many as a store of this size has kibibytes, within bounds: a quarter of a MiB to four.
+    fn new(hasher: foldhash::quality::RandomState, max_bytes: u64) -> Door {
+        let knocks = (max_bytes >> 10).next_power_of_two().clamp(1 << 16, 1 << 20) as usize;
+        Door { hasher, knocked: (0..knocks).map(|_| AtomicU32::new(0)).collect() }
     }
 
-    /// Whether it knocked before.
-    fn knocks(&self, key: &Key) -> bool {
+    /// Whether it was asked for before.
+    fn knocks(&self, key: &[u8]) -> bool {
         let hash = self.hasher.hash_one(key);
         let end = hash as u32 | 1;
-        self.knocked[(hash >> 32) as usize % KNOCKED].swap(end, Ordering::Relaxed) == end
+        self.knocked[(hash >> 32) as usize % self.knocked.len()].swap(end, Ordering::Relaxed) == end
     }
 }
 
 impl Memory {
-    /// Bounded by this many bytes, heads and keys included.
-    pub fn new(max_bytes: u64) -> Memory {
+    /// Bounded by this many bytes, heads and keys included; of them, a client has no more than `share` while others want room.
+    pub fn new(max_bytes: u64, share: Option<u64>) -> Memory {
         let hasher = foldhash::quality::RandomState::default();
-        let slots = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|key: &Key, slot: &Slot| slot.weight(key))
-            .build_with_hasher(hasher.clone());
-        Memory { slots, max_bytes, door: Arc::new(Door::new(hasher)) }
+        let shares = Arc::new(Shares::new(share));
+        let builder = Cache::builder().max_capacity(max_bytes).weigher(|key: &Key, slot: &Slot| slot.weight(key));
+        let gone = shares.clone();
+        let slots = match share {
+            None => builder.build_with_hasher(hasher.clone()),
+            Some(_) => builder
+                .eviction_listener(move |key: Arc<Key>, slot: Slot, _| {
+                    if let Some(entry) = slot.entry() {
+                        gone.less(entry.owners(), slot.weight(&key));
+                    }
+                })
+                .build_with_hasher(hasher.clone()),
+        };
+        Memory { slots, max_bytes, door: Arc::new(Door::new(hasher, max_bytes)), shares }
     }
 
-    /// Whether there is room for an answer, or a reason to make some: it was asked for before.
-    fn lets_in(&self, key: &Key, slot: &Slot) -> bool {
-        slot.entry().is_none()
-            || self.slots.weighted_size() + u64::from(slot.weight(key)) <= self.max_bytes
-            || self.slots.contains_key(key)
-            || self.door.knocks(key)
+    fn has_room(&self, bytes: u64) -> bool {
+        self.slots.weighted_size() + bytes <= self.max_bytes
+    }
+
+    /// Takes out what is to give way to so many bytes of this owner's.
+    fn make_room(&self, owners: Owners, bytes: u64) {
+        let mut wanted = bytes;
+        for _ in 0..MOST_LOOKED_AT {
+            let Some((whose, key)) = self.shares.next_to_go(owners) else { return };
+            let Some(slot) = self.peek(&key) else { continue };
+            let Some(entry) = slot.entry().filter(|entry| entry.owners().contain(whose)) else { continue };
+            if entry.was_asked_for() {
+                // Once more round.
+                self.shares.goes_round(whose, key);
+                continue;
+            }
+            let weight = u64::from(slot.weight(&key));
+            if self.take_out(&key, |there| there.entry().is_some_and(|there| there.is(entry))) {
+                wanted = wanted.saturating_sub(weight);
+            }
+            if wanted == 0 {
+                return;
+            }
+        }
     }
 
     /// Moves moka's own housekeeping along; evictions happen here and on writes.
@@ -91,9 +124,16 @@ impl Memory {
     }
 }
 
+/// The most entries that are looked at to make room for one.
+const MOST_LOOKED_AT: usize = 16;
+
 impl Slots for Memory {
     fn get(&self, key: &[u8]) -> Option<Slot> {
-        self.slots.get(key)
+        let slot = self.slots.get(key);
+        if let Some(entry) = slot.as_ref().and_then(Slot::entry) {
+            entry.ask_for();
+        }
+        slot
     }
 
     fn peek(&self, key: &[u8]) -> Option<Slot> {
@@ -101,10 +141,22 @@ impl Slots for Memory {
         self.slots.contains_key(key).then(|| self.slots.get(key)).flatten()
     }
 
+    fn admits(&self, key: &[u8], owners: Owners, length: Option<u64>) -> bool {
+        let bytes = length.unwrap_or(0) + key.len() as u64;
+        self.has_room(bytes) || self.slots.contains_key(key) || self.shares.gives_room(owners) || self.door.knocks(key)
+    }
+
     fn put(&self, key: Key, slot: Slot) {
-        if self.lets_in(&key, &slot) {
-            self.slots.insert(key, slot);
+        if let Some(entry) = slot.entry()
+            && self.shares.are_kept()
+        {
+            let bytes = u64::from(slot.weight(&key));
+            if !self.has_room(bytes) && !self.slots.contains_key(&*key) {
+                self.make_room(entry.owners(), bytes);
+            }
+            self.shares.came(entry.owners(), &key, bytes);
         }
+        self.slots.insert(key, slot);
     }
 
     fn remove(&self, key: &[u8]) {

@@ -3,5 +3,6 @@
 pub mod memory;
 pub mod permission;
 pub mod settings;
+pub mod shares;
 pub mod slots;
 pub mod sweep;

@@ -13,6 +13,8 @@ pub struct CacheSettings {
     pub mode: CacheMode,
     /// All entries together, in bytes, with their heads and keys.
     pub memory: u64,
+    /// What a client has of it at the most while others want room, in hundredths; `None`: there is no bound.
+    pub client_share: Option<u8>,
     /// The longest body that is stored, in bytes.
     pub max_object: u64,
     /// How much one answer may have of what origins name.
@@ -50,11 +52,19 @@ pub enum CacheMode {
     Bypass,
 }
 
+impl CacheSettings {
+    /// What a client has of the memory store at the most while others want room, in bytes.
+    pub fn share(&self) -> Option<u64> {
+        self.client_share.map(|hundredths| self.memory / 100 * u64::from(hundredths))
+    }
+}
+
 impl Default for CacheSettings {
     fn default() -> Self {
         CacheSettings {
             mode: CacheMode::Serve,
             memory: 256 << 20,
+            client_share: Some(12),
             max_object: 8 << 20,
             bounds: Bounds::default(),
             targeted: Targeted::default(),

@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn dropped(registry: &Registry) -> Option<u64> {
-        let text = registry.render();
+        let text = registry.render(|_| ());
         text.lines().find_map(|line| line.strip_prefix("stent_log_dropped_total ")?.parse().ok())
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use metrics::Counter;
 
-use super::Registry;
 use super::histogram::Histogram;
+use super::registry::Registry;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::worker::WorkerId;
 use crate::policy::outcome::{LABELS, Outcome};

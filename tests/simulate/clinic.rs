@@ -162,6 +162,7 @@ impl Clinic {
             },
             base: None,
             standing_in: StandingIn::Allowed,
+            owners: stent::entry::owner::Owners::default(),
             conditions: Conditions::Sent,
             form_cookies: Vec::new(),
             selecting: Arc::default(),

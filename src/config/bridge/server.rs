@@ -300,9 +300,23 @@ fn is_meant_for_clients(name: &HeaderName) -> bool {
     families.iter().any(|family| name.starts_with(family)) || single.contains(&name)
 }
 
+/// `12%`, or `off`.
+fn client_share(reader: &mut Reader, node: &Node) -> Option<Option<u8>> {
+    reader.parsed(node, "a share", "a share of `memory`, like 12%, or off", |text| {
+        if text == "off" {
+            return Ok(None);
+        }
+        let share =
+            text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|share| (1..=100).contains(share));
+        share
+            .map(Some)
+            .ok_or_else(|| (format!("`{text}` is no share of a store"), "write 1% to 100%, or off".to_owned()))
+    })
+}
+
 pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     let mut settings = CacheSettings::default();
-    let known = ["mode", "memory", "max_object", "variants", "vary", "tags", "tag_headers", "targeted"];
+    let known = ["mode", "memory", "client_share", "max_object", "variants", "vary", "tags", "tag_headers", "targeted"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
     if let Some(node) = table.get("mode") {
         let modes = [("serve", CacheMode::Serve), ("bypass", CacheMode::Bypass)];
@@ -320,6 +334,9 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
             reader.error(Kind::Value, size.node, "`memory` must be 1MiB at least", "write 256MiB");
         }
         settings.memory = size.value;
+    }
+    if let Some(share) = table.get("client_share").and_then(|node| client_share(reader, node)) {
+        settings.client_share = share;
     }
     settings.max_object = settings.max_object.min(settings.memory);
     if let Some(size) = table.get("max_object").and_then(|node| reader.size(node)) {

@@ -33,7 +33,7 @@ use crate::fields::authority::without_port;
 use crate::ground::notice;
 use crate::proxy::current::Proxy;
 use crate::store::sweep::Dead;
-use crate::telemetry::Registry;
+use crate::telemetry::{MetricsPage, Registry};
 use crate::upstream::Upstream;
 
 /// The longest body of a call in bytes.
@@ -214,31 +214,20 @@ impl Admin {
         let proxy = self.proxy();
         proxy.cache.memory.tend();
         let (entries, bytes) = proxy.cache.memory.size();
-        let gauge = |name, labels: &[(&'static str, &str)], value: u64| {
-            self.registry.gauge(name, labels).set(value as f64);
-        };
-        gauge("stent_connections", &[], self.places.taken() as u64);
-        self.registry.counter("stent_connections_shed_total", &[]).absolute(self.places.shed());
-        let refused = self.places.refused_handshakes();
-        self.registry.counter("stent_tls_handshakes_refused_total", &[]).absolute(refused);
-        self.registry.counter("stent_accept_failures_total", &[]).absolute(self.places.failures());
-        self.registry.counter("stent_notices_dropped_total", &[]).absolute(notice::lost());
-        gauge("stent_entries", &[], entries);
-        gauge("stent_bytes", &[], bytes);
-        gauge("stent_flights", &[], proxy.cache.flights.len() as u64);
-        gauge("stent_waiting", &[], proxy.cache.flights.waiting() as u64);
-        gauge("stent_fill_bytes", &[], proxy.cache.budget.used() as u64);
-        for upstream in &proxy.upstreams {
-            let (name, counts) = (upstream.settings.name.as_str(), upstream.counts());
-            gauge("stent_upstream_connections", &[("upstream", name), ("state", "open")], counts.open as u64);
-            gauge("stent_upstream_connections", &[("upstream", name), ("state", "idle")], counts.idle as u64);
-            gauge("stent_upstream_connections", &[("upstream", name), ("state", "stream")], counts.streams as u64);
-            gauge("stent_upstream_waiting", &[("upstream", name)], counts.waiting as u64);
-            let made_room = self.registry.counter("stent_upstream_made_room_total", &[("upstream", name)]);
-            made_room.absolute(counts.made_room as u64);
-            gauge("stent_upstream_in_flight", &[("upstream", name)], counts.in_flight as u64);
-        }
-        let mut response = text(self.registry.render());
+        let page = self.registry.render(|page| {
+            page.gauge("stent_connections", &[], self.places.taken() as u64);
+            page.counter("stent_connections_shed_total", &[], self.places.shed());
+            page.counter("stent_tls_handshakes_refused_total", &[], self.places.refused_handshakes());
+            page.counter("stent_accept_failures_total", &[], self.places.failures());
+            page.counter("stent_notices_dropped_total", &[], notice::lost());
+            page.gauge("stent_entries", &[], entries);
+            page.gauge("stent_bytes", &[], bytes);
+            page.gauge("stent_flights", &[], proxy.cache.flights.len() as u64);
+            page.gauge("stent_waiting", &[], proxy.cache.flights.waiting() as u64);
+            page.gauge("stent_fill_bytes", &[], proxy.cache.budget.used() as u64);
+            proxy.upstreams.iter().for_each(|upstream| write_upstream(page, upstream));
+        });
+        let mut response = text(page);
         let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, media);
         response
@@ -407,3 +396,13 @@ const FOREIGN: Problem = problem(
     "foreign-page",
     "Calls from web pages, or by a name other than localhost, need a token: see admin.tokens.",
 );
+/// What an upstream's connections are doing.
+fn write_upstream(page: &MetricsPage, upstream: &Upstream) {
+    let (name, counts) = (upstream.settings.name.as_str(), upstream.counts());
+    for (state, number) in [("open", counts.open), ("idle", counts.idle), ("stream", counts.streams)] {
+        page.gauge("stent_upstream_connections", &[("upstream", name), ("state", state)], number as u64);
+    }
+    page.gauge("stent_upstream_waiting", &[("upstream", name)], counts.waiting as u64);
+    page.gauge("stent_upstream_in_flight", &[("upstream", name)], counts.in_flight as u64);
+    page.counter("stent_upstream_made_room_total", &[("upstream", name)], counts.made_room as u64);
+}

@@ -190,7 +190,7 @@ pub const NOT_USED: [Meaning; 10] = [
 ];
 
 /// Why an answer is not kept.
-pub const NOT_KEPT: [Meaning; 27] = [
+pub const NOT_KEPT: [Meaning; 28] = [
     is("no-store", "the origin says so", "the origin decides"),
     is(
         "private",
@@ -292,6 +292,11 @@ pub const NOT_KEPT: [Meaning; 27] = [
         "fill-memory",
         "other answers on their way held all the memory that they may take; the next one may be kept",
         "raise `cache.memory`, if that happens often",
+    ),
+    is(
+        "store-full",
+        "the store is full, and nobody asked for it before: what is asked for once leaves what others ask for where it is",
+        "raise `cache.memory`, if most of what is asked for is asked for again",
     ),
     is("head", "it answers HEAD, and is not what is stored", ""),
 ];
