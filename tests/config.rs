@@ -285,6 +285,30 @@ fn a_secret_that_others_may_read_is_a_warning() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_token_that_stands_in_a_file_that_others_may_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("proxy.yaml");
+    let warnings = |token: &str, mode: u32| {
+        let text = format!(
+            "admin: {{listen: 127.0.0.1:0, tokens: {{ops: {{token: {token}, may: [purge]}}}}}}\n\
+             upstreams: {{app: {{servers: [http://127.0.0.1:8000]}}}}\nroutes: [{{name: a, path: /a}}]\n"
+        );
+        std::fs::write(&file, text).expect("written");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("it is ours");
+        let vars = |name: &str| (name == "TOKEN").then(|| "0123456789abcdefgh".to_owned());
+        load(&file, &vars).unwrap_or_else(|report| panic!("{report}")).warnings
+    };
+    assert!(warnings("0123456789abcdefgh", 0o640).is_empty());
+    assert!(warnings("\"${TOKEN}\"", 0o644).is_empty(), "it does not stand there");
+    let told = warnings("0123456789abcdefgh", 0o644);
+    assert_eq!((told.len(), told[0].path.as_str()), (1, "admin.tokens.ops.token"), "{told:?}");
+    assert!(told[0].message.contains("may read the secret that stands here (mode 0644"), "{told:?}");
+    assert!(!format!("{told:?}").contains("0123456789abcdefgh"));
+}
+
 #[test]
 fn a_secret_is_in_no_message() {
     let secret = "correct-horse-battery-staple";
@@ -639,6 +663,11 @@ fn certificates_are_read_when_the_file_is() {
     let warnings = old.unwrap_or_else(|report| panic!("{report}")).warnings;
     assert_eq!((warnings.len(), warnings[0].line, warnings[0].column), (1, 2, 48), "{warnings:?}");
     assert!(warnings[0].message.contains("2021-01-01"), "{warnings:?}");
+
+    let old = read("{listen: 127.0.0.1:8443, certs: [{cert: a.pem, key: a.key}], client_ca: old.pem}");
+    let warnings = old.unwrap_or_else(|report| panic!("{report}")).warnings;
+    assert_eq!((warnings.len(), warnings[0].path.as_str()), (1, "server.tls.client_ca"), "{warnings:?}");
+    assert!(warnings[0].message.contains("an authority in `old.pem` has expired: 2021-01-01"), "{warnings:?}");
 
     let certs = "certs: [{cert: a.pem, key: a.key}]";
     for (tls, column, wanted) in [

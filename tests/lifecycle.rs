@@ -785,3 +785,116 @@ async fn a_body_that_ends_by_closing_is_reset_where_the_process_ends_before_it()
     let end = tokio::time::timeout(LIMIT, stream.read_u8()).await.expect("in time");
     assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
+
+/// A control group of this test's own, with a limit of memory; gone with it.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    /// `None` where none can be made: without root, or where no controller of memory is there to be given.
+    fn with_memory(bytes: u64) -> Option<ControlGroup> {
+        let name = format!("stent-test-{}", std::process::id());
+        [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")].into_iter().find_map(
+            |(root, limit)| {
+                let folder = Path::new(root).join(&name);
+                std::fs::create_dir(&folder).ok()?;
+                let group = ControlGroup(folder);
+                std::fs::write(group.0.join(limit), bytes.to_string()).ok()?;
+                Some(group)
+            },
+        )
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_check_in_a_control_group_says_what_store_fits_into_it() {
+    let Some(group) = ControlGroup::with_memory(400 << 20) else {
+        return eprintln!("not checked: no control group with a limit of memory can be made here");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("proxy.yaml");
+    let check = |memory: &str| {
+        let yaml = format!(
+            "cache: {{memory: {memory}}}\nupstreams: {{app: {{servers: [http://127.0.0.1:1]}}}}\nroutes: [{{name: a, path: /a}}]\n"
+        );
+        std::fs::write(&file, yaml).unwrap();
+        let enter = "echo $$ > \"$2/cgroup.procs\" && exec \"$0\" check --config \"$1\"";
+        let output = Command::new("sh")
+            .args(["-c", enter, env!("CARGO_BIN_EXE_stent")])
+            .args([&file, &group.0])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let said = check("1GiB");
+    let advised = said.split("cache: {memory: ").nth(1).and_then(|rest| rest.split('}').next());
+    let advised = advised.unwrap_or_else(|| panic!("{said}")).to_owned();
+    assert!(said.contains("400MiB"), "{said}");
+    assert!(!check(&advised).contains("cache: {memory:"), "what it advises fits: {advised}");
+}
+
+/// What a process has in memory, in bytes.
+fn resident_bytes(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[tokio::test]
+async fn what_is_announced_is_not_allocated_before_it_comes() {
+    const MANY: usize = 200;
+    // Each announces more than there is, and sends a little of it.
+    let origin = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin_address = origin.local_addr().unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = answered.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = origin.accept().await {
+            let count = count.clone();
+            tokio::spawn(async move {
+                let mut head = vec![0; 4096];
+                let length = socket.read(&mut head).await.unwrap_or(0);
+                let framing = match &head[..length] {
+                    head if head.starts_with(b"GET /chunked") => {
+                        "transfer-encoding: chunked\r\n\r\nffffffffffffff\r\nx"
+                    }
+                    head if head.starts_with(b"GET /length") => "content-length: 1073741824\r\n\r\nx",
+                    _ => "content-length: 9223372036854775807\r\n\r\nx",
+                };
+                let answer = format!("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n{framing}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = socket.read(&mut head).await;
+            });
+        }
+    });
+    let rules = "
+policies: {p: {share: public, ttl: 60s}}
+routes: [{name: kept, path: /kept/**, policy: p}, {name: rest, path: /**}]";
+    let process = Process::start(&configuration(origin_address, ", pool: {max: 900}", rules), None).await;
+    let before = resident_bytes(process.child.id());
+    let mut open = Vec::new();
+    for number in 0..MANY {
+        for asked in [
+            format!("GET /chunked/{number} HTTP/1.1\r\nhost: a\r\n\r\n"),
+            format!("GET /length/{number} HTTP/1.1\r\nhost: a\r\n\r\n"),
+            format!("GET /kept/{number} HTTP/1.1\r\nhost: a\r\n\r\n"),
+            format!("POST /upload/{number} HTTP/1.1\r\nhost: a\r\ncontent-length: 9223372036854775807\r\n\r\nx"),
+        ] {
+            let mut socket = tokio::net::TcpStream::connect(process.address).await.unwrap();
+            socket.write_all(asked.as_bytes()).await.unwrap();
+            open.push(socket);
+        }
+    }
+    until("all have their announcement", async || answered.load(Ordering::SeqCst) >= 3 * MANY).await;
+    let grown = resident_bytes(process.child.id()).saturating_sub(before);
+    let each = grown / (4 * MANY);
+    assert!(each < 64 << 10, "{each} bytes for each of {} connections", 4 * MANY);
+}

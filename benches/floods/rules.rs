@@ -14,7 +14,6 @@ use stent::entry::slot::Slot;
 use stent::entry::stored::Entry;
 use stent::entry::tag::TagSet;
 use stent::store::memory::Memory;
-use stent::store::settings::CacheSettings;
 use stent::store::slots::Slots;
 
 use super::BODY;
@@ -64,9 +63,8 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn new(bytes: u64) -> Ours {
-        let settings = CacheSettings { memory: bytes, ..CacheSettings::default() };
-        Ours { memory: Memory::new(bytes, settings.share()), asked: 0 }
+    pub fn new(bytes: u64, share: Option<u64>) -> Ours {
+        Ours { memory: Memory::new(bytes, share), asked: 0 }
     }
 }
 

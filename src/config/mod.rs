@@ -144,8 +144,7 @@ pub fn parse(file_name: &str, text: &str, vars: &dyn Fn(&str) -> Option<String>)
         return Err(Report::new(source, problems));
     };
     vars::fill(&mut root, vars, &mut problems);
-    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-    let (crossed, found) = bridge::cross(&root, folder);
+    let (crossed, found) = bridge::cross(&root, Path::new(file_name));
     problems.extend(found);
     vars::hide(text, vars, &mut problems);
     match crossed {

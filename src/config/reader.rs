@@ -1,6 +1,7 @@
 //! Typed reading of nodes. Whatever cannot be read becomes a problem and `None`, and reading goes on.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::message::{Kind, Problem, Severity};
@@ -12,6 +13,8 @@ use crate::config::{not_yet, units};
 /// Collects problems while the bridge reads.
 #[derive(Default)]
 pub(super) struct Reader {
+    /// The file that is read.
+    pub(super) file: PathBuf,
     problems: Vec<Problem>,
     /// The paths of keys that somebody probably meant by an unknown one. They are not called missing too.
     meant: HashSet<String>,

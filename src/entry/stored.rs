@@ -374,7 +374,8 @@ pub(crate) mod tests {
             ceiling: Lifetime::NO_CEILING,
             staleness: Staleness::Forbidden,
         };
-        let (received, initial_age) = (Instant::now(), Duration::ZERO);
+        // A packed one is told to the microsecond.
+        let (received, initial_age) = (beginning() + Duration::from_secs(100_000), Duration::ZERO);
         Head {
             status: StatusCode::OK,
             validators: Validators::of(&headers),

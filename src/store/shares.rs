@@ -53,6 +53,11 @@ impl Shares {
         self.share.is_some()
     }
 
+    /// What all entries hold, in bytes; `None`: nobody counts.
+    pub fn all(&self) -> Option<u64> {
+        self.share.map(|_| u64::try_from(self.all.load(Ordering::Relaxed)).unwrap_or(0))
+    }
+
     /// Counts bytes off that were stored for these.
     pub fn less(&self, owners: Owners, bytes: u32) {
         self.change(owners, -i64::from(bytes));

@@ -17,8 +17,12 @@ use crate::ground::failure::FailureKind;
 /// For so long an answer counts as new: whoever comes meanwhile asks nothing.
 const NEW: Duration = Duration::from_secs(1);
 
-/// For so long the last good answer stands in while later look-ups hang or fail.
-const STANDS_IN: Duration = Duration::from_secs(60);
+/// For so long the last good answer stands in while later look-ups hang or fail: a resolver that is down says nothing of a server
+/// that has not moved.
+const STANDS_IN: Duration = Duration::from_secs(3600);
+
+/// The same where the resolver says that there is no such name: its address may be given to another server by then.
+const GONE_STANDS_IN: Duration = Duration::from_secs(60);
 
 /// So long a look-up is waited for where an older answer could stand in.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -50,6 +54,8 @@ pub(super) struct Name {
 #[derive(Default)]
 struct State {
     known: Option<(Addresses, Instant)>,
+    /// The resolver has said since that there is no such name.
+    is_gone: bool,
     under_way: Option<Lookup>,
 }
 
@@ -71,6 +77,7 @@ struct Lookup {
 #[derive(Clone)]
 struct Answer {
     found: Result<Addresses, FailureKind>,
+    is_gone: bool,
     came: Instant,
 }
 
@@ -129,7 +136,8 @@ impl Name {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.take_answer();
         let age = |came: &Instant| now.saturating_duration_since(*came);
-        let known = state.known.as_ref().filter(|(_, came)| age(came) < STANDS_IN);
+        let stands_in = if state.is_gone { GONE_STANDS_IN } else { STANDS_IN };
+        let known = state.known.as_ref().filter(|(_, came)| age(came) < stands_in);
         if let Some((addresses, _)) = known.filter(|(_, came)| age(came) < NEW) {
             return Step::Known(addresses.clone());
         }
@@ -150,12 +158,12 @@ impl Name {
         let (sender, answer) = watch::channel(None);
         let name = self.clone();
         std::thread::Builder::new().name("look-up".to_owned()).spawn(move || {
-            let found = match (name.resolve)(&name.host) {
-                Ok(addresses) if addresses.is_empty() => Err(FailureKind::NameLookup),
-                Ok(addresses) => Ok(addresses.into()),
-                Err(error) => Err(fault(&error)),
+            let (found, is_gone) = match (name.resolve)(&name.host) {
+                Ok(addresses) if addresses.is_empty() => (Err(FailureKind::NameLookup), true),
+                Ok(addresses) => (Ok(addresses.into()), false),
+                Err(error) => (Err(fault(&error)), says_no_such_name(&error)),
             };
-            sender.send_replace(Some(Answer { found, came: Instant::now() }));
+            sender.send_replace(Some(Answer { found, is_gone, came: Instant::now() }));
         })?;
         Ok(Lookup { began, answer })
     }
@@ -172,8 +180,12 @@ impl State {
             return;
         }
         self.under_way = None;
-        if let Some(Answer { found: Ok(addresses), came }) = answer {
-            self.known = Some((addresses, came));
+        match answer {
+            Some(Answer { found: Ok(addresses), came, .. }) => {
+                (self.known, self.is_gone) = (Some((addresses, came)), false)
+            }
+            Some(Answer { found: Err(_), is_gone, .. }) => self.is_gone |= is_gone,
+            None => {}
         }
     }
 }
@@ -187,6 +199,14 @@ impl Lookup {
 
 fn fault(error: &io::Error) -> FailureKind {
     if is_out_of_descriptors(error) { FailureKind::Busy } else { FailureKind::NameLookup }
+}
+
+/// Whether the resolver answered that there is no such name. `getaddrinfo` has a code for it (RFC 3493 §6.1), of which the
+/// standard library hands on the text alone: that of glibc, of musl, of macOS.
+fn says_no_such_name(error: &io::Error) -> bool {
+    const SAYS_SO: [&str; 4] = ["not known", "No address associated", "does not resolve", "nodename nor servname"];
+    let text = error.to_string();
+    SAYS_SO.iter().any(|words| text.contains(words))
 }
 
 impl std::fmt::Debug for Place {
@@ -347,9 +367,11 @@ mod tests {
         let first = name.addresses(Instant::now()).await.unwrap();
         let came = Instant::now();
         // One that fails, then one that hangs.
-        tell.send(Err(io::Error::other("no such name"))).unwrap();
+        tell.send(Err(io::Error::other("Temporary failure in name resolution"))).unwrap();
         assert_eq!(name.addresses(came + NEW).await, Ok(first.clone()));
-        assert_eq!(name.addresses(came + NEW * 2).await, Ok(first.clone()));
+        for later in [NEW * 2, GONE_STANDS_IN * 2] {
+            assert_eq!(name.addresses(came + later).await, Ok(first.clone()));
+        }
         // Too old: it waits for the look-up, which does not come.
         let late = tokio::time::timeout(Duration::from_millis(10), name.addresses(came + STANDS_IN)).await;
         assert!(late.is_err(), "{late:?}");
@@ -360,6 +382,28 @@ mod tests {
         tell.send(Ok(vec!["192.0.2.8:0".parse().unwrap()])).unwrap();
         assert_eq!(waiting.await.unwrap().unwrap()[0].to_string(), "192.0.2.8:0");
         assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_such_name_any_more_the_last_good_answer_stands_in_for_a_minute() {
+        let (names, tell, _asked) = told();
+        let name = named(&names);
+        tell.send(good()).unwrap();
+        let first = name.addresses(Instant::now()).await.unwrap();
+        let came = Instant::now();
+        let gone = || Err(io::Error::other("failed to lookup address information: Name or service not known"));
+        tell.send(gone()).unwrap();
+        assert_eq!(name.addresses(came + NEW).await, Ok(first));
+        tell.send(gone()).unwrap();
+        assert_eq!(name.addresses(came + GONE_STANDS_IN).await, Err(FailureKind::NameLookup));
+        // The system's own words.
+        let own =
+            std::net::ToSocketAddrs::to_socket_addrs(&("no-such-name.invalid", 0)).map(Iterator::collect::<Vec<_>>);
+        if let Err(error) = own
+            && !error.to_string().contains("Temporary")
+        {
+            assert!(says_no_such_name(&error), "{error}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod explaining;
 mod field;
 mod fills;
 mod flights;
+mod flooding;
 mod hostile;
 mod invalidation;
 mod origin_ends;

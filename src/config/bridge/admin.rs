@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::secrets::check_mode;
+use super::secrets::{check_mode, check_mode_of_own};
 use crate::config::admin::{AdminSettings, AdminToken, Scope};
 use crate::config::bridge::values::{address, file};
 use crate::config::message::Kind;
@@ -119,7 +119,14 @@ fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
             check_mode(reader, file, folder);
             (secret, file)
         }
-        _ => (reader.scalar(node, "text or {file: path}", "write {file: /run/secrets/admin}")?.text.clone(), node),
+        _ => {
+            let written = reader.scalar(node, "text or {file: path}", "write {file: /run/secrets/admin}")?;
+            let secret = written.text.clone();
+            if written.written.is_none() {
+                check_mode_of_own(reader, node);
+            }
+            (secret, node)
+        }
     };
     let hint = "make one with `openssl rand -hex 32`";
     if secret.len() < SHORTEST_TOKEN {

@@ -38,9 +38,11 @@ mod vary;
 const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstreams", "policies", "routes", "tests"];
 const NOT_YET: [&str; 2] = ["include", "limits"];
 
-/// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to `folder`.
-pub(super) fn cross(root: &Node, folder: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
+/// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to the file's folder.
+pub(super) fn cross(root: &Node, file: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
+    let folder = file.parent().unwrap_or(Path::new(""));
     let mut reader = Reader::default();
+    reader.file = file.to_owned();
     let Some(table) = reader.table(root, &KNOWN, &NOT_YET) else { return (None, reader.into_problems()) };
     let server = server::server(&mut reader, table.get("server"), folder);
     let admin = admin::admin(&mut reader, table.get("admin"), folder);

@@ -7,31 +7,43 @@ use crate::config::node::Node;
 use crate::config::reader::Reader;
 
 /// Warns of what the file's mode lets others do. Its group is left alone: it is how a service is given a key that is root's.
-#[cfg(unix)]
 pub(super) fn check_mode(reader: &mut Reader, node: &Node, folder: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
     let Some(name) = reader.text(node) else { return };
     let path = folder.join(name);
-    // What cannot be asked was told of when it was read.
-    let Ok(metadata) = std::fs::metadata(&path) else { return };
-    let mode = metadata.permissions().mode() & 0o7777;
-    if let Some(may) = others_may(mode) {
+    if let Some((mode, may)) = others_may(&path) {
         let message = format!("everybody on this machine may {may} the secret in `{name}` (mode {mode:04o})");
         let hint = format!("run `chmod 600 {}`; it must belong to the user that Stent runs as", path.display());
         reader.warn(Kind::Unsafe, node, message, hint);
     }
 }
 
+/// Warns where a secret stands in the configuration itself, and others may read or change that.
+pub(super) fn check_mode_of_own(reader: &mut Reader, node: &Node) {
+    if let Some((mode, may)) = others_may(&reader.file) {
+        let message =
+            format!("everybody on this machine may {may} the secret that stands here (mode {mode:04o} of this file)");
+        let path = reader.file.display();
+        let hint = format!("put it into a file of its own and write {{file: …}}, or run `chmod 600 {path}`");
+        reader.warn(Kind::Unsafe, node, message, hint);
+    }
+}
+
+/// The mode of a file, and what it lets everybody do. What cannot be asked is told of where it is read.
+#[cfg(unix)]
+fn others_may(path: &Path) -> Option<(u32, &'static str)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    let may = match mode & 0o006 {
+        0 => return None,
+        0o004 => "read",
+        0o002 => "change",
+        _ => "read and change",
+    };
+    Some((mode, may))
+}
+
 /// There are no modes.
 #[cfg(not(unix))]
-pub(super) fn check_mode(_: &mut Reader, _: &Node, _: &Path) {}
-
-#[cfg(unix)]
-fn others_may(mode: u32) -> Option<&'static str> {
-    match mode & 0o006 {
-        0 => None,
-        0o004 => Some("read"),
-        0o002 => Some("change"),
-        _ => Some("read and change"),
-    }
+fn others_may(_: &Path) -> Option<(u32, &'static str)> {
+    None
 }

@@ -142,10 +142,22 @@ fn standing(validity: &Validity, now: SystemTime) -> Option<(String, &'static st
 fn client_ca(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Roots> {
     let text = file(reader, node, folder, LARGEST_FILE)?;
     let roots = Roots::read(text.as_bytes());
-    if let Err(reason) = roots {
-        unusable(reader, node, reason, "name a file with the certificates of those who sign your clients', in PEM");
+    let roots = match roots {
+        Ok(roots) => roots,
+        Err(reason) => {
+            unusable(reader, node, reason, "name a file with the certificates of those who sign your clients', in PEM");
+            return None;
+        }
+    };
+    let standings = roots.validities().filter_map(|validity| standing(&validity, SystemTime::now()));
+    if let Some((standing, _)) = standings.min()
+        && let Some(name) = reader.text(node)
+    {
+        let message = format!("the certificate of an authority in `{name}` {standing}");
+        let hint = "what it signs ends with it: get the next one from whoever runs it, add it to the file, and reload";
+        reader.warn(Kind::Value, node, message, hint);
     }
-    roots.ok()
+    Some(roots)
 }
 
 fn unusable(reader: &mut Reader, node: &Node, reason: &str, hint: &str) {

@@ -144,6 +144,11 @@ impl Roots {
         let sound = roots.iter().all(|root| store.add(root.clone()).is_ok());
         if sound { Ok(Roots(roots)) } else { Err("a certificate in it cannot be read") }
     }
+
+    /// When each of the certificates holds.
+    pub fn validities(&self) -> impl Iterator<Item = Validity> {
+        self.0.iter().filter_map(|root| subject::validity(root))
+    }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
