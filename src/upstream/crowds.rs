@@ -29,11 +29,6 @@ impl Crowds {
         Crowds { max, are_any: AtomicBool::new(false), seen: Mutex::default() }
     }
 
-    /// Whether this client may have one more, where so many are in use.
-    pub fn admits(&self, client: Option<IpAddr>, in_use: impl FnOnce() -> usize) -> bool {
-        !self.are_any.load(Ordering::Relaxed) || in_use() < self.max - self.max / 4 || !self.has(client)
-    }
-
     /// Whether it is one of them.
     pub fn has(&self, client: Option<IpAddr>) -> bool {
         self.are_any.load(Ordering::Relaxed)
@@ -82,10 +77,10 @@ mod tests {
         crowds.note(&[(still, hold.clone())], begun);
         assert!(!crowds.has(client), "a quarter of all is no half");
         crowds.note(&[(still, hold.clone()), (still, hold)], begun);
-        assert!(crowds.has(client) && !crowds.admits(client, || 3) && crowds.admits(client, || 2));
+        assert!(crowds.has(client));
         crowds.note(&[], begun + REMEMBERED / 2);
         assert!(crowds.has(client));
         crowds.note(&[], begun + REMEMBERED);
-        assert!(!crowds.has(client) && crowds.admits(client, || 4));
+        assert!(!crowds.has(client));
     }
 }

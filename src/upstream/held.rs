@@ -171,7 +171,7 @@ impl Hold {
         }
     }
 
-    #[cfg(test)]
+    /// Whether it was taken from its client.
     pub fn is_cut(&self) -> bool {
         matches!(*self.slot(), Slot::Cut)
     }

@@ -15,6 +15,7 @@ pub mod pool;
 mod request;
 pub mod settings;
 mod sticky;
+mod tallies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

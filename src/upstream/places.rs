@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::crowds::Crowds;
 use super::held::{Hold, PATIENCE, PRESSED, Pace};
+use super::tallies::Tallies;
 use crate::ground::worker::WorkerId;
 
 /// The places of one upstream's connections.
@@ -30,6 +31,9 @@ pub(super) struct Places {
     /// The requests in flight, by the worker that began them.
     held: Vec<Mutex<Shelf>>,
     crowds: Crowds,
+    tallies: Tallies,
+    /// Connections that are being opened for a request which is not in flight yet.
+    opening: AtomicUsize,
     made_room: AtomicUsize,
 }
 
@@ -75,6 +79,18 @@ pub(super) struct NoPlace;
 /// The most requests that wait for a connection, for each that may be open.
 const WAITING_PER_CONNECTION: usize = 20;
 
+/// Whether a request has waited for so long that those who stand still are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// It has.
+    Long,
+    /// It has not, or has only come.
+    NotYet,
+}
+
+/// It has after so long.
+pub(super) const LONG: Duration = Duration::from_millis(500);
+
 /// How often those who wait look for connections that can make room.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -95,6 +111,8 @@ impl Places {
             queue: Mutex::default(),
             held: (0..workers).map(|_| Mutex::default()).collect(),
             crowds: Crowds::new(max),
+            tallies: Tallies::new(max / 2),
+            opening: AtomicUsize::new(0),
             made_room: AtomicUsize::new(0),
         })
     }
@@ -134,8 +152,16 @@ impl Places {
         self.made_room.load(Ordering::Relaxed)
     }
 
+    /// A connection is being opened for this client, for as long as what this answers lives.
+    pub fn open(self: &Arc<Self>, client: Option<IpAddr>) -> Opening {
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        self.tallies.began(client);
+        Opening { places: self.clone(), client }
+    }
+
     /// Puts a request in flight on the list. Answers its number there.
     pub fn hold(&self, worker: WorkerId, hold: Arc<Hold>) -> usize {
+        self.tallies.began(hold.client());
         let mut shelf = self.shelf(worker);
         match shelf.free.pop() {
             Some(number) => {
@@ -152,8 +178,10 @@ impl Places {
     /// Takes it off again.
     pub fn let_go(&self, worker: WorkerId, number: usize) {
         let mut shelf = self.shelf(worker);
-        if shelf.holds[number].take().is_some() {
+        if let Some(hold) = shelf.holds[number].take() {
             shelf.free.push(number);
+            drop(shelf);
+            self.tallies.ended(hold.client(), !hold.is_cut());
         }
     }
 
@@ -187,9 +215,16 @@ impl Places {
         }
     }
 
-    /// Whether this client may have one more, where so many are in use.
-    pub fn admits(&self, client: Option<IpAddr>, in_use: impl FnOnce() -> usize) -> bool {
-        self.crowds.admits(client, in_use)
+    /// Whether this client may have one more, where so many are in use. The last quarter is not for whoever has more than half of
+    /// all, unless its requests end, or it has waited long enough for it to show whether they stand still.
+    pub fn admits(&self, client: Option<IpAddr>, waited: Waited, in_use: impl FnOnce() -> usize) -> bool {
+        let quarter = self.max / 4;
+        let in_use = || in_use() + self.opening.load(Ordering::Relaxed);
+        if quarter == 0 || self.taken() < self.max - quarter || in_use() < self.max - quarter {
+            return true;
+        }
+        let is_new_here = waited == Waited::NotYet && self.tallies.has_only_taken(client);
+        !is_new_here && !self.crowds.has(client)
     }
 
     /// Notes how fast clients are, and where somebody waits ends what is too slow.
@@ -310,6 +345,20 @@ impl Drop for Permit {
             Of::Streams => self.places.streams.fetch_sub(1, Ordering::AcqRel),
         };
         self.places.call_next();
+    }
+}
+
+/// A connection that is being opened.
+#[derive(Debug)]
+pub(super) struct Opening {
+    places: Arc<Places>,
+    client: Option<IpAddr>,
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.places.opening.fetch_sub(1, Ordering::Relaxed);
+        self.places.tallies.ended(self.client, false);
     }
 }
 
@@ -463,10 +512,12 @@ mod tests {
         let look = |quarter: u32| places.look(begun + LOOK_AGAIN * quarter);
         held.iter().for_each(|hold| hold.turn(Turn::Client));
         look(0);
-        assert!(places.admits(client(1), || 8), "nobody knows yet");
+        let admits = |number: u8, in_use: usize| places.admits(client(number), Waited::NotYet, || in_use);
+        let _taken: Vec<_> = (0..8).map_while(|_| places.take()).collect();
+        assert!(admits(1, 8), "nobody knows yet, and it has no more than half");
         look(1);
-        assert!(!places.admits(client(1), || 6) && places.admits(client(1), || 5), "its last two are others'");
-        assert!(places.admits(client(2), || 8) && places.admits(None, || 8));
+        assert!(!admits(1, 6) && admits(1, 5), "its last two are others'");
+        assert!(admits(2, 8) && places.admits(None, Waited::NotYet, || 8));
         assert!(held.iter().all(|hold| !hold.is_cut()), "nobody waits");
         let _queued = places.queue(client(2)).unwrap();
         look(2);
@@ -485,7 +536,14 @@ mod tests {
             }
             places.look(Instant::now() + LOOK_AGAIN * look);
         }
-        assert!(places.admits(client(1), || 4));
+        let _taken: Vec<_> = (0..4).map_while(|_| places.take()).collect();
+        let admits = |waited| places.admits(client(1), waited, || 4);
+        assert!(!admits(Waited::NotYet), "none has ended yet");
+        assert!(admits(Waited::Long), "and none stands still");
+        std::thread::sleep(Duration::from_millis(20));
+        places.let_go(0, 0);
+        hold(&places, 1);
+        assert!(admits(Waited::NotYet), "they end");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use super::held::{Asker, Hold};
 use super::names::{Names, Place};
 use super::own::OwnConnections;
-use super::places::{LOOK_AGAIN, NoPlace, Permit, Places, Queued};
+use super::places::{LONG, LOOK_AGAIN, NoPlace, Permit, Places, Queued, Waited};
 use super::settings::UpstreamSettings;
 use super::{Freshness, Within, full};
 use crate::ground::failure::{Failure, FailureKind};
@@ -297,15 +297,15 @@ impl Pool {
 
     /// Nobody waits whom it would pass, and its client has not too many that stand still.
     fn may_begin(&self, by: By) -> bool {
-        self.places.waiting() == 0 && self.admits(by)
+        self.places.waiting() == 0 && self.admits(by, Waited::NotYet)
     }
 
-    fn admits(&self, by: By) -> bool {
+    fn admits(&self, by: By, waited: Waited) -> bool {
         let in_use = || {
             let in_flight: usize = self.servers.iter().map(|server| server.in_flight.load(Ordering::Relaxed)).sum();
             in_flight.saturating_sub(self.places.streams())
         };
-        self.places.admits(by.asker.client, in_use)
+        self.places.admits(by.asker.client, waited, in_use)
     }
 
     /// Which server a client has a connection of its own to.
@@ -324,12 +324,14 @@ impl Pool {
     }
 
     async fn called(&self, server: &Arc<Server>, by: By, reuse: Reuse, queued: &Queued) -> Found {
-        self.places.look(Instant::now());
+        let came = Instant::now();
+        self.places.look(came);
         loop {
             match tokio::time::timeout(LOOK_AGAIN, queued.called()).await {
                 Err(_) => self.places.look(Instant::now()),
                 Ok(()) => {
-                    if let Some(found) = self.find(server, by, reuse) {
+                    let waited = if came.elapsed() >= LONG { Waited::Long } else { Waited::NotYet };
+                    if let Some(found) = self.find(server, by, reuse, waited) {
                         return found;
                     }
                 }
@@ -337,8 +339,8 @@ impl Pool {
         }
     }
 
-    fn find(&self, server: &Arc<Server>, by: By, reuse: Reuse) -> Option<Found> {
-        if !self.admits(by) {
+    fn find(&self, server: &Arc<Server>, by: By, reuse: Reuse, waited: Waited) -> Option<Found> {
+        if !self.admits(by, waited) {
             return None;
         }
         if let Reuse::Idle(freshness) = reuse {
@@ -358,6 +360,7 @@ impl Pool {
     }
 
     async fn open(&self, server: &Arc<Server>, by: By, permit: Permit, deadline: Instant) -> Result<Lease, Failure> {
+        let _opening = self.places.open(by.asker.client);
         let now = Instant::now();
         let limit = deadline.min(now + self.connect_timeout);
         let connected = match &server.place {

@@ -274,3 +274,28 @@ async fn of_those_who_wait_the_client_with_the_fewest_is_next() {
         assert_eq!(one.await.unwrap().status, 200);
     }
 }
+
+/// One address that asks for much and takes what it gets, such as a proxy that nobody trusts, has all places.
+#[tokio::test]
+async fn an_address_whose_requests_may_all_go_on_has_every_place() {
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let origin = Origin::start(move |_| {
+        let waits = waits.clone();
+        async move {
+            waits.pass().await;
+            answer(200, &[], "x")
+        }
+    })
+    .await;
+    let stent = Stent::start_with(origin.address, ", timeout: 30s, deadline: 30s, pool: {max: 20}", ROUTES);
+    let client = stent.client();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        tasks.spawn(async move { client.get(&format!("/held/{number}")).send().await.status });
+    }
+    // The last five of them after half a second, since none has ended yet.
+    gate.arrived(20).await;
+    gate.open(40);
+    assert!(tasks.join_all().await.iter().all(|status| *status == 200));
+}
