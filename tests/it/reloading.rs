@@ -89,6 +89,35 @@ async fn what_stays_as_it_is_stays_stored_and_goes_on_counting() {
 }
 
 #[tokio::test]
+async fn what_a_reload_leaves_behind_is_gone_from_the_metrics() {
+    let (origin, _) = numbered().await;
+    let rules = |number: usize| {
+        format!(
+            "policies: {{p: {{share: public, ttl: 60s}}}}\n\
+             routes: [{{name: stays, path: /stays, policy: p}}, {{name: route{number:03}, path: /**, policy: p}}]"
+        )
+    };
+    let stent = Stent::start(origin.address, &rules(0));
+    let mut first = 0;
+    for number in 0..500 {
+        stent.reload(origin.address, &rules(number));
+        if number % 50 != 0 && number != 499 {
+            continue;
+        }
+        stent.client().get("/stays").send().await;
+        stent.client().get("/other").send().await;
+        let metrics = stent.admin("GET", "/metrics").send().await.text();
+        assert!(metrics.contains(&format!("route=\"route{number:03}\",outcome=\"")), "{metrics}");
+        let routes = metrics.lines().filter(|line| line.starts_with("stent_slow_requests_total{")).count();
+        assert_eq!(routes, 2, "{metrics}");
+        first = if first == 0 { metrics.len() } else { first };
+        assert!(metrics.len() < first + first / 10, "{} after {first}", metrics.len());
+    }
+    let metrics = stent.admin("GET", "/metrics").send().await.text();
+    assert!(metrics.contains("stent_requests_total{route=\"stays\",outcome=\"hit\"} 10\n"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_shorter_life_holds_at_once() {
     let (origin, _) = numbered().await;
     let rules = |ttl: &str| {
