@@ -180,7 +180,7 @@ fn quoted(text: &str) -> Option<&str> {
 #[test]
 fn every_metric_is_in_the_readme() {
     let readme = read("README.md");
-    assert_eq!(first_cells(&readme, "### Metrics"), set(stent::telemetry::METRICS.map(|(name, _)| name)));
+    assert_eq!(first_cells(&readme, "### Metrics"), set(stent::telemetry::catalogue::METRICS.map(|(name, _)| name)));
     for label in stent::policy::outcome::LABELS {
         assert!(readme.contains(&format!("`{label}`")), "the outcome `{label}`");
     }

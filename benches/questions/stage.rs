@@ -26,7 +26,7 @@ use stent::rules::path::RequestPath;
 use stent::rules::route::Route;
 use stent::rules::route::router::{Router, Target};
 use stent::store::slots::Slots;
-use stent::upstream::exchange::Interim;
+use stent::upstream::outgoing::Interim;
 
 /// As a browser asks: what is public, and what is somebody's own.
 pub const PUBLIC: &str = "/doctors/4711?page=2&size=20";

@@ -1,7 +1,8 @@
 //! One message about a configuration, with its place.
 
-use crate::config::source::Place;
 use serde::Serialize;
+
+use crate::config::source::Place;
 
 /// One thing to change in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

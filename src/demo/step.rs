@@ -1,8 +1,9 @@
 //! What a step of the demo needs and brings.
 
-use crate::demo::verdict::Verdict;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use crate::demo::verdict::Verdict;
 
 /// What runs where.
 pub(super) struct Addresses {

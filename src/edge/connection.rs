@@ -31,8 +31,8 @@ use crate::http1::sink::Sink;
 use crate::http1::source::{NoHead, Source};
 use crate::http1::wire::Wire as _;
 use crate::http1::{Framing, Persistence};
-use crate::upstream::exchange::Interim;
-use crate::upstream::own::OwnConnections;
+use crate::upstream::outgoing::Interim;
+use crate::upstream::seat::OwnConnections;
 
 /// One connection's end, as requests on it see it.
 #[derive(Debug)]

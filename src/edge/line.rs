@@ -12,7 +12,7 @@ use crate::body::upload::Expects;
 use crate::entry::tag::TagSet;
 use crate::http1::encode::field_lines;
 use crate::http1::wire::Wire as _;
-use crate::upstream::exchange::Interim;
+use crate::upstream::outgoing::Interim;
 
 /// A connection, as others see it.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //!
 //! The soft limit is often 1024 because of programs that use `select`, which cannot do with more. This one can, and takes what it may.
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a process needs beside its connections: listeners, logs, the workers' own, files while they are read.
@@ -45,6 +46,12 @@ pub fn too_few(limit: u64, clients: usize, to_origins: usize) -> Option<String> 
         "limits.connections: {clients} cannot be met: {limit} descriptors leave room for {room} clients beside {to_origins} connections to origins; \
          let the process have {needed} (`LimitNOFILE={needed}`, `ulimit -Hn {needed}`), or write a smaller number"
     ))
+}
+
+/// Those of this process, or of the machine.
+pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| none_left.contains(&code))
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ use crate::proxy::exchange::{Answer, Exchange, ToOrigin, target};
 use crate::rules::caching::{Access, Caching, NamedPolicy};
 use crate::rules::tag_template::TagSource;
 use crate::store::permission;
-use crate::upstream::Outgoing;
 use crate::upstream::exchange::Exchanged;
+use crate::upstream::outgoing::Outgoing;
 
 /// A question that is still open: under which digest a yes is kept, and until when.
 #[derive(Debug, Clone, Copy)]

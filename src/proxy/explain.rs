@@ -49,7 +49,7 @@ use crate::rules::query::QueryRule;
 use crate::rules::route::Route;
 use crate::rules::route::router::Target;
 use crate::telemetry::event::Spending;
-use crate::upstream::exchange::Interim;
+use crate::upstream::outgoing::Interim;
 
 /// Whether the store is asked too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

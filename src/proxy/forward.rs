@@ -28,9 +28,10 @@ use crate::policy::question::BodyPresence;
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::{Answer, Exchange, ToOrigin, presence, target};
 use crate::rules::route::{Route, Upgrades};
-use crate::upstream::exchange::{Exchanged, Interim};
+use crate::upstream::Asker;
+use crate::upstream::exchange::Exchanged;
+use crate::upstream::outgoing::{Interim, Outgoing};
 use crate::upstream::settings::Told;
-use crate::upstream::{Asker, Outgoing};
 
 impl Proxy {
     /// Forwards a request; one that may change something purges what it touched.

@@ -20,7 +20,7 @@ use crate::proxy::current::Proxy;
 use crate::proxy::exchange::{Exchange, ToOrigin, target};
 use crate::proxy::probes::{ToNobody, View};
 use crate::rules::caching::Caching;
-use crate::upstream::Outgoing;
+use crate::upstream::outgoing::Outgoing;
 
 /// How a flight asks the origin about what is stored.
 #[derive(Debug, Clone, Copy)]

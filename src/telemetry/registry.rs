@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{Counter, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
-use super::METRICS;
 use super::histogram::Histogram;
+use crate::telemetry::catalogue::METRICS;
 
 /// The counters and histograms of a process.
 #[derive(Debug, Default)]

@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::held::{Hold, Slot, Turn};
-use super::pool::Seat;
 use super::request::{Lost, Uploading};
 use crate::body::BodyError;
 use crate::http1::decode::Decoder;
 use crate::http1::decoded::BodyFault;
 use crate::http1::source::{NoBody, Piece, Source};
 use crate::http1::{Framing, Persistence};
+use crate::upstream::seat::Seat;
 
 /// A connection while it carries an answer.
 pub(super) struct Connection {
@@ -64,7 +64,7 @@ impl AnswerBody {
     pub fn coming(first: Bytes, decoder: Decoder, connection: Connection, idle: Duration) -> AnswerBody {
         let hold = connection.seat.in_flight().clone();
         hold.turn(Turn::Origin);
-        hold.answering(connection);
+        hold.answering(Box::new(connection));
         AnswerBody { first, decoder, trailers: None, hold: Some(hold), idle, timer: None, armed: Armed::No }
     }
 
@@ -86,7 +86,8 @@ impl AnswerBody {
     }
 
     fn let_go(&mut self) -> Option<Connection> {
-        self.hold.take()?.take()
+        let connection = self.hold.take()?.take()?.downcast::<Connection>().ok()?;
+        Some(*connection)
     }
 
     fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -114,7 +115,11 @@ impl Body for AnswerBody {
             return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
         let mut slot = hold.slot();
-        let Slot::Answering(connection) = &mut *slot else {
+        let connection = match &mut *slot {
+            Slot::Answering(connection) => connection.downcast_mut::<Connection>(),
+            Slot::Sending | Slot::Waiting(_) | Slot::Cut => None,
+        };
+        let Some(connection) = connection else {
             drop(slot);
             return this.fail("the client was too slow, and others waited for the connection".into());
         };

@@ -1,7 +1,6 @@
 //! One attempt at one server: the request out, interim answers on their way to the client, the answer's head in.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -10,34 +9,21 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 
 use super::answer::{AnswerBody, Broken, Connection};
 use super::held::Turn;
-use super::pool::Lease;
 use super::request::{Lost, Uploading};
-use super::{EVENT_STREAM_IDLE, EVENTS, Outgoing};
 use crate::body::ending::Ending;
 use crate::body::upload::UploadState;
 use crate::body::{Body, Tunnel};
 use crate::ground::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
 use crate::http1::Persistence;
-use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::http1::decode::Decoder;
 use crate::http1::decoded::End;
 use crate::http1::head::{self, HeadFault, ResponseHead};
 use crate::http1::source::{self, NoHead, Source};
 use crate::rules::route::Upgrades;
-
-/// Takes the status and fields of an interim answer.
-pub type OnInterim = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
-
-/// Called with every interim answer (1xx).
-#[derive(Clone)]
-pub struct Interim(pub Arc<OnInterim>);
-
-impl std::fmt::Debug for Interim {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Interim")
-    }
-}
+use crate::upstream::outgoing::{EVENT_STREAM_IDLE, EVENTS, Interim, Outgoing};
+use crate::upstream::seat::Lease;
+use crate::upstream::settings::HeadLimits;
 
 /// How long an attempt may take.
 #[derive(Debug, Clone, Copy)]
@@ -48,21 +34,6 @@ pub struct Limits {
     pub idle: Duration,
     /// Of its head.
     pub size: HeadLimits,
-}
-
-/// How long the head of an answer may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// In bytes.
-    pub bytes: usize,
-    /// In fields.
-    pub fields: usize,
-}
-
-impl Default for HeadLimits {
-    fn default() -> HeadLimits {
-        HeadLimits { bytes: MAX_HEAD, fields: MAX_FIELDS }
-    }
 }
 
 /// An origin's answer.

@@ -3,13 +3,12 @@
 //! It costs a request that has its answer whole with the head nothing but the record, and another one a few relaxed stores for
 //! each piece. Looking is the affair of those who wait, and of the housekeeping now and then.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-
-use super::answer::Connection;
 
 /// How long a client may do nothing with a connection for which others wait.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -73,15 +72,13 @@ struct Seen {
 }
 
 /// What is taken from a client that is too slow.
-// In place: an allocation more for each answer would cost more than the room.
-#[allow(clippy::large_enum_variant)]
 pub(super) enum Slot {
     /// Nothing: it is being sent.
     Sending,
     /// The one that waits for its request's body.
     Waiting(Waker),
-    /// The connection that its answer comes on.
-    Answering(Connection),
+    /// The connection that its answer comes on; what it is, whoever reads the answer knows.
+    Answering(Box<dyn Any + Send>),
     /// It was taken.
     Cut,
 }
@@ -127,7 +124,7 @@ impl Hold {
     }
 
     /// The answer begins on this connection.
-    pub fn answering(&self, connection: Connection) {
+    pub fn answering(&self, connection: Box<dyn Any + Send>) {
         let mut slot = self.slot();
         if let Slot::Cut = *slot {
             drop(slot);
@@ -142,7 +139,7 @@ impl Hold {
     }
 
     /// The connection, for whoever reads the answer.
-    pub fn take(&self) -> Option<Connection> {
+    pub fn take(&self) -> Option<Box<dyn Any + Send>> {
         match std::mem::replace(&mut *self.slot(), Slot::Sending) {
             Slot::Answering(connection) => Some(connection),
             _ => None,

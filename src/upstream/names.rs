@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use http::uri::Authority;
 use tokio::sync::watch;
 
-use super::pool::is_out_of_descriptors;
+use crate::ground::descriptors::is_out_of_descriptors;
 use crate::ground::failure::FailureKind;
 
 /// For so long an answer counts as new: whoever comes meanwhile asks nothing.
@@ -223,13 +223,16 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
-    use super::super::exchange::HeadLimits;
-    use super::super::pool::{By, Pool};
+    use super::super::Asker;
+    use super::super::pool::Pool;
     use super::super::settings::{Balance, Told, UpstreamSettings};
-    use super::super::{Asker, Freshness, Within};
     use super::*;
     use crate::ground::failure::Failure;
     use crate::rules::path::aliases::Aliases;
+    use crate::upstream::outgoing::Within;
+    use crate::upstream::seat::By;
+    use crate::upstream::seat::Freshness;
+    use crate::upstream::settings::HeadLimits;
 
     const FOUND: &str = "192.0.2.7:0";
 

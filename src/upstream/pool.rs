@@ -11,19 +11,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use http::uri::Authority;
-use rustix::io::Errno;
 use tokio::net::TcpStream;
 
-use super::held::{Asker, Hold};
+use super::full;
 use super::names::{Names, Place};
-use super::own::OwnConnections;
-use super::places::{LONG, LOOK_AGAIN, NoPlace, Permit, Places, Queued, Waited};
+use super::places::{LONG, LOOK_AGAIN, Permit, Places, Queued, Waited};
 use super::settings::UpstreamSettings;
-use super::{Freshness, Within, full};
+use crate::ground::descriptors::is_out_of_descriptors;
 use crate::ground::failure::{Failure, FailureKind};
-use crate::ground::worker::WorkerId;
+use crate::upstream::outgoing::Within;
+use crate::upstream::seat::{By, Connection, Freshness, Lease, OwnConnections, Reused, Seat, Server};
 
 /// The connections of one upstream.
 #[derive(Debug)]
@@ -32,41 +30,6 @@ pub struct Pool {
     /// One for each connection, which holds it until it is closed.
     places: Arc<Places>,
     connect_timeout: Duration,
-}
-
-/// Before its origin closes it, a connection is not used again: a request might meet the end on its way.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-/// One server, and the idle connections to it.
-#[derive(Debug)]
-pub(super) struct Server {
-    /// The name of the upstream that it is one of.
-    pub upstream: String,
-    place: Place,
-    idle: Vec<Mutex<Vec<Idle>>>,
-    idle_count: AtomicUsize,
-    max_idle: usize,
-    idle_timeout: Duration,
-    max_life: Duration,
-    in_flight: AtomicUsize,
-    /// Of the whole pool: a connection to any server that is given back may make room for one to another.
-    places: Arc<Places>,
-}
-
-#[derive(Debug)]
-struct Idle {
-    connection: Connection,
-    since: Instant,
-    /// For how long the origin keeps it, by what it said, less [`LAST_MOMENT`].
-    keeps: Option<Duration>,
-}
-
-/// An open connection; it counts against the cap until it is closed.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub stream: TcpStream,
-    born: Instant,
-    permit: Permit,
 }
 
 /// What an upstream's connections are doing.
@@ -100,123 +63,6 @@ enum Found {
     Lease(Lease),
     /// For a connection that is to be opened.
     Place(Permit),
-}
-
-/// Whether a connection had carried a request before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reused {
-    /// It had.
-    Yes,
-    /// It is new.
-    No,
-}
-
-/// A connection in use. It goes back to the pool by [`Seat::give_back`]; dropping both parts closes it.
-#[derive(Debug)]
-pub struct Lease {
-    /// To speak on.
-    pub stream: TcpStream,
-    /// Its place in the pool.
-    pub seat: Seat,
-    /// Whether it had carried a request before.
-    pub reused: Reused,
-    /// When it was taken.
-    pub taken: Instant,
-}
-
-/// A connection's place in the pool, and one request in flight, for as long as it lives.
-#[derive(Debug)]
-pub struct Seat {
-    server: Arc<Server>,
-    worker: WorkerId,
-    born: Instant,
-    permit: Option<Permit>,
-    /// For how long the origin keeps it once it idles, where it said so.
-    keeps: Option<Duration>,
-    /// Of the one client that may have it again, if it is not for all.
-    own: Option<Arc<OwnConnections>>,
-    hold: Arc<Hold>,
-    /// Its number on the list of those that are in flight; none for what lasts.
-    listed: Option<usize>,
-}
-
-impl Seat {
-    fn take(server: &Arc<Server>, by: By, born: Instant, permit: Permit) -> Seat {
-        let By { worker, asker } = by;
-        server.in_flight.fetch_add(1, Ordering::Relaxed);
-        let hold = Arc::new(Hold::new(asker));
-        let listed = Some(server.places.hold(worker, hold.clone()));
-        Seat { server: server.clone(), worker, born, permit: Some(permit), keeps: None, own: None, hold, listed }
-    }
-
-    /// What the origin says of how long it keeps an idle connection: `Keep-Alive: timeout=5` (RFC 2068 §19.7.1).
-    pub fn heed(&mut self, headers: &HeaderMap) {
-        let lines = headers.get_all("keep-alive").iter().filter_map(|line| line.to_str().ok());
-        let seconds = lines.flat_map(|line| line.split(',')).filter_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().trim_matches('"').parse().ok())?
-        });
-        self.keeps = seconds.min().map(Duration::from_secs);
-    }
-
-    /// What those see of it who wait.
-    pub(super) fn in_flight(&self) -> &Arc<Hold> {
-        &self.hold
-    }
-
-    /// From now on it counts as one of those that last, and gives up its place for requests.
-    pub(super) fn make_stream(&mut self) -> Result<(), NoPlace> {
-        if let Some(permit) = &mut self.permit {
-            permit.make_stream()?;
-        }
-        self.unlist();
-        Ok(())
-    }
-
-    fn unlist(&mut self) {
-        if let Some(number) = self.listed.take() {
-            self.server.places.let_go(self.worker, number);
-        }
-    }
-
-    /// Back to the worker's idle list, or to the client whose own it is. Only a connection that is ready for its next request
-    /// may come back.
-    pub fn give_back(mut self, stream: TcpStream, now: Instant) {
-        let Some(mut permit) = self.permit.take() else { return };
-        if permit.make_ordinary().is_err() {
-            return;
-        }
-        self.unlist();
-        let server = &self.server;
-        if let Some(own) = &self.own {
-            return own.put(server, Connection { stream, born: self.born, permit });
-        }
-        let keeps = self.keeps.map(|keeps| keeps.saturating_sub(LAST_MOMENT));
-        if server.idle_count.load(Ordering::Relaxed) >= server.max_idle || keeps == Some(Duration::ZERO) {
-            return;
-        }
-        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: now, keeps };
-        // Counted before it can be found: who takes it counts it off.
-        server.idle_count.fetch_add(1, Ordering::Relaxed);
-        server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
-        server.places.call_next();
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.unlist();
-        self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Who takes a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct By {
-    /// The worker that speaks on it.
-    pub worker: WorkerId,
-    /// The client that it is for.
-    pub asker: Asker,
 }
 
 impl Pool {
@@ -432,65 +278,9 @@ impl Pool {
     }
 }
 
-impl Server {
-    /// The youngest usable idle connection in the list of `from`.
-    fn take(self: &Arc<Self>, from: WorkerId, by: By, taken: Instant, freshness: Freshness) -> Option<Lease> {
-        loop {
-            let idle = self.pop(from)?;
-            let is_open = freshness != Freshness::LookedAt || is_open(&idle.connection.stream);
-            if !is_open || !self.is_usable(&idle, taken) {
-                continue;
-            }
-            let Connection { stream, born, permit } = idle.connection;
-            let Some(stream) = (if from == by.worker { Some(stream) } else { moved(stream) }) else { continue };
-            return Some(Lease { stream, seat: Seat::take(self, by, born, permit), reused: Reused::Yes, taken });
-        }
-    }
-
-    fn pop(&self, from: WorkerId) -> Option<Idle> {
-        let idle = self.idle[from].lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        self.idle_count.fetch_sub(1, Ordering::Relaxed);
-        Some(idle)
-    }
-
-    /// Answers whether there was one.
-    fn drop_one_idle(&self) -> bool {
-        (0..self.idle.len()).find_map(|worker| self.pop(worker)).is_some()
-    }
-
-    fn is_usable(&self, idle: &Idle, now: Instant) -> bool {
-        is_quiet(&idle.connection.stream)
-            && now.saturating_duration_since(idle.since)
-                < idle.keeps.unwrap_or(self.idle_timeout).min(self.idle_timeout)
-            && now.saturating_duration_since(idle.connection.born) < self.max_life
-    }
-}
-
-/// Neither closed by the origin nor with bytes that nobody asked for. Costs a system call only if something has come.
-pub(super) fn is_quiet(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-}
-
-/// The same by what the system knows at this moment: an end that has come may not have been heard of yet.
-fn is_open(stream: &TcpStream) -> bool {
-    let peeked = socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]);
-    matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-}
-
-/// To be woken by the runtime of the worker that asks.
-fn moved(stream: TcpStream) -> Option<TcpStream> {
-    TcpStream::from_std(stream.into_std().ok()?).ok()
-}
-
 /// Whose fault it is that no connection could be opened: without descriptors it is no origin's.
 fn fault(error: &std::io::Error) -> FailureKind {
     if is_out_of_descriptors(error) { FailureKind::Busy } else { FailureKind::Connect }
-}
-
-/// Those of this process, or of the machine.
-pub(super) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
-    let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|code| none_left.contains(&code))
 }
 
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
@@ -501,6 +291,7 @@ fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn whose_fault_it_is_that_nothing_could_be_opened() {

@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use http_body::Body as _;
 use tokio::net::TcpStream;
 
-use super::Outgoing;
 use crate::body::Body;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::http1::Framing;
 use crate::http1::encode::{self, Fields};
 use crate::http1::sink::Sink;
+use crate::upstream::outgoing::Outgoing;
 
 /// A request on its way out.
 pub(super) struct Uploading {

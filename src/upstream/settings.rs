@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use super::exchange::HeadLimits;
+use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::rules::path::aliases::Aliases;
 
 /// One named service.
@@ -70,4 +70,19 @@ pub enum Balance {
     LeastConnections,
     /// The better of two drawn at random.
     P2c,
+}
+
+/// How long the head of an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// In bytes.
+    pub bytes: usize,
+    /// In fields.
+    pub fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits { bytes: MAX_HEAD, fields: MAX_FIELDS }
+    }
 }

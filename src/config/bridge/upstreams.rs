@@ -14,8 +14,7 @@ use crate::config::reader::{Reader, Table, Written};
 use crate::config::units::show_duration;
 use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::rules::path::RequestPath;
-use crate::upstream::exchange::HeadLimits;
-use crate::upstream::settings::{Balance, Told, UpstreamSettings};
+use crate::upstream::settings::{Balance, HeadLimits, Told, UpstreamSettings};
 
 /// All upstreams by name; the settings only of those that could be read.
 pub(super) struct Upstreams<'n> {

@@ -1,11 +1,11 @@
 //! Values that several sections have.
 
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
 use crate::config::message::Kind;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
-use std::net::IpAddr;
-use std::net::SocketAddr;
-use std::path::Path;
 
 pub(super) fn addresses(reader: &mut Reader, node: &Node) -> Option<Vec<SocketAddr>> {
     let items = reader.one_or_list(node)?;

@@ -17,8 +17,9 @@ use crate::ground::worker::WorkerId;
 use crate::proxy::fetch::between::between;
 use crate::proxy::fetch::pump::pump;
 use crate::store::memory::Memory;
-use crate::upstream::exchange::{Exchanged, Interim};
-use crate::upstream::{Asker, Outgoing, Upstream};
+use crate::upstream::exchange::Exchanged;
+use crate::upstream::outgoing::{Interim, Outgoing};
+use crate::upstream::{Asker, Upstream};
 
 /// The way that a fetch takes.
 #[derive(Debug)]
