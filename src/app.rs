@@ -21,7 +21,7 @@ use crate::edge::listen::{Accepting, Families, accept, bind};
 use crate::edge::places::Places;
 use crate::edge::watch::Stage;
 use crate::fields::authority::Scheme;
-use crate::ground::clock::Clock;
+use crate::ground::clock::{Clock, monotonic};
 use crate::ground::notice;
 use crate::proxy::current::{Current, Proxy};
 use crate::telemetry::Registry;
@@ -173,16 +173,16 @@ impl App {
         let [clients, last] = &self.stages;
         clients.send_replace(Stage::Leaving);
         std::thread::sleep(drain.notice);
-        let until = Instant::now() + drain.limit;
+        let until = monotonic() + drain.limit;
         clients.send_replace(Stage::Closed);
-        wait(&self.workers, until.min(Instant::now() + LINGER));
+        wait(&self.workers, until.min(monotonic() + LINGER));
         clients.send_replace(Stage::Ending);
         if !wait(&self.workers, until) {
             let open = self.places.taken();
             notice::say(format_args!("{open} connections are cut off after {:?}", drain.limit));
         }
         last.send_replace(Stage::Ending);
-        wait(&self.others, Instant::now() + LINGER);
+        wait(&self.others, monotonic() + LINGER);
         self.proxy().telemetry.log.stop();
     }
 }
@@ -190,7 +190,7 @@ impl App {
 /// Waits until all have ended, or until then. Answers whether they have.
 fn wait(threads: &[JoinHandle<()>], until: Instant) -> bool {
     while !threads.iter().all(JoinHandle::is_finished) {
-        if Instant::now() >= until {
+        if monotonic() >= until {
             return false;
         }
         std::thread::park_timeout(Duration::from_millis(5));
@@ -238,13 +238,13 @@ async fn run_all<S: Service>(all: Vec<(std::net::TcpListener, Accepting<S>)>, po
 async fn housekeeping(current: Arc<Current>, mut stage: watch::Receiver<Stage>, _post: Post) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut sweeping: Option<tokio::task::JoinHandle<Duration>> = None;
-    let (mut rested, mut dead_since) = (Instant::now(), None);
+    let (mut rested, mut dead_since) = (monotonic(), None);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             _ = stage.wait_for(|stage| *stage == Stage::Ending) => return,
         }
-        let (now, proxy) = (Instant::now(), current.load_full());
+        let (now, proxy) = (monotonic(), current.load_full());
         if let Some(slept) = proxy.cache.clock.look() {
             notice::say(format_args!("the clock went on by {} s: what is stored is that much older", slept.as_secs()));
         }

@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 
 use crate::body::BodyError;
 use crate::body::spool::budget::{Budget, Grant};
+use crate::ground::clock::monotonic;
 use crate::policy::not_stored::NotStored;
 
 /// What a window holds at most, in bytes, beside the chunk that is on its way.
@@ -233,7 +234,7 @@ impl Spool {
                 };
             };
             drop(state);
-            let (since, patience) = stall.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+            let (since, patience) = stall.get_or_insert_with(|| (monotonic(), Box::pin(tokio::time::sleep(left))));
             ready!(patience.as_mut().poll(cx));
             let since = *since;
             *stall = None;

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::{Body, BodyError};
+use crate::ground::clock::monotonic;
 use crate::ground::failure::FailureKind;
 
 /// The most of a body that is copied aside to read tags from, in bytes.
@@ -248,7 +249,7 @@ impl Upload {
             return Ok(Body::stream(self));
         }
         let (mut begun, mut trailers, mut held) = (BytesMut::new(), None, Held(0));
-        let (mut until, mut place) = (tokio::time::Instant::now() + AHEAD_WAIT, None);
+        let (mut until, mut place) = (tokio::time::Instant::from_std(monotonic()) + AHEAD_WAIT, None);
         while begun.len() < AHEAD_BYTES && trailers.is_none() && held.grow_to(begun.capacity()) {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx));
             match tokio::time::timeout_at(until, frame).await {
@@ -291,7 +292,7 @@ impl Upload {
     }
 
     fn rest(&mut self) {
-        let next = tokio::time::Instant::now() + self.rules.silence();
+        let next = tokio::time::Instant::from_std(monotonic()) + self.rules.silence();
         self.timer.as_mut().reset(next);
     }
 
@@ -378,7 +379,7 @@ impl HttpBody for Upload {
                 }
                 Poll::Ready(()) => this.fail(UploadEnd::Aborted, "the client stopped sending"),
                 Poll::Pending => {
-                    this.pace.waits(Instant::now());
+                    this.pace.waits(Instant::from_std(monotonic()));
                     Poll::Pending
                 }
             },
@@ -391,7 +392,7 @@ impl HttpBody for Upload {
                 if let Some(data) = frame.data_ref() {
                     let length = data.len() as u64;
                     this.read += length;
-                    if this.pace.came(length, this.rules.least_rate, Instant::now()) {
+                    if this.pace.came(length, this.rules.least_rate, Instant::from_std(monotonic())) {
                         return this.fail(UploadEnd::TooSlow, "the client sends too slowly");
                     }
                     if this.read > this.rules.limit {

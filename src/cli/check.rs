@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -18,6 +18,7 @@ use crate::config::message::{Kind, Problem, Severity};
 use crate::config::selftest::{self, Ask, Credential, Outcome, Verdict};
 use crate::config::{Loaded, Report};
 use crate::fields::authority::Scheme;
+use crate::ground::clock::wall;
 use crate::ground::{descriptors, terminal};
 use crate::policy::plan::{Plan, plan};
 use crate::policy::question::{Asked, BodyPresence};
@@ -189,11 +190,11 @@ fn proven(ask: &Ask) -> Proven {
     for credential in &ask.credentials {
         match credential {
             Credential::Token(_, claims) => {
-                let expires = SystemTime::now() + Duration::from_secs(60);
+                let expires = wall() + Duration::from_secs(60);
                 proven.token = Some(Arc::new(Claims { expires, values: claims.clone() }));
             }
             Credential::Certificate(fields) => {
-                let expires = SystemTime::now() + Duration::from_secs(60);
+                let expires = wall() + Duration::from_secs(60);
                 let fields = fields.iter().map(|(field, value)| (*field, Some(value.clone()))).collect();
                 let certificate = Certificate { fields, expires, verified_by: Authorities([0; 32]) };
                 proven.certificate = Presented::Holding(Arc::new(certificate));

@@ -1,7 +1,7 @@
 //! A client of the walk: one connection that stays open, so that a time is that of the request and not of connecting.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
@@ -9,6 +9,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use crate::ground::clock::monotonic;
 
 /// The longest wait for one answer: many times what anything here takes.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -75,7 +77,7 @@ impl Client {
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Reply> {
         self.sender.ready().await?;
-        let began = Instant::now();
+        let began = monotonic();
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Reply { status: head.status, headers: head.headers, body, took: began.elapsed() })

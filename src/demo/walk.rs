@@ -4,7 +4,6 @@
 //! cannot be the reason for what the step shows.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use http::{Method, StatusCode, header};
 use tokio::task::JoinSet;
@@ -15,6 +14,7 @@ use super::script::{Act, CHAPTERS, SLOW, Step, Who};
 use super::table::Table;
 use super::verdict::{Verdict, Waited};
 use crate::demo::step::{Addresses, Came};
+use crate::ground::clock::monotonic;
 use crate::ground::terminal::Paint;
 
 /// How the whole walk ended.
@@ -30,7 +30,7 @@ pub(super) enum Ended {
 
 /// Walks through the script. `Err` only when there was nobody to talk to at all.
 pub(super) async fn walk(addresses: &Addresses, origin: &Origin, paint: Paint) -> Result<Ended, String> {
-    let began = Instant::now();
+    let began = monotonic();
     let mut walker = Walker {
         stent: Client::connect(addresses.stent).await?,
         clinic: Client::connect(addresses.origin).await?,

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::io::Errno;
@@ -27,6 +27,7 @@ use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
 use super::watch::{Lines, Stage};
 use crate::fields::authority::Scheme;
+use crate::ground::clock::monotonic;
 use crate::ground::worker::WorkerId;
 use crate::ground::{notice, socket};
 
@@ -230,7 +231,7 @@ impl<S: Service> Listening<S> {
         tokio::pin!(place);
         // At once, and not by the timer: that counts milliseconds, and thousands may come in a second.
         places.make_room(&self.lines);
-        let mut again = tokio::time::interval_at(tokio::time::Instant::now() + ROOM_AGAIN, ROOM_AGAIN);
+        let mut again = tokio::time::interval_at(tokio::time::Instant::from_std(monotonic()) + ROOM_AGAIN, ROOM_AGAIN);
         loop {
             tokio::select! {
                 place = &mut place => return place,
@@ -296,7 +297,7 @@ impl<S: Service> Listening<S> {
     }
 
     fn look(&self) {
-        self.lines.look(Instant::now(), &self.accepting.settings.load().limits, *self.accepting.stage.borrow());
+        self.lines.look(monotonic(), &self.accepting.settings.load().limits, *self.accepting.stage.borrow());
     }
 }
 

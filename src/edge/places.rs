@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::watch::{HalfBodies, Lines, Rank};
+use crate::ground::clock::monotonic;
 use crate::ground::descriptors;
 
 /// Failures that are this close to each other are one episode, and said once.
@@ -68,7 +69,7 @@ impl Places {
             limit,
             lines: Mutex::default(),
             bodies,
-            next: Mutex::new(Next { found: Instant::now(), candidates: Vec::new() }),
+            next: Mutex::new(Next { found: monotonic(), candidates: Vec::new() }),
             last_descriptors,
             beside,
             shed: AtomicU64::new(0),
@@ -120,7 +121,7 @@ impl Places {
     /// is asked for there, since only that thread knows that it does not take up a request meanwhile. Answers whether there
     /// was one.
     pub(super) fn make_room(&self, own: &Arc<Lines>) -> bool {
-        let now = Instant::now();
+        let now = monotonic();
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(next.found) >= FRESH {
             next.candidates.clear();
@@ -164,7 +165,7 @@ impl Places {
     /// Closes one of `own` that was asked for, or the next one.
     pub(super) fn give_up(&self, own: &Arc<Lines>, asked: Vec<u64>) {
         for number in asked {
-            if !self.close(own, number, Rank::Idle, Instant::now()) {
+            if !self.close(own, number, Rank::Idle, monotonic()) {
                 self.make_room(own);
             }
         }
@@ -199,7 +200,7 @@ impl Places {
     /// Counts a failure; answers whether an episode begins with it.
     pub(super) fn failed(&self) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        let now = Instant::now();
+        let now = monotonic();
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
         last.is_none_or(|last| now.duration_since(last) > EPISODE)
     }

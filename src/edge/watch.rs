@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::line::{Line, Phase};
 use super::settings::ServerLimits;
 use crate::body::upload::RATE_TIME;
+use crate::ground::clock::monotonic;
 
 /// The open connections of a worker.
 #[derive(Debug, Default)]
@@ -119,7 +120,7 @@ impl Lines {
 
     /// Puts a connection on the list. Before its task has run.
     pub fn list(&self, number: u64, line: Arc<Line>, task: AbortHandle) {
-        let now = Instant::now();
+        let now = monotonic();
         let (doing, moves) = ((line.phase(), line.requests()), line.moves());
         let watched = Watched { line, task, doing, since: now, moves, moved: now, slow: None, asked: false };
         self.book().open.insert(number, watched);

@@ -15,6 +15,7 @@ use crate::entry::head::{Head, Lifetime, Openness, OriginClock, Staleness, Valid
 use crate::entry::owner::{Owner, Owners};
 use crate::entry::purge::Birth;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
+use crate::ground::clock::monotonic;
 
 /// A stored answer.
 #[derive(Debug, Clone)]
@@ -152,7 +153,7 @@ fn beginning() -> Instant {
     static BEGINNING: OnceLock<Instant> = OnceLock::new();
     const A_DAY: Duration = Duration::from_secs(86_400);
     *BEGINNING.get_or_init(|| {
-        let now = Instant::now();
+        let now = monotonic();
         now.checked_sub(A_DAY).unwrap_or(now)
     })
 }
@@ -315,7 +316,7 @@ impl Entry {
 
     /// For whom it was fetched.
     pub fn owners(&self) -> Owners {
-        let principal = self.0.received as u16 & (1 << PRINCIPAL) - 1;
+        let principal = self.0.received as u16 & ((1 << PRINCIPAL) - 1);
         Owners { client: Owner::of_number(self.0.client), principal: Owner::of_number(principal) }
     }
 

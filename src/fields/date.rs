@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::fields::date;
+use crate::ground::clock::wall;
 
 /// The date of a field that may be there once; repeated or unreadable it is none.
 pub fn of(headers: &HeaderMap, name: &HeaderName, now: SystemTime) -> Option<SystemTime> {
@@ -141,7 +142,7 @@ pub(crate) fn dated(headers: &HeaderMap, name: HeaderName) -> Option<(HeaderValu
     /// Decides the century of years with two digits, fifty years off: it may be as old as this process.
     static ABOUT_NOW: OnceLock<SystemTime> = OnceLock::new();
     let value = single(headers, name)?;
-    Some((value.clone(), date::read(value, *ABOUT_NOW.get_or_init(SystemTime::now))?))
+    Some((value.clone(), date::read(value, *ABOUT_NOW.get_or_init(wall))?))
 }
 
 pub(crate) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {

@@ -23,6 +23,17 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
+/// The machine's monotonic time, for deadlines, rests and idle times. It stands still while the machine sleeps: how old an answer is,
+/// [`Clock`] tells.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// The wall clock's time, for what is read once, such as how long a certificate holds.
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The monotonic time in milliseconds, as of the kernel's last tick, for what need not be known closer than that: a tenth of what
 /// the precise time costs. It turns over after seven weeks.
 pub fn coarse_millis() -> u32 {

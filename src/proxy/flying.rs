@@ -28,6 +28,7 @@ use crate::entry::key::{Key, Partition};
 use crate::entry::purge::Standing;
 use crate::entry::stored::Entry;
 use crate::fields::directives::RequestDirectives;
+use crate::ground::clock::monotonic;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::policy::bound::Binding;
 use crate::policy::not_stored::NotStored;
@@ -120,7 +121,7 @@ impl Waiter<'_> {
 
     /// What came was another's alone. One of those who waited asks first, and if that one is refused too, each for itself.
     fn not_shared(self) -> Waited {
-        match self.flight.turn == Turn::First && Instant::now() < self.flight.deadline {
+        match self.flight.turn == Turn::First && monotonic() < self.flight.deadline {
             true => Waited::Elect(self.flight),
             false => Waited::Pass(PassReason::NotShared),
         }
@@ -214,7 +215,7 @@ impl Proxy {
             Landing::Uncacheable(why) => self.own_answer(waiter, why),
             Landing::Failed(failure) => {
                 let may_elect = collapsed == Collapsed::Yes && failed.is_none() && failure.is_mishap();
-                match may_elect && Instant::now() < waiter.flight.deadline {
+                match may_elect && monotonic() < waiter.flight.deadline {
                     true => Waited::Elect(waiter.flight),
                     false => Waited::Answer(exchange.failure(failure, Sent::Through(forward))),
                 }
@@ -411,7 +412,7 @@ impl Proxy {
     }
 
     fn deadline(&self, exchange: &Exchange<'_>) -> Instant {
-        Instant::now() + self.upstreams[exchange.route.upstream].settings.deadline
+        monotonic() + self.upstreams[exchange.route.upstream].settings.deadline
     }
 
     /// The way to the origin; a refusal there ends what is kept under `permission`.

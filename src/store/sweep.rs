@@ -5,11 +5,12 @@
 //! rests for many times as long as it took, so that a stream of writes keeps no core busy.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::memory::Memory;
 use crate::entry::purge::{PurgeLog, Stamp, Standing};
 use crate::entry::stored::Entry;
+use crate::ground::clock::monotonic;
 
 /// How far dead answers are taken out.
 #[derive(Debug, Default)]
@@ -74,7 +75,7 @@ impl Swept {
         }
         // What dies later is for the next walk, and what comes dead.
         self.late.store(false, Ordering::Relaxed);
-        let (began, to) = (Instant::now(), log.stamp());
+        let (began, to) = (monotonic(), log.stamp());
         let (mut slice, mut worked) = (began, Duration::ZERO);
         for (number, (key, slot)) in memory.iter().enumerate() {
             if slot.entry().is_some_and(|entry| is_dead(log, entry)) {
@@ -90,7 +91,7 @@ impl Swept {
                     return Duration::ZERO;
                 }
                 std::thread::sleep(SLICE);
-                slice = Instant::now();
+                slice = monotonic();
             }
         }
         memory.tend();
@@ -123,9 +124,9 @@ pub fn look_through(
     if memory.size().0 > most {
         return false;
     }
-    let until = Instant::now() + COUNTED_FOR;
+    let until = monotonic() + COUNTED_FOR;
     for (number, (key, slot)) in memory.iter().enumerate() {
-        if number % STEP == STEP - 1 && Instant::now() >= until {
+        if number % STEP == STEP - 1 && monotonic() >= until {
             return false;
         }
         show(&key, &slot);

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::Counter;
 
 use super::settings::Access;
 use super::stamp::Stamp;
-use crate::ground::clock::Clock;
+use crate::ground::clock::{Clock, monotonic};
 use crate::ground::notice::{self, WholeLines};
 use crate::ground::worker::WorkerId;
 
@@ -86,8 +86,8 @@ impl Log {
         self.shared.stopping.store(true, Ordering::Release);
         self.thread.unpark();
         let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let until = Instant::now() + LAST_WORDS;
-        while !writer.is_finished() && Instant::now() < until {
+        let until = monotonic() + LAST_WORDS;
+        while !writer.is_finished() && monotonic() < until {
             std::thread::park_timeout(Duration::from_millis(1));
         }
         if writer.is_finished() {

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::held::{Hold, Slot, Turn};
 use super::request::{Lost, Uploading};
 use crate::body::BodyError;
+use crate::ground::clock::monotonic;
 use crate::http1::decode::Decoder;
 use crate::http1::decoded::BodyFault;
 use crate::http1::source::{NoBody, Piece, Source};
@@ -80,7 +81,7 @@ impl AnswerBody {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
         if self.armed == Armed::No {
             self.armed = Armed::Yes;
-            timer.as_mut().reset(tokio::time::Instant::now() + idle);
+            timer.as_mut().reset(tokio::time::Instant::from_std(monotonic()) + idle);
         }
         timer.as_mut().poll(cx)
     }
@@ -155,7 +156,7 @@ impl Body for AnswerBody {
                 hold.moved(piece.data.len() as u64);
                 if let Some(end) = piece.end {
                     this.trailers = end.trailers;
-                    this.let_go().into_iter().for_each(|connection| connection.finish(Instant::now()));
+                    this.let_go().into_iter().for_each(|connection| connection.finish(monotonic()));
                 }
                 match piece.data.is_empty() {
                     false => Poll::Ready(Some(Ok(Frame::data(piece.data)))),

@@ -13,6 +13,7 @@ use super::request::{Lost, Uploading};
 use crate::body::ending::Ending;
 use crate::body::upload::UploadState;
 use crate::body::{Body, Tunnel};
+use crate::ground::clock::monotonic;
 use crate::ground::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
 use crate::http1::Persistence;
@@ -179,7 +180,7 @@ fn exchanged(
     sent: Instant,
     limits: Limits,
 ) -> Result<Exchanged, Failure> {
-    let now = Instant::now();
+    let now = monotonic();
     let ending = Ending::from(head.framing(method));
     let mut parts = Response::new(()).into_parts().0;
     parts.status = head.status;
@@ -253,7 +254,7 @@ async fn wait<F: Future>(
         match tokio::time::timeout_at((since + limit).into(), &mut answer).await {
             Ok(output) => return Some(output),
             Err(_) => {
-                since = Instant::now();
+                since = monotonic();
                 let now = upload.map(UploadState::progress);
                 if now == seen {
                     return None;

@@ -68,7 +68,7 @@ impl Upstream {
         worker: WorkerId,
         request: &mut Outgoing,
     ) -> impl Future<Output = Result<Exchanged, Failure>> + Send {
-        let now = Instant::now();
+        let now = monotonic();
         self.send_within(Within { now, deadline: now + self.settings.deadline }, worker, request)
     }
 
@@ -79,7 +79,7 @@ impl Upstream {
         worker: WorkerId,
         request: &mut Outgoing,
     ) -> impl Future<Output = Result<Exchanged, Failure>> + Send {
-        self.send_within(Within { now: Instant::now(), deadline }, worker, request)
+        self.send_within(Within { now: monotonic(), deadline }, worker, request)
     }
 
     async fn send_within(
@@ -150,7 +150,7 @@ impl Upstream {
             } else {
                 return Err(last);
             }
-            within.now = Instant::now();
+            within.now = monotonic();
             if within.now >= within.deadline {
                 return Err(last);
             }
@@ -209,6 +209,7 @@ impl Upstream {
     }
 }
 
+use crate::ground::clock::monotonic;
 use crate::ground::worker::WorkerId;
 use crate::upstream::outgoing::{Outgoing, Within};
 use crate::upstream::seat::Freshness;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use http::uri::Authority;
 use tokio::sync::watch;
 
+use crate::ground::clock::monotonic;
 use crate::ground::descriptors::is_out_of_descriptors;
 use crate::ground::failure::FailureKind;
 
@@ -163,7 +164,7 @@ impl Name {
                 Ok(addresses) => (Ok(addresses.into()), false),
                 Err(error) => (Err(fault(&error)), says_no_such_name(&error)),
             };
-            sender.send_replace(Some(Answer { found, is_gone, came: Instant::now() }));
+            sender.send_replace(Some(Answer { found, is_gone, came: monotonic() }));
         })?;
         Ok(Lookup { began, answer })
     }

@@ -18,6 +18,7 @@ use super::full;
 use super::names::{Names, Place};
 use super::places::{LONG, LOOK_AGAIN, Permit, Places, Queued, Waited};
 use super::settings::UpstreamSettings;
+use crate::ground::clock::monotonic;
 use crate::ground::descriptors::is_out_of_descriptors;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::upstream::outgoing::Within;
@@ -170,11 +171,11 @@ impl Pool {
     }
 
     async fn called(&self, server: &Arc<Server>, by: By, reuse: Reuse, queued: &Queued) -> Found {
-        let came = Instant::now();
+        let came = monotonic();
         self.places.look(came);
         loop {
             match tokio::time::timeout(LOOK_AGAIN, queued.called()).await {
-                Err(_) => self.places.look(Instant::now()),
+                Err(_) => self.places.look(monotonic()),
                 Ok(()) => {
                     let waited = if came.elapsed() >= LONG { Waited::Long } else { Waited::NotYet };
                     if let Some(found) = self.find(server, by, reuse, waited) {
@@ -191,7 +192,7 @@ impl Pool {
         }
         if let Reuse::Idle(freshness) = reuse {
             let workers = (0..server.idle.len()).map(|offset| (by.worker + offset) % server.idle.len());
-            let lease = workers.filter_map(|from| server.take(from, by, Instant::now(), freshness)).next();
+            let lease = workers.filter_map(|from| server.take(from, by, monotonic(), freshness)).next();
             if let Some(lease) = lease {
                 return Some(Found::Lease(lease));
             }
@@ -207,7 +208,7 @@ impl Pool {
 
     async fn open(&self, server: &Arc<Server>, by: By, permit: Permit, deadline: Instant) -> Result<Lease, Failure> {
         let _opening = self.places.open(by.asker.client);
-        let now = Instant::now();
+        let now = monotonic();
         let limit = deadline.min(now + self.connect_timeout);
         let connected = match &server.place {
             Place::Literal(address) => tokio::time::timeout_at(limit.into(), TcpStream::connect(*address)).await,
@@ -223,14 +224,14 @@ impl Pool {
             Ok(Err(error)) => {
                 let kind = fault(&error);
                 if kind == FailureKind::Busy {
-                    full::say_no_descriptor(&server.upstream, &error, Instant::now());
+                    full::say_no_descriptor(&server.upstream, &error, monotonic());
                 }
                 return Err(Failure::before(kind));
             }
             Ok(Ok(stream)) => stream,
         };
         crate::ground::socket::prepare(&stream);
-        let taken = Instant::now();
+        let taken = monotonic();
         Ok(Lease { stream, seat: Seat::take(server, by, taken, permit), reused: Reused::No, taken })
     }
 

@@ -12,6 +12,7 @@ use crate::config::reader::Reader;
 use crate::edge::settings::{ServerSettings, TlsSettings};
 use crate::edge::tls::subject::Validity;
 use crate::edge::tls::{Fault, Own, Roots, Terms};
+use crate::ground::clock::wall;
 
 /// More than all the authorities that a system comes with.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -118,7 +119,7 @@ fn pair(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Own> {
 fn check_validity(reader: &mut Reader, node: &Node, own: &Own) {
     let Some(validity) = own.validity() else { return };
     let Some(name) = reader.text(node) else { return };
-    if let Some((standing, hint)) = standing(&validity, SystemTime::now()) {
+    if let Some((standing, hint)) = standing(&validity, wall()) {
         reader.warn(Kind::Value, node, format!("the certificate in `{name}` {standing}"), hint);
     }
 }
@@ -149,7 +150,7 @@ fn client_ca(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Roots> {
             return None;
         }
     };
-    let standings = roots.validities().filter_map(|validity| standing(&validity, SystemTime::now()));
+    let standings = roots.validities().filter_map(|validity| standing(&validity, wall()));
     if let Some((standing, _)) = standings.min()
         && let Some(name) = reader.text(node)
     {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 
@@ -10,6 +10,7 @@ use crate::control::admin::named::Named;
 use crate::entry::purge::Standing;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::fields::authority::without_port;
+use crate::ground::clock::monotonic;
 use crate::proxy::current::Proxy;
 use crate::rules::caching::Caching;
 use crate::rules::path::RequestPath;
@@ -91,9 +92,9 @@ impl Known {
             }
         });
         known.met = whole.then_some(met);
-        let until = Instant::now() + LOOKED_FOR;
+        let until = monotonic() + LOOKED_FOR;
         for (item, carried) in items.iter().zip(carried) {
-            let in_time = Instant::now() < until;
+            let in_time = monotonic() < until;
             let routes = if in_time { carriers(routes, item) } else { Vec::new() };
             for route in &routes {
                 known.routes.entry(route.name.clone()).or_default();

@@ -12,6 +12,7 @@ use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
 use crate::entry::purge::{Stamp, Strength};
 use crate::entry::tag::{MAX_TAGS, TagSet};
+use crate::ground::clock::monotonic;
 use crate::proxy::current::{Current, Proxy};
 use crate::store::sweep::{COUNTED_UNASKED, MOST_COUNTED};
 
@@ -71,7 +72,7 @@ impl Purge {
 
     /// As [`Purge::apply`], and says what is known of what is named; or says only that. Blocks for a moment.
     pub fn apply_and_tell(&self, current: &Current) -> Result<Receipt, Problem> {
-        let began = Instant::now();
+        let began = monotonic();
         let proxy = current.load_full();
         let most = if self.count || self.dry_run { MOST_COUNTED } else { COUNTED_UNASKED };
         let known = Some(Known::of(&proxy, &self.items(&proxy)?, most));
@@ -84,7 +85,7 @@ impl Purge {
 
     /// Carries it out by the rules in force; once more, should others have come into force meanwhile.
     pub fn apply(&self, current: &Current) -> Result<Receipt, Problem> {
-        let began = Instant::now();
+        let began = monotonic();
         loop {
             let proxy = current.load_full();
             let epoch = self.apply_to(&proxy)?;

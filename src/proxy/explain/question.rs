@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use crate::asker::facet::certificate::{Authorities, Certificate, SubjectField};
 use crate::edge::incoming::Peer;
 use crate::fields::authority::Scheme;
+use crate::ground::clock::wall;
 use crate::hop::trust::Trust;
 
 /// A request that is asked about, as people write it. It may hold credentials, so it cannot be printed.
@@ -79,7 +80,7 @@ impl Question {
         let fields = self.certificate.iter().map(field).collect::<Option<_>>();
         let fields = fields.ok_or("a field of the certificate cannot be one; `o`, `ou` and `cn` can")?;
         // For as long as the question takes.
-        let expires = SystemTime::now() + Duration::from_secs(3600);
+        let expires = wall() + Duration::from_secs(3600);
         Ok(Certificate { fields, expires, verified_by })
     }
 }
