@@ -14,11 +14,11 @@ use crate::body::Body;
 use crate::config::Settings;
 use crate::control::admin::Admin;
 use crate::control::posts::{Post, Posts};
-use crate::control::reload::{Configuration, Source};
+use crate::control::reload::{ConfigSource, Configuration};
 use crate::edge::connection::{Client, Reply, Service};
 use crate::edge::incoming::Refusal;
 use crate::edge::listen::{Accepting, Families, accept, bind};
-use crate::edge::places::Places;
+use crate::edge::places::ClientPlaces;
 use crate::edge::watch::Stage;
 use crate::fields::authority::Scheme;
 use crate::ground::clock::{Clock, monotonic};
@@ -40,7 +40,7 @@ pub struct App {
     /// Metrics.
     pub registry: Arc<Registry>,
     posts: Posts,
-    places: Arc<Places>,
+    places: Arc<ClientPlaces>,
     /// How far a stop has come, for clients; and for the admin, which ends last.
     stages: [watch::Sender<Stage>; 2],
     workers: Vec<JoinHandle<()>>,
@@ -74,7 +74,7 @@ impl App {
     }
 
     /// As [`App::start`], with where the configuration is read again.
-    pub fn start_from(settings: Settings, source: Option<Source>, clock: Clock) -> io::Result<App> {
+    pub fn start_from(settings: Settings, source: Option<ConfigSource>, clock: Clock) -> io::Result<App> {
         let workers = settings.server.workers.unwrap_or_else(cores);
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut addresses, mut tls_addresses) = (Vec::new(), Vec::new());
@@ -102,7 +102,7 @@ impl App {
 
         let registry = Arc::new(Registry::default());
         let posts = Posts::default();
-        let places = Places::new(settings.server.limits.connections);
+        let places = ClientPlaces::new(settings.server.limits.connections);
         let admin_server = Arc::new(ArcSwap::from_pointee(settings.server.clone()));
         let configuration = Arc::new(Configuration::new(settings, source, workers, clock, registry.clone())?);
         let [(stage, watched), (last_stage, watched_last)] = [(); 2].map(|()| watch::channel(Stage::Serving));
@@ -130,7 +130,7 @@ impl App {
             let clients = places.clone();
             let service = Admin::new(configuration.clone(), registry.clone(), clients, watched, posts.clone(), port);
             let service = Arc::new(service);
-            let places = Places::for_calls(ADMIN_PLACES, places.clone());
+            let places = ClientPlaces::for_calls(ADMIN_PLACES, places.clone());
             let (scheme, stage) = (Scheme::Http, watched_last.clone());
             let accepting = Accepting { worker: 0, scheme, settings: admin_server, places, service, stage };
             others.push(thread("admin".to_owned(), run_all(vec![(listener, accepting)], posts.clone()))?);

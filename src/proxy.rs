@@ -16,7 +16,7 @@
 //! what the request borrowed until then.
 //!
 //! A request goes round when what it waited for turns out not to be for it: another variant, purged meanwhile, or nobody's to
-//! share. It does so [`MAX_ROUNDS`] times at most and is passed then.
+//! share. It does so [`lookup::MAX_ROUNDS`] times at most and is passed then.
 
 mod access;
 pub mod current;
@@ -44,14 +44,14 @@ use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
-use self::access::Verdict;
+use self::access::AccessVerdict;
 use self::ending::{Begun, Unanswered};
 pub use self::ids::RequestIds;
 use crate::asker::facet::Proven;
 use crate::body::Body;
 use crate::deliver;
 use crate::edge::connection::{Client, Reply};
-use crate::edge::error::{Connection, Problem};
+use crate::edge::error::{AfterError, Problem};
 use crate::edge::incoming::{Arrival, Refusal, Upgrade, is_of_the_server};
 use crate::hop::fields::{X_REQUEST_ID, drop_untrusted};
 use crate::hop::trust::Trust;
@@ -178,10 +178,10 @@ impl Proxy {
             exchange.proven.access = None;
         }
         exchange.proven.access = match self.ask(exchange, &question).await {
-            Verdict::Yes(facts) => Some(facts),
-            Verdict::Refusal(refusal) => return refusal,
+            AccessVerdict::Yes(facts) => Some(facts),
+            AccessVerdict::Refusal(refusal) => return refusal,
             // What it said is no answer to what the client wants: the origin gives that itself.
-            Verdict::NoYes => return self.forward(exchange, incoming, PassReason::Denied).await,
+            AccessVerdict::NoYes => return self.forward(exchange, incoming, PassReason::Denied).await,
         };
         let planned = match self.plan(exchange, presence(&incoming)) {
             // Asked for already.
@@ -240,19 +240,19 @@ const REFUSED_PATH: Problem = Problem {
     status: StatusCode::NOT_FOUND,
     detail: "There is nothing here for who comes through this proxy.",
     code: "refused-path",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };
 
 const NO_ROUTE: Problem = Problem {
     status: StatusCode::NOT_FOUND,
     detail: "No route of this proxy takes this request.",
     code: "no-route",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };
 
 const AMBIGUOUS: Problem = Problem {
     status: StatusCode::BAD_REQUEST,
     detail: "The request's path can be read in two ways.",
     code: "ambiguous-path",
-    connection: Connection::Close,
+    connection: AfterError::Close,
 };

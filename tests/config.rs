@@ -7,9 +7,9 @@ use std::path::Path;
 
 use self::authority::Authority;
 use proptest::prelude::*;
-use stent::config::message::Kind;
+use stent::config::message::MessageKind;
 use stent::config::message::Severity;
-use stent::config::selftest::{self, Ask, Outcome, Verdict};
+use stent::config::selftest::{self, TestOutcome, TestRequest, TestVerdict};
 use stent::config::{Loaded, Report, load, parse};
 
 fn no_vars(_: &str) -> Option<String> {
@@ -92,7 +92,7 @@ fn real_systems_need_only_what_is_not_available_yet() {
         };
         // The files that they read are not on this machine.
         let file = |path: &str| path == "identity.jwt.keys.file" || path.starts_with("server.tls.certs[");
-        assert!(report.errors().all(|problem| problem.kind == Kind::NotYet || file(&problem.path)), "{report}");
+        assert!(report.errors().all(|problem| problem.kind == MessageKind::NotYet || file(&problem.path)), "{report}");
     }
 }
 
@@ -104,9 +104,9 @@ fn every_word_of_the_vocabulary_is_known() {
         let secret = ["admin.tokens.django.token.file", "identity.jwt.keys.file", "server.tls.client_ca"]
             .contains(&problem.path.as_str())
             || problem.path.starts_with("server.tls.certs[");
-        assert!(problem.kind == Kind::NotYet || secret, "{report}");
+        assert!(problem.kind == MessageKind::NotYet || secret, "{report}");
     }
-    let refused = report.errors().filter(|problem| problem.kind == Kind::NotYet).count();
+    let refused = report.errors().filter(|problem| problem.kind == MessageKind::NotYet).count();
     assert!(refused > 20, "only {refused}:\n{report}");
 }
 
@@ -168,7 +168,7 @@ fn a_misspelt_key_is_not_missing_too() {
     let check = |text: &str| {
         let report = refused(text);
         assert_eq!(report.errors().count(), 1, "{report}");
-        assert_eq!(report.problems[0].kind, Kind::UnknownKey, "{report}");
+        assert_eq!(report.problems[0].kind, MessageKind::UnknownKey, "{report}");
     };
     let app = "upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
     check(&format!("{app}\nroutes: [{{name: a, pth: /a}}]\n"));
@@ -379,42 +379,42 @@ fn warnings_do_not_refuse_a_file() {
 
 #[test]
 fn who_may_share_what() {
-    let check = |policy: &str, route: &str, wanted: Option<Kind>| {
+    let check = |policy: &str, route: &str, wanted: Option<MessageKind>| {
         let text = with(&format!("{{p: {policy}}}"), &format!("[{{name: r, {route}, policy: p}}]"));
-        let kinds: Vec<Kind> = match parse("proxy.yaml", &text, &no_vars) {
+        let kinds: Vec<MessageKind> = match parse("proxy.yaml", &text, &no_vars) {
             Ok(_) => Vec::new(),
             Err(report) => report.errors().map(|problem| problem.kind).collect(),
         };
-        assert_eq!(kinds, wanted.into_iter().collect::<Vec<Kind>>(), "{text}");
+        assert_eq!(kinds, wanted.into_iter().collect::<Vec<MessageKind>>(), "{text}");
     };
     check("{share: public}", "path: /media/medications/<int:id>/<file>, tags: [medication:<id>]", None);
     check("{share: principal}", "path: /api/patients/<int:id>, tags: [patient:<id>]", None);
-    check("{share: public}", "path: /api/patients/<int:id>", Some(Kind::Unsafe));
-    check("{share: anonymous}", "path: /api/patients/<int:id>", Some(Kind::Unsafe));
-    check("{share: public}", "path: /x/<int:id>, tags: [encounter:<id>]", Some(Kind::Unsafe));
-    check("{share: public}", "path: /x, purges: [prescriptions:*]", Some(Kind::Unsafe));
-    check("{share: public}", "path: /x, purges: [principal]", Some(Kind::Unsafe));
+    check("{share: public}", "path: /api/patients/<int:id>", Some(MessageKind::Unsafe));
+    check("{share: anonymous}", "path: /api/patients/<int:id>", Some(MessageKind::Unsafe));
+    check("{share: public}", "path: /x/<int:id>, tags: [encounter:<id>]", Some(MessageKind::Unsafe));
+    check("{share: public}", "path: /x, purges: [prescriptions:*]", Some(MessageKind::Unsafe));
+    check("{share: public}", "path: /x, purges: [principal]", Some(MessageKind::Unsafe));
     check("{share: anonymous}", "path: /x, purges: [principal]", None);
-    check("{share: [tenant]}", "path: /x/<tenant>", Some(Kind::Unsafe));
-    check("{share: tenant}", "path: /x/<tenant>", Some(Kind::Unsafe));
-    check("{share: [host.name]}", "path: /x", Some(Kind::Unsafe));
-    check("{share: [jwt.tenant]}", "path: /x", Some(Kind::UnknownName));
-    check("{share: [tenant]}", "path: /x", Some(Kind::UnknownName));
-    check("{share: []}", "path: /x", Some(Kind::Missing));
-    check("{share: permitted}", "path: /x", Some(Kind::Missing));
-    check("{share: permitted, access: token}", "path: /x", Some(Kind::Missing));
+    check("{share: [tenant]}", "path: /x/<tenant>", Some(MessageKind::Unsafe));
+    check("{share: tenant}", "path: /x/<tenant>", Some(MessageKind::Unsafe));
+    check("{share: [host.name]}", "path: /x", Some(MessageKind::Unsafe));
+    check("{share: [jwt.tenant]}", "path: /x", Some(MessageKind::UnknownName));
+    check("{share: [tenant]}", "path: /x", Some(MessageKind::UnknownName));
+    check("{share: []}", "path: /x", Some(MessageKind::Missing));
+    check("{share: permitted}", "path: /x", Some(MessageKind::Missing));
+    check("{share: permitted, access: token}", "path: /x", Some(MessageKind::Missing));
     check("{share: permitted, access: {ask: /authz/<id>, for: 60s}}", "path: /api/patients/<int:id>", None);
     check("{share: permitted, access: {ask: /authz/<id>}}", "path: /api/patients", None);
     check("{share: permitted, access: {ask: self}}", "path: /api/patients", None);
-    check("{share: permitted, access: {ask: '/authz?id=<id>'}}", "path: /api/patients/<id>", Some(Kind::Value));
-    check("{share: permitted, access: {ask: /authz/**}}", "path: /api/patients", Some(Kind::Value));
-    check("{share: permitted, access: {for: 60s}}", "path: /api/patients", Some(Kind::Missing));
-    check("{share: permitted, access: tokn}", "path: /api/patients", Some(Kind::Value));
+    check("{share: permitted, access: {ask: '/authz?id=<id>'}}", "path: /api/patients/<id>", Some(MessageKind::Value));
+    check("{share: permitted, access: {ask: /authz/**}}", "path: /api/patients", Some(MessageKind::Value));
+    check("{share: permitted, access: {for: 60s}}", "path: /api/patients", Some(MessageKind::Missing));
+    check("{share: permitted, access: tokn}", "path: /api/patients", Some(MessageKind::Value));
     check("{share: principal, access: {ask: self, for: 60s}}", "path: /api/patients", None);
-    check("{share: public, access: {ask: self}}", "path: /x", Some(Kind::Contradiction));
-    check("{share: permitted, access: {ask: self}}", "path: /x, share: public", Some(Kind::Contradiction));
-    check("{share: public}", "path: /x, share: [tenant]", Some(Kind::UnknownName));
-    check("{share: public}", "path: /x/<tenant>, share: [tenant]", Some(Kind::Unsafe));
+    check("{share: public, access: {ask: self}}", "path: /x", Some(MessageKind::Contradiction));
+    check("{share: permitted, access: {ask: self}}", "path: /x, share: public", Some(MessageKind::Contradiction));
+    check("{share: public}", "path: /x, share: [tenant]", Some(MessageKind::UnknownName));
+    check("{share: public}", "path: /x/<tenant>, share: [tenant]", Some(MessageKind::Unsafe));
 }
 
 #[test]
@@ -429,52 +429,52 @@ fn a_policy_that_needs_a_part_warns_where_there_is_none() {
 #[test]
 fn what_facets_rest_on() {
     let jwt = "jwt: {keys: {file: tests/it/jwks.json}}";
-    let check = |server: &str, identity: &str, share: &str, route: &str, wanted: Option<Kind>| {
+    let check = |server: &str, identity: &str, share: &str, route: &str, wanted: Option<MessageKind>| {
         let text = format!(
             "server: {{listen: 127.0.0.1:0{server}}}\n\
              identity: {{principal: [authorization], {identity}}}\n\
              upstreams: {{app: {{servers: [http://127.0.0.1:8000]}}}}\n\
              policies: {{p: {{share: {share}}}}}\nroutes: [{{name: r, policy: p, {route}}}]\n"
         );
-        let kinds: Vec<Kind> = match parse("proxy.yaml", &text, &no_vars) {
+        let kinds: Vec<MessageKind> = match parse("proxy.yaml", &text, &no_vars) {
             Ok(_) => Vec::new(),
             Err(report) => report.errors().map(|problem| problem.kind).collect(),
         };
-        assert_eq!(kinds, wanted.into_iter().collect::<Vec<Kind>>(), "{text}");
+        assert_eq!(kinds, wanted.into_iter().collect::<Vec<MessageKind>>(), "{text}");
     };
     let with = |facets: &str| format!("{jwt}, facets: {{{facets}}}");
     let tenant = with("tenant: jwt.tenant");
     check("", &tenant, "[tenant]", "path: /x", None);
     check("", &tenant, "tenant", "path: /x", None);
     check("", &tenant, "[tenant], access: token", "path: /x, tags: [x:<tenant>]", None);
-    check("", &tenant, "[tennant]", "path: /x", Some(Kind::UnknownName));
-    check("", &tenant, "[tenant, tenant]", "path: /x", Some(Kind::Duplicate));
-    check("", "facets: {tenant: jwt.tenant}", "[tenant]", "path: /x", Some(Kind::Missing));
+    check("", &tenant, "[tennant]", "path: /x", Some(MessageKind::UnknownName));
+    check("", &tenant, "[tenant, tenant]", "path: /x", Some(MessageKind::Duplicate));
+    check("", "facets: {tenant: jwt.tenant}", "[tenant]", "path: /x", Some(MessageKind::Missing));
     check("", &with("tenant: jwt.tenant, ward: header.x-ward"), "[tenant, ward]", "path: /x", None);
-    check("", &with("tenant: jwt.tenant, ward: header.x-ward"), "[ward]", "path: /x", Some(Kind::Unsafe));
-    check("", &with("ward: header.x-ward"), "principal", "path: /x, tags: [x:<ward>]", Some(Kind::Value));
+    check("", &with("tenant: jwt.tenant, ward: header.x-ward"), "[ward]", "path: /x", Some(MessageKind::Unsafe));
+    check("", &with("ward: header.x-ward"), "principal", "path: /x, tags: [x:<ward>]", Some(MessageKind::Value));
     check("", &tenant, "[tenant, ward]", "path: /<ward>", None);
     check("", &with("tenant: jwt.tenant, ward: path.ward"), "[tenant, ward]", "path: /x", None);
-    check("", &with("tenant: cert.o"), "[tenant]", "path: /x, tags: [x:<tenant>]", Some(Kind::Missing));
-    check("", &with("tenant: jtw.tenant"), "[tenant]", "path: /x", Some(Kind::Value));
-    check("", &with("tenant: header.cookie"), "principal", "path: /x", Some(Kind::Value));
-    check("", &with("permitted: jwt.tenant"), "principal", "path: /x", Some(Kind::Value));
-    check("", "facets: {tenant: trusted.x-tenant}", "[tenant]", "path: /x", Some(Kind::Missing));
+    check("", &with("tenant: cert.o"), "[tenant]", "path: /x, tags: [x:<tenant>]", Some(MessageKind::Missing));
+    check("", &with("tenant: jtw.tenant"), "[tenant]", "path: /x", Some(MessageKind::Value));
+    check("", &with("tenant: header.cookie"), "principal", "path: /x", Some(MessageKind::Value));
+    check("", &with("permitted: jwt.tenant"), "principal", "path: /x", Some(MessageKind::Value));
+    check("", "facets: {tenant: trusted.x-tenant}", "[tenant]", "path: /x", Some(MessageKind::Missing));
     check(", trusted_proxies: [10.0.0.1]", "facets: {tenant: trusted.x-tenant}", "[tenant]", "path: /x", None);
     let said = "facets: {tenant: access.tenant}";
-    check("", said, "[tenant]", "path: /x", Some(Kind::Missing));
-    check("", said, "[tenant], access: {ask: self}", "path: /x", Some(Kind::Missing));
+    check("", said, "[tenant]", "path: /x", Some(MessageKind::Missing));
+    check("", said, "[tenant], access: {ask: self}", "path: /x", Some(MessageKind::Missing));
     check("", said, "[tenant], access: {ask: /me, for: 5s}", "path: /x", None);
     for (jwt, wanted) in [
-        ("{keys: {file: tests/it/none.json}}", Kind::Value),
-        ("{keys: {file: Cargo.toml}}", Kind::Value),
-        ("{keys: {file: tests/it/jwks.json}, algorithms: [RS256]}", Kind::Value),
-        ("{keys: {file: tests/it/jwks.json}, algorithms: [RS255]}", Kind::Value),
-        ("{keys: {file: tests/it/jwks.json}, from: cookie.jwt}", Kind::Contradiction),
-        ("{keys: {file: tests/it/jwks.json}, from: body}", Kind::Value),
-        ("{keys: {file: tests/it/jwks.json}, leeway: 1h}", Kind::Unsafe),
-        ("{keys: {}}", Kind::Missing),
-        ("{from: authorization}", Kind::Missing),
+        ("{keys: {file: tests/it/none.json}}", MessageKind::Value),
+        ("{keys: {file: Cargo.toml}}", MessageKind::Value),
+        ("{keys: {file: tests/it/jwks.json}, algorithms: [RS256]}", MessageKind::Value),
+        ("{keys: {file: tests/it/jwks.json}, algorithms: [RS255]}", MessageKind::Value),
+        ("{keys: {file: tests/it/jwks.json}, from: cookie.jwt}", MessageKind::Contradiction),
+        ("{keys: {file: tests/it/jwks.json}, from: body}", MessageKind::Value),
+        ("{keys: {file: tests/it/jwks.json}, leeway: 1h}", MessageKind::Unsafe),
+        ("{keys: {}}", MessageKind::Missing),
+        ("{from: authorization}", MessageKind::Missing),
     ] {
         check("", &format!("jwt: {jwt}, facets: {{tenant: jwt.tenant}}"), "[tenant]", "path: /x", Some(wanted));
     }
@@ -529,14 +529,14 @@ fn the_files_own_tests_say_what_differs() {
                     as: {cookie.sessionid: a, authorization: Bearer b, header.x-app: c}\n    \
                     expect: {route: list, policy: own, share: principal, outcome: lookup, tags: [list, all], purges: [], ttl: 5m, query: {page: 3}}\n";
     let loaded = accepted(&with("{own: {share: principal, ttl: 5m}}", routes));
-    let judge = |ask: &Ask| {
+    let judge = |ask: &TestRequest| {
         assert_eq!((ask.host.as_deref(), ask.target.as_str()), (Some("clinic.example"), "/list?page=2"));
         assert_eq!(ask.credentials.len(), 3);
-        Verdict {
+        TestVerdict {
             route: Some("list".to_owned()),
             policy: Some("own".to_owned()),
             share: None,
-            outcome: Outcome::Pass,
+            outcome: TestOutcome::Pass,
             tags: vec!["list".to_owned()],
             purges: Vec::new(),
             ttl: Some(std::time::Duration::from_secs(60)),

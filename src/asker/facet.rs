@@ -106,7 +106,7 @@ pub struct Proven {
 
 /// Where facets find their values, for one request.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct KnownFacets<'a> {
     /// The request's headers, less what strangers may not set.
     pub headers: &'a HeaderMap,
     /// What was found out.
@@ -124,7 +124,7 @@ pub enum FacetValue<'a> {
     Json(&'a Value),
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownFacets<'a> {
     /// The value of a facet, if it has one.
     pub fn value(&self, source: &FacetSource) -> Option<FacetValue<'a>> {
         match source {
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_claim_is_found_by_name_or_through_dots() {
         let proven = claims(json!({"a": {"b": "x"}, "https://c.example/t": "y", "n": 7, "no": null, "empty": ""}));
-        let known = Known { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
+        let known = KnownFacets { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
         let text = |path: &str| known.value(&FacetSource::Jwt(path.to_owned())).and_then(|value| value.texts());
         assert_eq!(text("a.b"), Some(vec!["x".to_owned()]));
         assert_eq!(text("https://c.example/t"), Some(vec!["y".to_owned()]));
@@ -244,7 +244,7 @@ mod tests {
     fn digests_differ_by_name_value_and_kind() {
         let of = |name: &str, value: Value| {
             let proven = claims(json!({"x": value}));
-            let known = Known { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
+            let known = KnownFacets { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
             known.digest(&[facet(name, FacetSource::Jwt("x".into()))], &[7; 32]).expect("a value")
         };
         let all =
@@ -259,7 +259,7 @@ mod tests {
     fn a_number_that_was_rounded_is_no_value() {
         let value = |json: &str| {
             let proven = claims(serde_json::from_str(&format!(r#"{{"x": {json}}}"#)).expect("JSON"));
-            let known = Known { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
+            let known = KnownFacets { headers: &HeaderMap::new(), proven: &proven, part: &|_| None };
             known.digest(&[facet("a", FacetSource::Jwt("x".into()))], &[7; 32]).ok()
         };
         // Two tenants, and one number to whoever reads them into a float.
@@ -277,11 +277,11 @@ mod tests {
         headers.append(&name, HeaderValue::from_static("a"));
         let proven = Proven::default();
         let source = FacetSource::Trusted(name.clone());
-        let known = Known { headers: &headers, proven: &proven, part: &|_| None };
+        let known = KnownFacets { headers: &headers, proven: &proven, part: &|_| None };
         assert_eq!(known.value(&source), Some(FacetValue::Text("a")));
         let mut twice = headers.clone();
         twice.append(&name, HeaderValue::from_static("b"));
-        let known = Known { headers: &twice, proven: &proven, part: &|_| None };
+        let known = KnownFacets { headers: &twice, proven: &proven, part: &|_| None };
         assert_eq!(known.value(&source), None);
     }
 }

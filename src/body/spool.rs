@@ -159,7 +159,7 @@ impl Spool {
     }
 
     /// A reader from the beginning; `None` once the beginning is gone.
-    pub fn reader(self: &Arc<Self>) -> Option<Reader> {
+    pub fn reader(self: &Arc<Self>) -> Option<SpoolReader> {
         let mut state = self.lock();
         if state.first > 0 {
             return None;
@@ -171,7 +171,7 @@ impl Spool {
             state.readers.len() - 1
         });
         state.readers[id] = Some(place);
-        Some(Reader { spool: self.clone(), id, read: 0 })
+        Some(SpoolReader { spool: self.clone(), id, read: 0 })
     }
 
     /// How long the whole body is: as announced, or once it is here.
@@ -407,13 +407,13 @@ impl Pace {
 
 /// One reader's view of the body.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SpoolReader {
     spool: Arc<Spool>,
     id: usize,
     read: u64,
 }
 
-impl Drop for Reader {
+impl Drop for SpoolReader {
     fn drop(&mut self) {
         let mut state = self.spool.lock();
         state.readers[self.id] = None;
@@ -425,7 +425,7 @@ impl Drop for Reader {
     }
 }
 
-impl HttpBody for Reader {
+impl HttpBody for SpoolReader {
     type Data = Bytes;
     type Error = BodyError;
 

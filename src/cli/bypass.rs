@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::http::call;
 use super::{AdminArgs, fail};
-use crate::config::admin::Scope;
+use crate::config::admin::TokenScope;
 use crate::ground::terminal;
 
 #[derive(Args)]
@@ -37,7 +37,7 @@ pub(super) struct BypassArgs {
 }
 
 pub(super) fn bypass(args: &BypassArgs) -> ExitCode {
-    let (address, token) = match args.admin.whom(Scope::Bypass) {
+    let (address, token) = match args.admin.whom(TokenScope::Bypass) {
         Ok(found) => found,
         Err(message) => return fail(message),
     };

@@ -9,13 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::ConfigArgs;
 use crate::asker::facet::certificate::{Authorities, Certificate, Presented};
-use crate::asker::facet::{Claims, Known, Proven, Worth};
+use crate::asker::facet::{Claims, KnownFacets, Proven, Worth};
 use crate::asker::identity::TokenSource;
 use crate::asker::principal::PrincipalKey;
 use crate::cli::memory_limit;
-use crate::coherence::tags::{Place, facets};
-use crate::config::message::{Kind, Problem, Severity};
-use crate::config::selftest::{self, Ask, Credential, Outcome, Verdict};
+use crate::coherence::tags::{RequestPlace, facets};
+use crate::config::message::{ConfigProblem, MessageKind, Severity};
+use crate::config::selftest::{self, Credential, TestOutcome, TestRequest, TestVerdict};
 use crate::config::{Loaded, Report};
 use crate::fields::authority::Scheme;
 use crate::ground::clock::wall;
@@ -57,13 +57,13 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
 }
 
 /// As the start says it, by what a process may have here.
-fn too_few_descriptors(loaded: &Loaded) -> Option<Problem> {
+fn too_few_descriptors(loaded: &Loaded) -> Option<ConfigProblem> {
     let settings = &loaded.settings;
     let to_origins = settings.upstreams.iter().map(|upstream| upstream.max_connections).sum();
     let said = descriptors::too_few(descriptors::limit(), settings.server.limits.connections, to_origins)?;
-    Some(Problem {
+    Some(ConfigProblem {
         severity: Severity::Warning,
-        kind: Kind::Contradiction,
+        kind: MessageKind::Contradiction,
         line: 0,
         column: 0,
         length: 0,
@@ -74,13 +74,13 @@ fn too_few_descriptors(loaded: &Loaded) -> Option<Problem> {
     })
 }
 
-fn too_little_memory(loaded: &Loaded) -> Option<Problem> {
+fn too_little_memory(loaded: &Loaded) -> Option<ConfigProblem> {
     let settings = &loaded.settings;
     let (store, connections) = (&settings.cache, settings.server.limits.connections);
     let said = memory_limit::too_little(memory_limit::limit(), store.memory, store.max_object, connections)?;
-    Some(Problem {
+    Some(ConfigProblem {
         severity: Severity::Warning,
-        kind: Kind::Contradiction,
+        kind: MessageKind::Contradiction,
         line: 0,
         column: 0,
         length: 0,
@@ -102,13 +102,13 @@ fn print(report: &Report, loaded: Option<&Loaded>, errors: usize, file: &str) {
     }
 }
 
-fn run_tests(loaded: &Loaded) -> Vec<Problem> {
+fn run_tests(loaded: &Loaded) -> Vec<ConfigProblem> {
     let router = Router::new(loaded.settings.routes.clone());
     selftest::run(&loaded.tests, &|ask| judge(ask, loaded, &router))
 }
 
 /// What a request would get, by the functions that serve.
-fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
+fn judge(ask: &TestRequest, loaded: &Loaded, router: &Router) -> TestVerdict {
     let headers = headers(ask);
     let proven = proven(ask);
     let (path, query) = ask.target.split_once('?').map_or((ask.target.as_str(), None), |(p, q)| (p, Some(q)));
@@ -119,11 +119,11 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         true => None,
         false => router.find(Target { host, path: &path.text, method: &ask.method, headers: &headers }),
     };
-    let nothing = Verdict {
+    let nothing = TestVerdict {
         route: None,
         policy: None,
         share: None,
-        outcome: Outcome::Refuse,
+        outcome: TestOutcome::Refuse,
         tags: Vec::new(),
         purges: Vec::new(),
         ttl: None,
@@ -145,15 +145,15 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         bypass: None,
     };
     let (outcome, keyed) = match plan(&asked, route, &loaded.settings.identity, &PrincipalKey([0; 32])) {
-        Plan::Lookup(lookup) => (Outcome::Lookup, lookup.query.unwrap_or_default()),
-        Plan::Pass(_) | Plan::Ask(_) => (Outcome::Pass, query.unwrap_or("").to_owned()),
-        Plan::Refuse(_) => (Outcome::Refuse, String::new()),
+        Plan::Lookup(lookup) => (TestOutcome::Lookup, lookup.query.unwrap_or_default()),
+        Plan::Pass(_) | Plan::Ask(_) => (TestOutcome::Pass, query.unwrap_or("").to_owned()),
+        Plan::Refuse(_) => (TestOutcome::Refuse, String::new()),
     };
     let only_reads = route.only_reads(&ask.method);
     let purges_by_reading = only_reads && route.purges_by_reading();
     let part = |name: &str| route.part(name, host, &path.text);
-    let known = Known { headers: &headers, proven: &proven, part: &part };
-    let place = Place {
+    let known = KnownFacets { headers: &headers, proven: &proven, part: &part };
+    let place = RequestPlace {
         scheme: asked.scheme,
         authority: authority.clone(),
         forwarded_host: None,
@@ -172,7 +172,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
         Caching::Named(policy) => Some(policy),
         _ => None,
     };
-    Verdict {
+    TestVerdict {
         route: Some(route.name.clone()),
         policy: Some(route.policy_name.clone()),
         share: named.map(|policy| policy.share.to_string()),
@@ -185,7 +185,7 @@ fn judge(ask: &Ask, loaded: &Loaded, router: &Router) -> Verdict {
 }
 
 /// What the test says of whoever asks: a token with these claims holds, and the origin says yes.
-fn proven(ask: &Ask) -> Proven {
+fn proven(ask: &TestRequest) -> Proven {
     let mut proven = Proven { access: Some(Arc::default()), ..Proven::default() };
     for credential in &ask.credentials {
         match credential {
@@ -206,7 +206,7 @@ fn proven(ask: &Ask) -> Proven {
     proven
 }
 
-fn headers(ask: &Ask) -> HeaderMap {
+fn headers(ask: &TestRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut cookies = Vec::new();
     let mut add = |name: HeaderName, value: &str| {

@@ -11,8 +11,8 @@ use super::http::call;
 use super::page::{Page, time};
 use super::{ConfigArgs, fail, load};
 use crate::ground::terminal::{self, GREEN, MAGENTA, Paint, RED, YELLOW};
-use crate::proxy::explain::{Question, Store};
-use crate::proxy::explanation::{AnswerTold, Explanation, Found, LifetimeTold, StoredTold, Told, Way};
+use crate::proxy::explain::{ExplainQuestion, Store};
+use crate::proxy::explanation::{AnswerTold, Explanation, FoundEntry, LifetimeTold, StoredTold, ToldField, Way};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -63,7 +63,7 @@ pub(super) fn explain(args: &ExplainArgs) -> ExitCode {
     let Some(certificate) = args.certificate.iter().map(field).collect() else {
         return fail("a field of a certificate is written as o=Clinic");
     };
-    let question = Question {
+    let question = ExplainQuestion {
         method: args.method.clone(),
         url: args.url.clone(),
         headers,
@@ -113,7 +113,7 @@ fn headers(written: &[String]) -> Result<Vec<(String, String)>, String> {
 /// More headers than any server takes.
 const LONGEST: u64 = 1 << 20;
 
-fn ask(admin: &str, token: Option<&str>, question: &Question) -> Result<Explanation, String> {
+fn ask(admin: &str, token: Option<&str>, question: &ExplainQuestion) -> Result<Explanation, String> {
     let address = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
     let body = serde_json::to_string(question).map_err(|_| "the request cannot be put into words")?;
     let (status, answer) = call(Method::POST, address, "/api/v1/explain", token, body, Duration::from_secs(10))?;
@@ -193,7 +193,7 @@ fn decision(told: &Explanation, paint: Paint) -> Vec<String> {
     std::iter::once(first).chain(status).collect()
 }
 
-fn said(told: &Told) -> String {
+fn said(told: &ToldField) -> String {
     match told.seconds {
         Some(seconds) => format!("{} ({})", time(seconds), told.from),
         None => "as long as the origin says".to_owned(),
@@ -234,10 +234,10 @@ fn ceiling(told: Option<u64>) -> String {
 
 fn stored(told: &StoredTold, paint: Paint) -> Vec<String> {
     let first = match told.found {
-        Found::Nothing => "nothing".to_owned(),
-        Found::Uncacheable => "that answers here cannot be kept".to_owned(),
-        Found::Answer => "an answer".to_owned(),
-        Found::Part => "a part of an answer".to_owned(),
+        FoundEntry::Nothing => "nothing".to_owned(),
+        FoundEntry::Uncacheable => "that answers here cannot be kept".to_owned(),
+        FoundEntry::Answer => "an answer".to_owned(),
+        FoundEntry::Part => "a part of an answer".to_owned(),
     };
     let varies = (!told.varies_by.is_empty()).then(|| format!("answers differ by {}", told.varies_by.join(", ")));
     let answer = told.answer.iter().flat_map(|answer| self::answer(answer, paint));

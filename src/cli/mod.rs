@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Loaded;
-use crate::config::admin::Scope;
+use crate::config::admin::TokenScope;
 use crate::ground::terminal;
 
 #[derive(Parser)]
@@ -104,7 +104,7 @@ pub struct AdminArgs {
 
 impl AdminArgs {
     /// The address to call, and the token that opens `scope` there.
-    fn whom(&self, scope: Scope) -> Result<(String, Option<String>), String> {
+    fn whom(&self, scope: TokenScope) -> Result<(String, Option<String>), String> {
         if let Some(admin) = &self.admin {
             let address = admin.strip_prefix("http://").unwrap_or(admin).trim_end_matches('/');
             return Ok((address.to_owned(), self.token.clone()));

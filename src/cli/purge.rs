@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::http::call;
 use super::{AdminArgs, fail};
-use crate::config::admin::Scope;
+use crate::config::admin::TokenScope;
 use crate::control::admin::named::{As, Named};
 use crate::ground::terminal;
 
@@ -64,7 +64,7 @@ pub(super) fn purge(args: &PurgeArgs) -> ExitCode {
             return refused(format_args!("not purged: no request can match {text}: {}", unread.hint(text)));
         }
     }
-    let (address, token) = match args.admin.whom(Scope::Purge) {
+    let (address, token) = match args.admin.whom(TokenScope::Purge) {
         Ok(found) => found,
         Err(message) => return fail(message),
     };

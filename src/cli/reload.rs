@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::http::call;
 use super::{AdminArgs, fail};
-use crate::config::admin::Scope;
+use crate::config::admin::TokenScope;
 use crate::ground::terminal;
 
 #[derive(Args)]
@@ -27,7 +27,7 @@ pub(super) struct ReloadArgs {
 }
 
 pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
-    let (address, token) = match args.admin.whom(Scope::Reload) {
+    let (address, token) = match args.admin.whom(TokenScope::Reload) {
         Ok(found) => found,
         Err(message) => return fail(message),
     };

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{ConfigArgs, fail, page};
 use crate::ground::terminal;
 use crate::policy::outcome::meaning::{About, Meaning, meaning};
-use crate::telemetry::settings::Access;
+use crate::telemetry::settings::AccessLines;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -86,11 +86,11 @@ fn configured(config: &Path) -> Result<PathBuf, String> {
     let loaded = crate::config::load(config, &|name| std::env::var(name).ok())
         .map_err(|_| format!("{shown} cannot be read; say --log FILE, or see stent check"))?;
     match loaded.settings.log.access {
-        Access::File(file) => Ok(file),
-        Access::Off => Err(format!(
+        AccessLines::File(file) => Ok(file),
+        AccessLines::Off => Err(format!(
             "{shown} keeps no access log, so nobody knows; write log: {{access: {{file: access.log}}}}, or say --log FILE"
         )),
-        Access::Stdout | Access::Stderr => Err(format!(
+        AccessLines::Stdout | AccessLines::Stderr => Err(format!(
             "{shown} writes the access log to a stream; say --log FILE with what was saved of it, or pipe it into --log -"
         )),
     }

@@ -29,7 +29,7 @@ pub struct Backoff {
 
 /// How a flight ended, as far as later ones are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum RefreshEnd {
     /// The stored answer is as good as new.
     Kept,
     /// The origin answered, but nothing was stored.
@@ -60,19 +60,19 @@ impl Backoff {
     }
 
     /// Learns from a flight.
-    pub fn note(&self, key: &[u8], upstream: usize, ended: Ended, now: Instant) {
+    pub fn note(&self, key: &[u8], upstream: usize, ended: RefreshEnd, now: Instant) {
         let key = self.key(key);
         let (key, upstream) = (&self.keys[key], &self.upstreams[upstream % UPSTREAMS]);
         match ended {
-            Ended::Kept => {
+            RefreshEnd::Kept => {
                 recover(key);
                 recover(upstream);
             }
-            Ended::NotKept => {
+            RefreshEnd::NotKept => {
                 self.fail(key, now);
                 recover(upstream);
             }
-            Ended::Failed => {
+            RefreshEnd::Failed => {
                 self.fail(key, now);
                 self.fail(upstream, now);
             }
@@ -163,13 +163,13 @@ mod tests {
         let mut now = start;
         for wait in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
             assert!(backoff.may_refresh(b"key", 0, now));
-            backoff.note(b"key", 0, Ended::Failed, now);
+            backoff.note(b"key", 0, RefreshEnd::Failed, now);
             assert!(!backoff.may_refresh(b"key", 0, after(now, wait / 2 - 1)), "{wait}");
             now = after(now, wait);
         }
         assert!(backoff.may_refresh(b"key", 0, now));
         assert!(!backoff.may_refresh(b"key", 0, now), "one tries, the others wait");
-        backoff.note(b"key", 0, Ended::Kept, now);
+        backoff.note(b"key", 0, RefreshEnd::Kept, now);
         assert!(backoff.may_refresh(b"key", 0, now) && backoff.may_refresh(b"key", 0, now));
     }
 
@@ -177,7 +177,7 @@ mod tests {
     fn what_fails_at_the_same_time_counts_once() {
         let start = Instant::now();
         let backoff = Backoff::new(7, start);
-        (0..100).for_each(|_| backoff.note(b"key", 0, Ended::Failed, start));
+        (0..100).for_each(|_| backoff.note(b"key", 0, RefreshEnd::Failed, start));
         assert!(backoff.may_refresh(b"key", 0, after(start, 1000)));
     }
 
@@ -185,10 +185,10 @@ mod tests {
     fn an_ill_upstream_holds_back_its_other_keys_and_no_other_upstream() {
         let start = Instant::now();
         let backoff = Backoff::new(7, start);
-        backoff.note(b"key", 0, Ended::Failed, start);
+        backoff.note(b"key", 0, RefreshEnd::Failed, start);
         assert!(!backoff.may_refresh(b"another", 0, start));
         assert!(backoff.may_refresh(b"another", 1, start));
-        backoff.note(b"another", 0, Ended::NotKept, start);
+        backoff.note(b"another", 0, RefreshEnd::NotKept, start);
         assert!(backoff.may_refresh(b"a third", 0, start), "it answers again");
         assert!(!backoff.may_refresh(b"another", 0, start), "but not with what can be kept");
     }

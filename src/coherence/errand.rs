@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::flight::TagsKnown;
 use super::head::Delivery;
-use super::tags::Place;
+use super::tags::RequestPlace;
 use crate::body::ending::Ending;
 use crate::coherence::cache::Cache;
 use crate::coherence::extent::Extent;
-use crate::coherence::selected::Selected;
+use crate::coherence::selected::SelectedBy;
 use crate::entry::head::{Credentialed, Lifetime, Openness, OriginClock};
 use crate::entry::key::Key;
 use crate::entry::owner::Owners;
@@ -50,7 +50,7 @@ pub struct Errand {
     /// The longest body that is stored, in bytes.
     pub max_object: u64,
     /// For its tags.
-    pub place: Place,
+    pub place: RequestPlace,
     /// What is stored and may be confirmed or stand in.
     pub base: Option<Entry>,
     /// Whether it may stand in.
@@ -111,8 +111,8 @@ pub struct Arrived {
 
 impl Errand {
     /// For which requests its answer is, by the fields that tell them apart.
-    pub(super) fn selected<'a>(&'a self, names: &'a Arc<[HeaderName]>) -> Selected<'a> {
-        Selected { primary: &self.primary, names, sent: &self.headers }
+    pub(super) fn selected<'a>(&'a self, names: &'a Arc<[HeaderName]>) -> SelectedBy<'a> {
+        SelectedBy { primary: &self.primary, names, sent: &self.headers }
     }
 
     /// What of its answer is delivered otherwise than the origin said it.

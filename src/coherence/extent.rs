@@ -8,7 +8,7 @@ use crate::entry::head::Head;
 use crate::entry::incomplete::Incomplete;
 use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
-use crate::fields::range::{Ranges, Selected, Span, select};
+use crate::fields::range::{Ranges, SelectedRanges, Span, select};
 use crate::policy::partial::{Strong, join, missing};
 use crate::policy::pass::PassReason;
 
@@ -42,8 +42,10 @@ impl Extent {
             return Ok(Extent { span: None, held: Some(held) });
         }
         match select(request, &held.entry().fields(), length) {
-            Selected::One(span) if span.length() <= max_object => Ok(Extent { span: Some(span), held: Some(held) }),
-            Selected::Whole => Err(PassReason::Uncacheable),
+            SelectedRanges::One(span) if span.length() <= max_object => {
+                Ok(Extent { span: Some(span), held: Some(held) })
+            }
+            SelectedRanges::Whole => Err(PassReason::Uncacheable),
             _ => Err(PassReason::Range),
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::backoff::Ended;
+use super::backoff::RefreshEnd;
 use super::errand::{Arrived, Asks, Conditions, Errand, StandingIn, storable};
 use super::fill::Fill;
 use super::flight::{Filling, Flight, Landing, TagsKnown, Takeoff};
@@ -63,7 +63,7 @@ pub struct Private<S: Slots> {
     pub confirmed: Option<Entry>,
     fetch: Fetch<S>,
     why: NotStored,
-    unkept: Ended,
+    unkept: RefreshEnd,
 }
 
 /// The origin lets nobody see it who asks as this request does: it is not there, not theirs, or somewhere else.
@@ -129,7 +129,7 @@ impl<S: Slots> Fetch<S> {
     /// No answer came: what is stale stands in, or everybody is told.
     pub fn failed(self, failure: Failure, now: Instant) {
         self.land_failure(failure, now);
-        self.end(Ended::Failed, now);
+        self.end(RefreshEnd::Failed, now);
     }
 
     /// The head of an answer is there.
@@ -139,11 +139,11 @@ impl<S: Slots> Fetch<S> {
             return self.not_modified(arrived, now);
         }
         if !is_ill(arrived.status) {
-            return self.receive(arrived, Ended::NotKept, now);
+            return self.receive(arrived, RefreshEnd::NotKept, now);
         }
         match self.stand_in(Failure::sent(FailureKind::Protocol), now.instant) {
-            Some(landing) => self.over(landing, Ended::Failed, now.instant),
-            None => self.receive(arrived, Ended::Failed, now),
+            Some(landing) => self.over(landing, RefreshEnd::Failed, now.instant),
+            None => self.receive(arrived, RefreshEnd::Failed, now),
         }
     }
 
@@ -153,12 +153,12 @@ impl<S: Slots> Fetch<S> {
         shared && is_self_posting(&head.headers, body) && !gives_lifetime(&as_came(head), self.cache.clock.now().wall)
     }
 
-    pub(super) fn end(self, ended: Ended, now: Instant) {
+    pub(super) fn end(self, ended: RefreshEnd, now: Instant) {
         // Before the flight leaves with `self`.
         self.cache.backoff.note(&self.takeoff.flight.key, self.errand.route.upstream, ended, now);
     }
 
-    pub(super) fn over(self, landing: Landing, ended: Ended, now: Instant) -> Heard<S> {
+    pub(super) fn over(self, landing: Landing, ended: RefreshEnd, now: Instant) -> Heard<S> {
         self.takeoff.flight.land(landing);
         self.end(ended, now);
         Heard::Over
@@ -187,7 +187,7 @@ impl<S: Slots> Fetch<S> {
         };
         let fields = arrived.headers.clone();
         if let Some(entry) = self.confirm(&base, arrived, now) {
-            return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
+            return self.over(Landing::Revalidated(entry), RefreshEnd::Kept, now.instant);
         }
         if let Some((mut headers, why)) = self.confirmed_to_one(&base, &fields, now) {
             match why {
@@ -204,7 +204,7 @@ impl<S: Slots> Fetch<S> {
                 headers.append(header::VIA, via.clone());
             }
             let arrived = Arrived { status: base.status(), headers, ending: Ending::Unmarked, delay: Duration::ZERO };
-            return match self.private(arrived, why, Ended::NotKept) {
+            return match self.private(arrived, why, RefreshEnd::NotKept) {
                 Heard::Private(private) => Heard::Private(Private { confirmed: Some(base), ..private }),
                 heard => heard,
             };
@@ -254,7 +254,7 @@ impl<S: Slots> Fetch<S> {
     }
 
     /// Judges a whole answer and acts on the judgement. `unkept`: what later ones learn from it if it is not kept.
-    fn receive(self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
+    fn receive(self, arrived: Arrived, unkept: RefreshEnd, now: Now) -> Heard<S> {
         if self.errand.asks == Asks::Head {
             return self.heard_head(arrived, unkept, now);
         }
@@ -326,7 +326,7 @@ impl<S: Slots> Fetch<S> {
         true
     }
 
-    pub(super) fn private(mut self, arrived: Arrived, why: NotStored, unkept: Ended) -> Heard<S> {
+    pub(super) fn private(mut self, arrived: Arrived, why: NotStored, unkept: RefreshEnd) -> Heard<S> {
         self.cache.flights.leave(&self.takeoff.flight);
         let sent = std::mem::take(&mut self.errand.headers);
         Heard::Private(Private { headers: arrived.headers, sent, confirmed: None, fetch: self, why, unkept })

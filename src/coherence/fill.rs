@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 
-use super::backoff::Ended;
+use super::backoff::RefreshEnd;
 use super::errand::Errand;
 use super::fetch::Fetch;
 use super::flight::{Filling, Flight, Landing, TagsKnown};
@@ -35,7 +35,7 @@ pub struct Fill<S: Slots> {
     /// The fields that only the leader gets.
     withheld: HeaderMap,
     /// What later ones learn from it if it is not kept.
-    unkept: Ended,
+    unkept: RefreshEnd,
     beside: Beside,
     /// Reads what the tags want to know of the body, where it may be stored only with them.
     picker: Option<Box<Picker>>,
@@ -46,7 +46,7 @@ impl<S: Slots> Fill<S> {
         fetch: Fetch<S>,
         filling: Filling,
         withheld: HeaderMap,
-        unkept: Ended,
+        unkept: RefreshEnd,
         beside: Beside,
     ) -> Fill<S> {
         let picker = picker(&fetch.errand, &filling);
@@ -118,7 +118,7 @@ impl<S: Slots> Fill<S> {
                 self.leave();
                 self.filling.spool.finish_with(whole);
                 self.announce();
-                self.fetch.end(Ended::Kept, now);
+                self.fetch.end(RefreshEnd::Kept, now);
                 None
             }
             Err(why) => {
@@ -146,14 +146,14 @@ impl<S: Slots> Fill<S> {
             let _ = self.store(&Bytes::new(), now);
         }
         self.filling.spool.fail();
-        self.fetch.end(Ended::Failed, now);
+        self.fetch.end(RefreshEnd::Failed, now);
     }
 
     /// Nobody is left.
     pub fn abandon(self, now: Instant) {
         self.leave();
         self.filling.spool.fail();
-        let ended = if self.is_storable() { Ended::Failed } else { self.unkept };
+        let ended = if self.is_storable() { RefreshEnd::Failed } else { self.unkept };
         self.fetch.end(ended, now);
     }
 

@@ -90,7 +90,7 @@ pub struct Flight {
     /// Its place in the order of all flights and requests that demand a new one.
     pub serial: u64,
     /// Whether those who wait for it have waited in vain before.
-    pub turn: Turn,
+    pub turn: FlightTurn,
     landing: watch::Sender<Landing>,
     /// The flight that its followers elected when it failed.
     successor: Mutex<Option<Arc<Flight>>>,
@@ -101,7 +101,7 @@ pub struct Flight {
 
 /// Whether a flight is the first that its passengers wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum FlightTurn {
     /// It is.
     First,
     /// They elected its leader, because the first one failed or brought its own leader a refusal.
@@ -116,7 +116,7 @@ pub struct Departure {
     /// See [`Flight::deadline`].
     pub deadline: Instant,
     /// See [`Flight::turn`].
-    pub turn: Turn,
+    pub turn: FlightTurn,
 }
 
 impl Flight {
@@ -305,7 +305,7 @@ impl Flights {
         }
         // The failed one may be found yet: it lands before it leaves.
         let demand = Demand { serial: demand.serial.max(Some(failed.serial)), ..demand };
-        let departs = || Departure { born: born(), deadline: failed.deadline, turn: Turn::Second };
+        let departs = || Departure { born: born(), deadline: failed.deadline, turn: FlightTurn::Second };
         let joined = self.join(&failed.key, |flight| Suits::of(demand.accepts(flight)), departs);
         match &joined {
             Joined::Leader(takeoff) => *successor = Some(takeoff.flight.clone()),
@@ -401,7 +401,7 @@ mod tests {
         flights.join(
             b"key",
             |_| Suits::Well,
-            || Departure { born: Stamp(1), deadline: Instant::now(), turn: Turn::First },
+            || Departure { born: Stamp(1), deadline: Instant::now(), turn: FlightTurn::First },
         )
     }
 

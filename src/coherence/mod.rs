@@ -9,7 +9,7 @@
 //! | [`Cache::board`], [`Cache::board_refresh`] | nothing may be used, or it is stale | who fetches, who waits |
 //! | [`fetch::Fetch`] | the origin is asked, and answers | conditions, 304, what stands in, whose the answer is |
 //! | [`fill::Fill`] | the body comes | what of it is stored, and what is told to whom |
-//! | [`parts::Extent`] | a part is stored | what of the rest is asked for |
+//! | [`extent::Extent`] | a part is stored | what of the rest is asked for |
 //! | [`Cache::may_follow`], [`Cache::may_have`] | a flight has landed | whether it is for this request |
 //!
 //! What purges say is [`crate::entry::purge`]'s, whose rules are referred to by number.
@@ -39,7 +39,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use self::errand::Asks;
 use self::find::Spot;
-use self::flight::{Demand, Departure, Filling, Flight, Joined, Landing, Suits, TagsKnown, Takeoff, Turn};
+use self::flight::{Demand, Departure, Filling, Flight, FlightTurn, Joined, Landing, Suits, TagsKnown, Takeoff};
 use crate::coherence::cache::Cache;
 use crate::ground::mutants::{Rule, is_off};
 use crate::policy::reuse::{Reuse, reuse};
@@ -95,7 +95,7 @@ impl<S: Slots> Cache<S> {
                 self.flights.join(&key, suits, || Departure {
                     born: self.log.stamp(),
                     deadline: deadline(),
-                    turn: Turn::First,
+                    turn: FlightTurn::First,
                 })
             }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::backoff::Ended;
+use super::backoff::RefreshEnd;
 use super::errand::Arrived;
 use super::fetch::{Fetch, Heard};
 use super::fill::Fill;
@@ -38,7 +38,7 @@ struct Joined {
 
 impl<S: Slots> Fetch<S> {
     /// The head of a 206 is there, or that of a 416.
-    pub(super) fn heard_part(mut self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
+    pub(super) fn heard_part(mut self, arrived: Arrived, unkept: RefreshEnd, now: Now) -> Heard<S> {
         let (range, wanted) = (self.errand.extent.range(), self.errand.extent.wanted());
         let held = self.errand.extent.held.take();
         let is_part = arrived.status == StatusCode::PARTIAL_CONTENT;
@@ -73,7 +73,7 @@ impl<S: Slots> Fetch<S> {
     }
 
     /// Fills these bytes, some of which are held.
-    fn fill_part(self, joined: Joined, brought: Portion, span: Span, unkept: Ended) -> Heard<S> {
+    fn fill_part(self, joined: Joined, brought: Portion, span: Span, unkept: RefreshEnd) -> Heard<S> {
         let Joined { head, vary, held } = joined;
         let part = Some(Portion { span, ..brought }).filter(|part| !part.is_whole());
         let known = self.errand.tags_known();
@@ -94,7 +94,7 @@ impl<S: Slots> Fetch<S> {
     }
 
     /// Judges a part by itself, as the whole would be judged. One without a strong validator could be put beside nothing.
-    fn receive_part(self, arrived: Arrived, brought: Portion, unkept: Ended, now: Now) -> Heard<S> {
+    fn receive_part(self, arrived: Arrived, brought: Portion, unkept: RefreshEnd, now: Now) -> Heard<S> {
         let mut headers = arrived.headers.clone();
         headers.remove(header::CONTENT_RANGE);
         let plain = Arrived { status: StatusCode::OK, headers, ..arrived };

@@ -5,7 +5,7 @@
 
 use http::{StatusCode, header};
 
-use super::backoff::Ended;
+use super::backoff::RefreshEnd;
 use super::errand::Arrived;
 use super::fetch::{Fetch, Heard};
 use super::flight::Landing;
@@ -18,12 +18,12 @@ use crate::store::slots::Slots;
 
 impl<S: Slots> Fetch<S> {
     /// The head of an answer to HEAD is there.
-    pub(super) fn heard_head(self, arrived: Arrived, unkept: Ended, now: Now) -> Heard<S> {
+    pub(super) fn heard_head(self, arrived: Arrived, unkept: RefreshEnd, now: Now) -> Heard<S> {
         if arrived.status == StatusCode::OK
             && let Some(base) = self.errand.base.clone()
         {
             if let Some(entry) = self.renew(&base, &arrived, now) {
-                return self.over(Landing::Revalidated(entry), Ended::Kept, now.instant);
+                return self.over(Landing::Revalidated(entry), RefreshEnd::Kept, now.instant);
             }
             self.cache.outdate(&self.errand, &base);
         } else if arrived.status != StatusCode::NOT_FOUND {

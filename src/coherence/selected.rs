@@ -12,7 +12,7 @@ pub(super) struct RefusedSince;
 
 /// For which requests an answer was selected.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Selected<'a> {
+pub(super) struct SelectedBy<'a> {
     /// Their key before any `Vary`.
     pub primary: &'a Key,
     /// The fields that `Vary` names.
@@ -21,7 +21,7 @@ pub(super) struct Selected<'a> {
     pub sent: &'a HeaderMap,
 }
 
-impl Selected<'_> {
+impl SelectedBy<'_> {
     pub(super) fn key(&self) -> Key {
         Key::from(key::variant(self.primary, self.names, self.sent).as_slice())
     }

@@ -1,6 +1,6 @@
 //! The tags of an exchange: those that its URL gives it, and those of the route's templates.
 
-use crate::asker::facet::{Known, Worth};
+use crate::asker::facet::{KnownFacets, Worth};
 use crate::asker::principal::PrincipalKey;
 use crate::entry::tag::TagSet;
 use crate::fields::authority::{Scheme, without_port};
@@ -13,7 +13,7 @@ use crate::rules::tag_template::{PurgeTemplate, TagPiece, TagSource, TagTemplate
 
 /// Where an exchange takes place; what its tags are made from.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct RequestPlace {
     /// The client's scheme.
     pub scheme: Scheme,
     /// Host and port in lower case.
@@ -32,7 +32,7 @@ pub struct Place {
     pub facets: Vec<(String, Vec<String>)>,
 }
 
-impl Place {
+impl RequestPlace {
     /// The origin of its URL (RFC 9110 §4.3.1), within which cache groups are known (RFC 9875 §2.1).
     pub fn origin(&self) -> String {
         let authority = self.forwarded_host.as_ref().unwrap_or(&self.authority);
@@ -66,7 +66,7 @@ impl Place {
         Ok(())
     }
 
-    /// As [`Place::add_templates`], for the templates that do not need the answer's body.
+    /// As [`RequestPlace::add_templates`], for the templates that do not need the answer's body.
     pub fn add_known_templates(&self, route: &Route, tags: &mut TagSet) -> Result<(), Unknown> {
         let values = ExchangeValues { route, place: self, sent: None, answer: None };
         for template in route.tags.iter().filter(|template| !template.needs_answer()) {
@@ -119,7 +119,7 @@ fn templates(route: &Route) -> impl Iterator<Item = &TagTemplate> {
 
 /// The facets that a route's templates use and that have a value. A purge takes only what is `proven`: by what a client
 /// merely claims it would be too narrow.
-pub fn facets(route: &Route, known: &Known<'_>, worth: Worth) -> Vec<(String, Vec<String>)> {
+pub fn facets(route: &Route, known: &KnownFacets<'_>, worth: Worth) -> Vec<(String, Vec<String>)> {
     let pieces = route.tags.iter().chain(templates(route)).flat_map(|template| &template.pieces);
     let used = pieces.filter_map(|piece| match piece {
         TagPiece::Value(TagSource::Facet(facet)) => Some(facet),
@@ -208,7 +208,7 @@ fn part_digest(secret: &PrincipalKey, kind: &[u8], value: &[u8]) -> [u8; 32] {
 
 struct ExchangeValues<'a> {
     route: &'a Route,
-    place: &'a Place,
+    place: &'a RequestPlace,
     sent: Option<&'a Picked>,
     answer: Option<&'a Picked>,
 }

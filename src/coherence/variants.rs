@@ -10,7 +10,7 @@ use http::{HeaderName, header};
 
 use super::errand::Errand;
 use crate::coherence::cache::Cache;
-use crate::coherence::selected::{RefusedSince, Selected};
+use crate::coherence::selected::{RefusedSince, SelectedBy};
 use crate::entry::incomplete::Incomplete;
 use crate::entry::key::{self, Key};
 use crate::entry::purge::Standing;
@@ -22,7 +22,7 @@ use crate::store::slots::Slots;
 
 impl<S: Slots> Cache<S> {
     /// An answer is coming: whoever wants another variant finds its own way from now on.
-    pub(super) fn expect(&self, selected: Selected<'_>, now: Instant) {
+    pub(super) fn expect(&self, selected: SelectedBy<'_>, now: Instant) {
         if selected.names.is_empty() {
             return;
         }
@@ -37,7 +37,7 @@ impl<S: Slots> Cache<S> {
     /// of the serial number `left`.
     pub(super) fn keep(
         &self,
-        selected: Selected<'_>,
+        selected: SelectedBy<'_>,
         left: u64,
         entry: Entry,
         now: Instant,
@@ -48,7 +48,7 @@ impl<S: Slots> Cache<S> {
         Ok(())
     }
 
-    fn may_be_kept(&self, selected: Selected<'_>, left: u64) -> Result<(), RefusedSince> {
+    fn may_be_kept(&self, selected: SelectedBy<'_>, left: u64) -> Result<(), RefusedSince> {
         match self.refused.since(selected.primary, left) && !is_off(Rule::AfterRefusal) {
             true => Err(RefusedSince),
             false => Ok(()),
@@ -58,7 +58,7 @@ impl<S: Slots> Cache<S> {
     /// The same with a part, unless the whole is there by now.
     pub(super) fn keep_part(
         &self,
-        selected: Selected<'_>,
+        selected: SelectedBy<'_>,
         left: u64,
         part: Incomplete,
         now: Instant,
@@ -148,7 +148,7 @@ impl<S: Slots> Cache<S> {
         matches!(self.memory.peek(spot), Some(Slot::Entry(current)) if current.is(entry))
     }
 
-    fn place(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
+    fn place(&self, selected: SelectedBy<'_>, slot: Slot, now: Instant) {
         let entry = slot.entry().cloned();
         self.put(selected, slot, now);
         // Looked at once it is there: whoever takes out what is dead comes later, or is told.
@@ -157,8 +157,8 @@ impl<S: Slots> Cache<S> {
         }
     }
 
-    fn put(&self, selected: Selected<'_>, slot: Slot, now: Instant) {
-        let Selected { primary, names, .. } = selected;
+    fn put(&self, selected: SelectedBy<'_>, slot: Slot, now: Instant) {
+        let SelectedBy { primary, names, .. } = selected;
         if names.is_empty() && !matches!(self.memory.peek(primary), Some(Slot::Variants(_))) {
             return self.memory.put(primary.clone(), slot);
         }
@@ -198,8 +198,8 @@ impl<S: Slots> Cache<S> {
 
     /// What is kept at a primary key; and of that, what the same request would have been given and is fresh no more: it
     /// gives way to what comes after it, whatever their dates say.
-    fn known(&self, selected: Selected<'_>, now: Instant) -> (Variants, Vec<Key>) {
-        let Selected { primary, names, sent } = selected;
+    fn known(&self, selected: SelectedBy<'_>, now: Instant) -> (Variants, Vec<Key>) {
+        let SelectedBy { primary, names, sent } = selected;
         let key = |names: &[HeaderName]| key::variant(primary, names, sent);
         let all = match self.memory.peek(primary) {
             Some(Slot::Variants(variants)) => variants,
@@ -274,7 +274,7 @@ mod tests {
         let sent: HeaderMap = a.map(|a| (NAME, HeaderValue::from_str(a).unwrap())).into_iter().collect();
         let names: Arc<[HeaderName]> = a.map(|_| NAME).into_iter().collect();
         let entry = Entry::new(&head(HeaderMap::new()), Bytes::new());
-        cache.keep(Selected { primary, names: &names, sent: &sent }, 0, entry, Instant::now()).unwrap();
+        cache.keep(SelectedBy { primary, names: &names, sent: &sent }, 0, entry, Instant::now()).unwrap();
     }
 
     const NAME: HeaderName = HeaderName::from_static("x-a");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::flight::{Demand, Filling, TagsKnown, Turn};
+use super::flight::{Demand, Filling, FlightTurn, TagsKnown};
 use crate::coherence::cache::Cache;
 use crate::entry::head::Credentialed;
 use crate::entry::key::KeyBuf;
@@ -50,9 +50,9 @@ impl Waiter {
 
 /// Whether what is coming is its leader's alone: what is given to nobody later may be a ban, or the end of a session. Only where a
 /// second one in a row says that the origin is ill are all told so.
-pub fn is_its_leaders(filling: &Filling, turn: Turn) -> bool {
+pub fn is_its_leaders(filling: &Filling, turn: FlightTurn) -> bool {
     let is_passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
-    let is_ill = filling.status.is_server_error() && turn == Turn::Second;
+    let is_ill = filling.status.is_server_error() && turn == FlightTurn::Second;
     is_passing && !is_ill && !is_off(Rule::RefusalAlone)
 }
 

@@ -19,12 +19,12 @@ pub struct AdminToken {
     /// The secret, as `Authorization: Bearer` carries it.
     pub secret: String,
     /// What it opens.
-    pub may: Vec<Scope>,
+    pub may: Vec<TokenScope>,
 }
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum TokenScope {
     /// `GET` of status, routes, upstreams and metrics, and explanations.
     Read,
     /// `POST /api/v1/purge`, and the calls of other caches that do the same.
@@ -35,14 +35,14 @@ pub enum Scope {
     Bypass,
 }
 
-impl Scope {
+impl TokenScope {
     /// As it is written in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
-            Scope::Read => "read",
-            Scope::Purge => "purge",
-            Scope::Reload => "reload",
-            Scope::Bypass => "bypass",
+            TokenScope::Read => "read",
+            TokenScope::Purge => "purge",
+            TokenScope::Reload => "reload",
+            TokenScope::Bypass => "bypass",
         }
     }
 }

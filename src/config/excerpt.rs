@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::config::message::{Problem, Severity};
-use crate::config::source::Source;
+use crate::config::message::{ConfigProblem, Severity};
+use crate::config::source::SourceText;
 
 /// Longer lines are cut around the place that is meant.
 const WIDTH: usize = 110;
@@ -32,7 +32,7 @@ const COLORED: Paint = Paint {
 };
 
 /// The problems, separated by empty lines; of very many, the first.
-pub(super) fn render(source: &Source, problems: &[Problem], color: bool) -> String {
+pub(super) fn render(source: &SourceText, problems: &[ConfigProblem], color: bool) -> String {
     let paint = if color { &COLORED } else { &PLAIN };
     let mut out = String::new();
     for (index, problem) in problems.iter().take(MOST_SHOWN).enumerate() {
@@ -48,7 +48,7 @@ pub(super) fn render(source: &Source, problems: &[Problem], color: bool) -> Stri
     out
 }
 
-fn one(out: &mut String, source: &Source, problem: &Problem, paint: &Paint) -> std::fmt::Result {
+fn one(out: &mut String, source: &SourceText, problem: &ConfigProblem, paint: &Paint) -> std::fmt::Result {
     let Paint { bold, quiet, hint, reset, .. } = *paint;
     let (tint, label) = match problem.severity {
         Severity::Error => (paint.error, "error"),

@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use crate::config::source::Place;
+use crate::config::source::SourcePlace;
 
 /// One thing to change in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Whether it stops the file from being used.
     pub severity: Severity,
     /// What sort of mistake it is.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// 1-based.
     pub line: u32,
     /// 1-based, in characters.
@@ -38,9 +38,14 @@ pub enum Severity {
     Warning,
 }
 
-impl Problem {
-    pub(super) fn error(kind: Kind, place: Place, path: &str, message: impl Into<String>) -> Problem {
-        Problem {
+impl ConfigProblem {
+    pub(super) fn error(
+        kind: MessageKind,
+        place: SourcePlace,
+        path: &str,
+        message: impl Into<String>,
+    ) -> ConfigProblem {
+        ConfigProblem {
             severity: Severity::Error,
             kind,
             line: place.line,
@@ -53,17 +58,17 @@ impl Problem {
         }
     }
 
-    pub(super) fn warning(mut self) -> Problem {
+    pub(super) fn warning(mut self) -> ConfigProblem {
         self.severity = Severity::Warning;
         self
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Problem {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> ConfigProblem {
         self.hint = Some(hint.into());
         self
     }
 
-    pub(super) fn related(mut self, place: Place, message: impl Into<String>) -> Problem {
+    pub(super) fn related(mut self, place: SourcePlace, message: impl Into<String>) -> ConfigProblem {
         self.related = Some(Related { line: place.line, column: place.column, message: message.into() });
         self
     }
@@ -83,7 +88,7 @@ pub struct Related {
 /// What sort of mistake it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum MessageKind {
     /// The text is not YAML, or uses a part of YAML that is refused.
     Syntax,
     /// A key that does not exist here.

@@ -40,14 +40,14 @@ mod tree;
 pub(crate) mod units;
 mod vars;
 
-pub use crate::config::message::Problem;
+pub use crate::config::message::ConfigProblem;
 pub use problem::Report;
 pub use selftest::SelfTest;
 pub(crate) use units::show_duration;
 
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::message::Severity;
-use source::{Place, Source};
+use source::{SourcePlace, SourceText};
 use tree::Tree;
 
 /// Everything the process needs, validated.
@@ -77,15 +77,15 @@ pub struct Loaded {
     /// What the process runs on.
     pub settings: Settings,
     /// What should be looked at all the same.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ConfigProblem>,
     /// The file's own tests, not run yet.
     pub tests: Vec<SelfTest>,
-    source: Source,
+    source: SourceText,
 }
 
 impl Loaded {
     /// Problems of this file that were found after it was loaded (its own tests, its warnings), with excerpts.
-    pub fn report(&self, problems: Vec<Problem>) -> Report {
+    pub fn report(&self, problems: Vec<ConfigProblem>) -> Report {
         Report::new(self.source.clone(), problems)
     }
 }
@@ -130,7 +130,7 @@ pub fn parse(file_name: &str, text: &str, vars: &dyn Fn(&str) -> Option<String>)
         let message = "the file is larger than 1 MiB".to_owned();
         return Err(whole_file(file_name, message, "write fewer routes with wider paths"));
     }
-    let mut source = Source::new(file_name, text);
+    let mut source = SourceText::new(file_name, text);
     let Tree { root, mut problems, secrets } = tree::build(text);
     for (start, end) in &secrets {
         source.blot(start, end);
@@ -161,7 +161,7 @@ pub fn parse(file_name: &str, text: &str, vars: &dyn Fn(&str) -> Option<String>)
 
 /// A problem with no place in the file.
 fn whole_file(file_name: &str, message: String, hint: &str) -> Report {
-    let problem = Problem::error(Kind::Syntax, Place::default(), "", message).hint(hint);
-    let problem = Problem { line: 0, column: 0, ..problem };
-    Report::new(Source::new(file_name, ""), vec![problem])
+    let problem = ConfigProblem::error(MessageKind::Syntax, SourcePlace::default(), "", message).hint(hint);
+    let problem = ConfigProblem { line: 0, column: 0, ..problem };
+    Report::new(SourceText::new(file_name, ""), vec![problem])
 }

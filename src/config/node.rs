@@ -1,14 +1,14 @@
 //! A value of the file that knows where it stands.
 
-use crate::config::source::Place;
+use crate::config::source::SourcePlace;
 
 /// One value of the file.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// Where the value is.
-    pub place: Place,
+    pub place: SourcePlace,
     /// Where the key is that leads to it, if it is the value of a key.
-    pub key_place: Option<Place>,
+    pub key_place: Option<SourcePlace>,
     /// `routes[3].policy`.
     pub path: String,
     pub kind: NodeKind,
@@ -19,7 +19,7 @@ pub(super) enum NodeKind {
     Scalar(Scalar),
     List(Vec<Node>),
     /// Without duplicates: the first of two equal keys is kept, the second is a problem.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(KeyNode, Node)>),
     /// Already reported; nothing more is said about it.
     Broken,
 }
@@ -34,14 +34,14 @@ pub(super) struct Scalar {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Key {
+pub(super) struct KeyNode {
     pub text: String,
-    pub place: Place,
+    pub place: SourcePlace,
 }
 
 impl Node {
     /// Where to point when something is missing in it: its key, as that is what a person looks for.
-    pub(super) fn label(&self) -> Place {
+    pub(super) fn label(&self) -> SourcePlace {
         self.key_place.unwrap_or(self.place)
     }
 

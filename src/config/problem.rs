@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::config::excerpt;
-use crate::config::message::{Kind, Problem, Severity};
-use crate::config::source::Source;
+use crate::config::message::{ConfigProblem, MessageKind, Severity};
+use crate::config::source::SourceText;
 
 /// All problems of one file, sorted by position.
 #[derive(Debug, Clone, Serialize)]
@@ -12,25 +12,25 @@ pub struct Report {
     /// The file's name as it was given.
     pub file: String,
     /// Errors and warnings.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
     #[serde(skip)]
-    source: Source,
+    source: SourceText,
 }
 
 impl Report {
-    pub(super) fn new(source: Source, mut problems: Vec<Problem>) -> Report {
+    pub(super) fn new(source: SourceText, mut problems: Vec<ConfigProblem>) -> Report {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         Report { file: source.file.clone(), problems, source }
     }
 
     /// Those that stop the file from being used.
-    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+    pub fn errors(&self) -> impl Iterator<Item = &ConfigProblem> {
         self.problems.iter().filter(|problem| problem.severity == Severity::Error)
     }
 
     /// There are errors, and each is about something that this version does not have yet; warnings do not count.
     pub fn only_not_yet(&self) -> bool {
-        self.errors().next().is_some() && self.errors().all(|problem| problem.kind == Kind::NotYet)
+        self.errors().next().is_some() && self.errors().all(|problem| problem.kind == MessageKind::NotYet)
     }
 
     /// Each problem with the line it is on; with terminal colours when `color`.

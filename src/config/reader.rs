@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::message::{Kind, Problem, Severity};
+use crate::config::message::{ConfigProblem, MessageKind, Severity};
 use crate::config::nearest::nearest;
-use crate::config::node::{Key, Node, NodeKind, Scalar};
-use crate::config::source::Place;
+use crate::config::node::{KeyNode, Node, NodeKind, Scalar};
+use crate::config::source::SourcePlace;
 use crate::config::{not_yet, units};
 
 /// Collects problems while the bridge reads.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct NodeReader {
     /// The file that is read.
     pub(super) file: PathBuf,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
     /// The paths of keys that somebody probably meant by an unknown one. They are not called missing too.
     meant: HashSet<String>,
     /// Errors, and how often a value was wanted whose mistake was reported when the tree was built.
@@ -31,31 +31,37 @@ pub(super) struct Written<'n, T> {
 
 /// A map whose keys were checked.
 #[derive(Clone, Copy)]
-pub(super) struct Table<'n> {
+pub(super) struct NodeTable<'n> {
     pub node: &'n Node,
 }
 
-impl<'n> Table<'n> {
+impl<'n> NodeTable<'n> {
     pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
         self.node.get(key)
     }
 }
 
-impl Reader {
-    pub(super) fn push(&mut self, problem: Problem) {
+impl NodeReader {
+    pub(super) fn push(&mut self, problem: ConfigProblem) {
         self.errors += usize::from(problem.severity == Severity::Error);
         self.problems.push(problem);
     }
 
     /// An error at a value.
-    pub(super) fn error(&mut self, kind: Kind, node: &Node, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(Problem::error(kind, node.place, &node.path, message).hint(hint));
+    pub(super) fn error(
+        &mut self,
+        kind: MessageKind,
+        node: &Node,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.push(ConfigProblem::error(kind, node.place, &node.path, message).hint(hint));
     }
 
     /// `node` has no `key`: an error at the key that leads to `node`, unless an unknown key was meant to be it.
     pub(super) fn missing(&mut self, node: &Node, key: &str, message: impl Into<String>, hint: impl Into<String>) {
         if !self.is_meant(node, key) {
-            self.push(Problem::error(Kind::Missing, node.label(), &node.path, message).hint(hint));
+            self.push(ConfigProblem::error(MessageKind::Missing, node.label(), &node.path, message).hint(hint));
         }
     }
 
@@ -64,14 +70,17 @@ impl Reader {
         self.meant.contains(&below(&node.path, key))
     }
 
-    pub(super) fn warn(&mut self, kind: Kind, node: &Node, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(Problem::error(kind, node.place, &node.path, message).hint(hint).warning());
+    pub(super) fn warn(&mut self, kind: MessageKind, node: &Node, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(ConfigProblem::error(kind, node.place, &node.path, message).hint(hint).warning());
     }
 
     /// A part of the vocabulary that this version does not have, at its key.
     pub(super) fn not_yet(&mut self, node: &Node, what: &str) {
         let message = format!("`{what}` is not available yet in this version");
-        self.push(Problem::error(Kind::NotYet, node.label(), &node.path, message).hint(not_yet::hint(&node.path)));
+        self.push(
+            ConfigProblem::error(MessageKind::NotYet, node.label(), &node.path, message)
+                .hint(not_yet::hint(&node.path)),
+        );
     }
 
     /// How many errors were met; two equal counts mean that nothing went wrong in between.
@@ -84,12 +93,12 @@ impl Reader {
         None
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(super) fn into_problems(self) -> Vec<ConfigProblem> {
         self.problems
     }
 
     /// A map with the keys in `known`. Those in `not_yet` and all others are reported.
-    pub(super) fn table<'n>(&mut self, node: &'n Node, known: &[&str], not_yet: &[&str]) -> Option<Table<'n>> {
+    pub(super) fn table<'n>(&mut self, node: &'n Node, known: &[&str], not_yet: &[&str]) -> Option<NodeTable<'n>> {
         let entries = self.map(node)?;
         for (key, value) in entries {
             if known.contains(&key.text.as_str()) {
@@ -108,13 +117,13 @@ impl Reader {
                 None => format!("these exist here: {}", known.join(", ")),
             };
             let message = format!("unknown key `{}`", key.text);
-            self.push(Problem::error(Kind::UnknownKey, key.place, &value.path, message).hint(hint));
+            self.push(ConfigProblem::error(MessageKind::UnknownKey, key.place, &value.path, message).hint(hint));
         }
-        Some(Table { node })
+        Some(NodeTable { node })
     }
 
     /// The entries of a map with free keys.
-    pub(super) fn map<'n>(&mut self, node: &'n Node) -> Option<&'n [(Key, Node)]> {
+    pub(super) fn map<'n>(&mut self, node: &'n Node) -> Option<&'n [(KeyNode, Node)]> {
         match &node.kind {
             NodeKind::Map(entries) => Some(entries),
             NodeKind::Broken => self.reported_before(),
@@ -123,7 +132,7 @@ impl Reader {
     }
 
     /// The entries of a map of named things, without those whose name cannot be one.
-    pub(super) fn named<'n>(&mut self, node: &'n Node) -> Option<Vec<(&'n Key, &'n Node)>> {
+    pub(super) fn named<'n>(&mut self, node: &'n Node) -> Option<Vec<(&'n KeyNode, &'n Node)>> {
         let entries = self.map(node)?;
         let mut named = Vec::new();
         for (key, value) in entries {
@@ -132,7 +141,7 @@ impl Reader {
             } else {
                 let message = format!("`{}` cannot be a name", key.text);
                 let hint = "use letters, digits, spaces, `-`, `_` and `.`; 64 characters at most";
-                self.push(Problem::error(Kind::Value, key.place, &value.path, message).hint(hint));
+                self.push(ConfigProblem::error(MessageKind::Value, key.place, &value.path, message).hint(hint));
             }
         }
         Some(named)
@@ -190,7 +199,7 @@ impl Reader {
                     }
                     None => (message, hint),
                 };
-                self.error(Kind::Value, node, message, hint);
+                self.error(MessageKind::Value, node, message, hint);
                 None
             }
         }
@@ -205,7 +214,7 @@ impl Reader {
     pub(super) fn positive_duration<'n>(&mut self, node: &'n Node, hint: &str) -> Option<Written<'n, Duration>> {
         let written = self.duration(node)?;
         if written.value.is_zero() {
-            self.error(Kind::Value, node, format!("`{}` must be longer than zero", last_key(&node.path)), hint);
+            self.error(MessageKind::Value, node, format!("`{}` must be longer than zero", last_key(&node.path)), hint);
             return None;
         }
         Some(written)
@@ -233,7 +242,7 @@ impl Reader {
             "false" if !quoted => return Some(false),
             "true" | "false" => {
                 let hint = format!("write {written} without quotes");
-                self.error(Kind::Value, node, format!("\"{written}\" in quotes is text"), hint);
+                self.error(MessageKind::Value, node, format!("\"{written}\" in quotes is text"), hint);
             }
             other => {
                 let meant = match other.to_ascii_lowercase().as_str() {
@@ -241,7 +250,7 @@ impl Reader {
                     "no" | "off" | "false" | "n" | "0" => "write false",
                     _ => "write true or false",
                 };
-                self.error(Kind::Value, node, format!("`{written}` is neither true nor false"), meant);
+                self.error(MessageKind::Value, node, format!("`{written}` is neither true nor false"), meant);
             }
         }
         None
@@ -260,7 +269,7 @@ impl Reader {
             None => hint,
         };
         let message = format!("`{}` is not a value of `{}`", shown(scalar), last_key(&node.path));
-        self.error(Kind::Value, node, message, hint);
+        self.error(MessageKind::Value, node, message, hint);
         None
     }
 
@@ -277,14 +286,14 @@ impl Reader {
 
     fn wrong<T>(&mut self, node: &Node, wanted: &str, hint: &str) -> Option<T> {
         let name = if node.path.is_empty() { "the file".to_owned() } else { format!("`{}`", node.path) };
-        let (place, message): (Place, String) = match &node.kind {
+        let (place, message): (SourcePlace, String) = match &node.kind {
             _ if node.is_empty() => (node.label(), format!("{name} has no value")),
             NodeKind::Scalar(_) => (node.place, format!("{name} must be {wanted}, but this is a single value")),
             NodeKind::List(_) => (node.place, format!("{name} must be {wanted}, but this is a list")),
             NodeKind::Map(_) => (node.place, format!("{name} must be {wanted}, but this is a map")),
             NodeKind::Broken => return self.reported_before(),
         };
-        self.push(Problem::error(Kind::Value, place, &node.path, message).hint(hint));
+        self.push(ConfigProblem::error(MessageKind::Value, place, &node.path, message).hint(hint));
         None
     }
 }

@@ -8,9 +8,9 @@ use http::{HeaderName, Method};
 
 use crate::asker::facet::certificate::SubjectField;
 use crate::asker::identity::TokenSource;
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::reader::last_key;
-use crate::config::source::Place;
+use crate::config::source::SourcePlace;
 use crate::config::units::show_duration;
 
 /// One entry of `tests:`.
@@ -19,14 +19,14 @@ pub struct SelfTest {
     /// 1-based.
     pub line: u32,
     /// The request.
-    pub ask: Ask,
+    pub ask: TestRequest,
     /// What it must get.
     pub expect: Expect,
 }
 
 /// A request of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct TestRequest {
     /// Its method.
     pub method: Method,
     /// `http://clinic.example/…` names one; otherwise any.
@@ -64,7 +64,7 @@ pub struct Expect {
     /// Who may share.
     pub share: Option<Expected<String>>,
     /// What happens to it.
-    pub outcome: Option<Expected<Outcome>>,
+    pub outcome: Option<Expected<TestOutcome>>,
     /// The route's own tags for this request, in any order.
     pub tags: Option<Expected<Vec<String>>>,
     /// What this request purges if it succeeds, in any order.
@@ -80,13 +80,13 @@ pub struct Expect {
 pub struct Expected<T> {
     /// The value.
     pub value: T,
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) path: String,
 }
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TestOutcome {
     /// To the origin, without the cache.
     Pass,
     /// Looked up in the cache.
@@ -95,20 +95,20 @@ pub enum Outcome {
     Refuse,
 }
 
-impl Outcome {
+impl TestOutcome {
     /// As it is written in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
-            Outcome::Pass => "pass",
-            Outcome::Lookup => "lookup",
-            Outcome::Refuse => "refuse",
+            TestOutcome::Pass => "pass",
+            TestOutcome::Lookup => "lookup",
+            TestOutcome::Refuse => "refuse",
         }
     }
 }
 
 /// What a request gets by the settings at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct TestVerdict {
     /// `None`: no route takes it.
     pub route: Option<String>,
     /// The policy's name.
@@ -116,7 +116,7 @@ pub struct Verdict {
     /// Who may share.
     pub share: Option<String>,
     /// What happens to it.
-    pub outcome: Outcome,
+    pub outcome: TestOutcome,
     /// The route's own tags for it.
     pub tags: Vec<String>,
     /// What it purges if it succeeds.
@@ -128,11 +128,11 @@ pub struct Verdict {
 }
 
 /// Asks `judge` about every test; where a verdict differs from what is expected, there is a problem.
-pub fn run(tests: &[SelfTest], judge: &dyn Fn(&Ask) -> Verdict) -> Vec<Problem> {
+pub fn run(tests: &[SelfTest], judge: &dyn Fn(&TestRequest) -> TestVerdict) -> Vec<ConfigProblem> {
     tests.iter().flat_map(|test| differences(&test.expect, &judge(&test.ask))).collect()
 }
 
-fn differences(expect: &Expect, verdict: &Verdict) -> Vec<Problem> {
+fn differences(expect: &Expect, verdict: &TestVerdict) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
     compare(&mut problems, &expect.route, |wanted| {
@@ -162,14 +162,14 @@ fn differences(expect: &Expect, verdict: &Verdict) -> Vec<Problem> {
 }
 
 fn compare<T>(
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
     expected: &Option<Expected<T>>,
     differ: impl FnOnce(&T) -> Option<(String, String)>,
 ) {
     let Some(expected) = expected else { return };
     if let Some((wanted, got)) = differ(&expected.value) {
         let message = format!("`{}`: expected {wanted}, got {got}", last_key(&expected.path));
-        let problem = Problem::error(Kind::Contradiction, expected.place, &expected.path, message);
+        let problem = ConfigProblem::error(MessageKind::Contradiction, expected.place, &expected.path, message);
         problems.push(problem.hint("correct the test, or the route that it is about"));
     }
 }

@@ -4,7 +4,7 @@ use serde_yaml::granit_parser::{Marker, Span};
 
 /// A place in one line of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
+pub(super) struct SourcePlace {
     /// 1-based; 0 means the file as a whole.
     pub line: u32,
     /// 1-based, in characters.
@@ -13,16 +13,16 @@ pub(super) struct Place {
     pub length: u32,
 }
 
-impl Place {
-    pub(super) fn of_marker(marker: &Marker) -> Place {
-        Place { line: narrow(marker.line()), column: narrow(marker.col()).saturating_add(1), length: 1 }
+impl SourcePlace {
+    pub(super) fn of_marker(marker: &Marker) -> SourcePlace {
+        SourcePlace { line: narrow(marker.line()), column: narrow(marker.col()).saturating_add(1), length: 1 }
     }
 
-    pub(super) fn of_span(span: &Span) -> Place {
-        let start = Place::of_marker(&span.start);
+    pub(super) fn of_span(span: &Span) -> SourcePlace {
+        let start = SourcePlace::of_marker(&span.start);
         let one_line = span.start.line() == span.end.line();
         let length = if one_line { narrow(span.end.col().saturating_sub(span.start.col())) } else { u32::MAX };
-        Place { length: length.max(1), ..start }
+        SourcePlace { length: length.max(1), ..start }
     }
 }
 
@@ -47,7 +47,7 @@ fn narrow(number: usize) -> u32 {
 
 /// A file's name and its lines, for excerpts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Source {
+pub(super) struct SourceText {
     pub file: String,
     lines: Vec<String>,
 }
@@ -55,11 +55,11 @@ pub(super) struct Source {
 /// Keys whose value is a secret wherever they stand.
 const SECRET_KEYS: [&str; 6] = ["token", "seal_key", "password", "secret", "bearer", "api_key"];
 
-impl Source {
-    pub(super) fn new(file: &str, text: &str) -> Source {
+impl SourceText {
+    pub(super) fn new(file: &str, text: &str) -> SourceText {
         // A byte order mark is not a character of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Source { file: file.to_owned(), lines: lines(text).map(str::to_owned).collect() }
+        SourceText { file: file.to_owned(), lines: lines(text).map(str::to_owned).collect() }
     }
 
     /// The line, 1-based.

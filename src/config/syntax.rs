@@ -5,16 +5,17 @@
 
 use serde_yaml::granit_parser::ErrorKind;
 
-use crate::config::message::{Kind, Problem};
-use crate::config::source::{Place, lines, may_hold_secret};
+use crate::config::message::{ConfigProblem, MessageKind};
+use crate::config::source::{SourcePlace, lines, may_hold_secret};
 
 /// The problem behind `error`, which the parser met at `at`. `brackets` are those still open there, outermost first.
-pub(super) fn explain(error: &ErrorKind, at: Place, text: &str, brackets: &[Place]) -> Problem {
+pub(super) fn explain(error: &ErrorKind, at: SourcePlace, text: &str, brackets: &[SourcePlace]) -> ConfigProblem {
     use ErrorKind as E;
     let at = within(at, text);
     let line = line_of(text, at.line);
-    let problem =
-        |place: Place, message: String, hint: String| Problem::error(Kind::Syntax, place, "", message).hint(hint);
+    let problem = |place: SourcePlace, message: String, hint: String| {
+        ConfigProblem::error(MessageKind::Syntax, place, "", message).hint(hint)
+    };
     if matches!(error, E::RecursionLimitExceeded) {
         return problem(
             at,
@@ -23,7 +24,7 @@ pub(super) fn explain(error: &ErrorKind, at: Place, text: &str, brackets: &[Plac
         );
     }
     if let Some(tab) = tab_in_indentation(line) {
-        let place = Place { line: at.line, column: tab, length: 1 };
+        let place = SourcePlace { line: at.line, column: tab, length: 1 };
         return problem(place, "this line is indented with a tab".to_owned(), "indent with spaces".to_owned());
     }
     if let E::MismatchedFlowCollectionEnd { open, close } = error {
@@ -63,10 +64,10 @@ pub(super) fn explain(error: &ErrorKind, at: Place, text: &str, brackets: &[Plac
     problem(at, message.to_owned(), hint.to_owned())
 }
 
-fn unclosed(open: Place, bracket: char) -> Problem {
+fn unclosed(open: SourcePlace, bracket: char) -> ConfigProblem {
     let message = format!("the `{bracket}` that opens here is never closed");
     let hint = format!("write the missing `{}`", closing(bracket));
-    Problem::error(Kind::Syntax, open, "", message).hint(hint)
+    ConfigProblem::error(MessageKind::Syntax, open, "", message).hint(hint)
 }
 
 fn closing(bracket: char) -> char {
@@ -74,16 +75,16 @@ fn closing(bracket: char) -> char {
 }
 
 /// The parser stopped at a `:` that it did not expect.
-fn misplaced_entry(at: Place, line: &str) -> Problem {
+fn misplaced_entry(at: SourcePlace, line: &str) -> ConfigProblem {
     let before: String = line.chars().take(usize::try_from(at.column.saturating_sub(1)).unwrap_or(0)).collect();
     if before.contains(": ") {
-        let problem = Problem::error(Kind::Syntax, at, "", "a second `:` on one line");
+        let problem = ConfigProblem::error(MessageKind::Syntax, at, "", "a second `:` on one line");
         return problem.hint("begin `key: value` on a line of its own; put text that contains `: ` in quotes");
     }
     let indentation = line.len() - line.trim_start().len();
     let column = u32::try_from(indentation).unwrap_or(u32::MAX).saturating_add(1);
-    let place = Place { line: at.line, column, length: at.column.saturating_sub(column).max(1) };
-    let problem = Problem::error(Kind::Syntax, place, "", "a `key: value` cannot begin here");
+    let place = SourcePlace { line: at.line, column, length: at.column.saturating_sub(column).max(1) };
+    let problem = ConfigProblem::error(MessageKind::Syntax, place, "", "a `key: value` cannot begin here");
     problem.hint("the line before has no `:` or already has a value, or this line is indented too far")
 }
 
@@ -163,7 +164,7 @@ fn words(error: &ErrorKind) -> (&'static str, &'static str) {
 }
 
 /// A value on this line whose first character gives it a meaning that its author did not want: its place and its text.
-fn unquoted(line: &str, at: Place) -> Option<(Place, &str)> {
+fn unquoted(line: &str, at: SourcePlace) -> Option<(SourcePlace, &str)> {
     // Nobody wrote a longer line by hand, and looking at it costs its length squared.
     if line.len() > 4096 {
         return None;
@@ -176,7 +177,7 @@ fn unquoted(line: &str, at: Place) -> Option<(Place, &str)> {
         }
         if has_other_meaning(value) {
             let length = u32::try_from(value.chars().count()).unwrap_or(u32::MAX);
-            found = Some((Place { line: at.line, column, length }, value));
+            found = Some((SourcePlace { line: at.line, column, length }, value));
         }
     }
     found
@@ -234,17 +235,17 @@ fn line_of(text: &str, number: u32) -> &str {
     lines(text).nth(index).unwrap_or("")
 }
 
-fn char_at(text: &str, place: Place) -> Option<char> {
+fn char_at(text: &str, place: SourcePlace) -> Option<char> {
     let column = usize::try_from(place.column.saturating_sub(1)).ok()?;
     line_of(text, place.line).chars().nth(column)
 }
 
 /// The parser may stop behind the last line; a person looks at the last one that has something on it.
-fn within(at: Place, text: &str) -> Place {
+fn within(at: SourcePlace, text: &str) -> SourcePlace {
     let lines = u32::try_from(lines(text.trim_end()).count()).unwrap_or(u32::MAX).max(1);
     if at.line <= lines {
         return at;
     }
     let column = u32::try_from(line_of(text, lines).chars().count()).unwrap_or(u32::MAX).max(1);
-    Place { line: lines, column, length: 1 }
+    SourcePlace { line: lines, column, length: 1 }
 }

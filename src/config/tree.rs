@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span, StructureStyle};
 
-use crate::config::message::{Kind, Problem};
-use crate::config::node::{Key, Node, NodeKind, Scalar};
-use crate::config::source::{self, Place};
+use crate::config::message::{ConfigProblem, MessageKind};
+use crate::config::node::{KeyNode, Node, NodeKind, Scalar};
+use crate::config::source::{self, SourcePlace};
 use crate::config::syntax;
 
 /// Nesting of the deepest sensible file is 6.
@@ -26,7 +26,7 @@ const MAX_PATH_SEGMENT: usize = 64;
 pub(super) struct Tree {
     /// `None` after a syntax error, and when there is nothing in the file.
     pub root: Option<Node>,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
     /// From the first to behind the last character of each secret, those that were refused included.
     pub secrets: Vec<(Marker, Marker)>,
 }
@@ -47,7 +47,7 @@ pub(super) fn build(text: &str) -> Tree {
                 }
             }
             Err(error) => {
-                let place = Place::of_marker(error.marker());
+                let place = SourcePlace::of_marker(error.marker());
                 let problem = syntax::explain(error.kind(), place, text, &builder.open_brackets());
                 builder.found.problems.push(problem);
                 return Tree { root: None, ..builder.found };
@@ -62,9 +62,9 @@ struct Open {
     node: Node,
     flow: bool,
     /// The key whose value comes next.
-    key: Option<Key>,
+    key: Option<KeyNode>,
     /// All keys so far, so that a map of any size is checked in linear time.
-    seen: HashMap<String, Place>,
+    seen: HashMap<String, SourcePlace>,
 }
 
 #[derive(Default)]
@@ -84,8 +84,8 @@ impl Builder {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let place = Place::of_span(&span);
-                    let problem = Problem::error(Kind::Syntax, place, "", "a second document begins here");
+                    let place = SourcePlace::of_span(&span);
+                    let problem = ConfigProblem::error(MessageKind::Syntax, place, "", "a second document begins here");
                     self.found.problems.push(
                         problem.hint("the file holds one document: remove the line `---` and what belongs to it"),
                     );
@@ -122,9 +122,13 @@ impl Builder {
                     self.found.secrets.push((span.start, span.end));
                 }
                 let name = if secret { "…".into() } else { name };
-                let place = Place::of_span(&span);
-                let problem =
-                    Problem::error(Kind::Syntax, place, &self.last_path, "anchors (`&name`) are not supported");
+                let place = SourcePlace::of_span(&span);
+                let problem = ConfigProblem::error(
+                    MessageKind::Syntax,
+                    place,
+                    &self.last_path,
+                    "anchors (`&name`) are not supported",
+                );
                 let hint =
                     format!("remove `&{name}` and write the value where it is needed; for text, put it in quotes");
                 self.found.problems.push(problem.hint(hint));
@@ -143,8 +147,8 @@ impl Builder {
         true
     }
 
-    fn syntax(&self, span: &Span, message: &str) -> Problem {
-        Problem::error(Kind::Syntax, Place::of_span(span), &self.next_path(), message)
+    fn syntax(&self, span: &Span, message: &str) -> ConfigProblem {
+        ConfigProblem::error(MessageKind::Syntax, SourcePlace::of_span(span), &self.next_path(), message)
     }
 
     fn refuse_tag(&mut self, span: &Span) -> NodeKind {
@@ -153,7 +157,12 @@ impl Builder {
         if source::is_secret(&path) {
             self.found.secrets.push((tag.start, tag.end));
         }
-        let problem = Problem::error(Kind::Syntax, Place::of_span(&tag), &path, "tags (`!name`) are not supported");
+        let problem = ConfigProblem::error(
+            MessageKind::Syntax,
+            SourcePlace::of_span(&tag),
+            &path,
+            "tags (`!name`) are not supported",
+        );
         self.found.problems.push(problem.hint("remove it; for text that begins with `!`, put it in quotes"));
         NodeKind::Broken
     }
@@ -174,7 +183,7 @@ impl Builder {
     fn node(&mut self, kind: NodeKind, span: &Span) -> Node {
         self.last_path = self.next_path();
         let key_place = self.open.last().and_then(|parent| parent.key.as_ref()).map(|key| key.place);
-        Node { place: Place::of_span(span), key_place, path: self.last_path.clone(), kind }
+        Node { place: SourcePlace::of_span(span), key_place, path: self.last_path.clone(), kind }
     }
 
     fn leaf(&mut self, kind: NodeKind, span: &Span) -> bool {
@@ -241,49 +250,57 @@ impl Builder {
     }
 
     fn too_large(&mut self) -> bool {
-        let place = Place { line: 1, column: 1, length: 1 };
+        let place = SourcePlace { line: 1, column: 1, length: 1 };
         let message = format!("the file has more than {MAX_NODES} values");
         self.found.problems.push(
-            Problem::error(Kind::Syntax, place, "", message)
+            ConfigProblem::error(MessageKind::Syntax, place, "", message)
                 .hint("split the service, or write fewer routes with wider paths"),
         );
         false
     }
 
     /// Where the brackets stand that are still open, outermost first.
-    fn open_brackets(&self) -> Vec<Place> {
+    fn open_brackets(&self) -> Vec<SourcePlace> {
         self.open.iter().filter(|open| open.flow).map(|open| open.node.place).collect()
     }
 }
 
-fn key_of(node: Node, problems: &mut Vec<Problem>) -> Key {
+fn key_of(node: Node, problems: &mut Vec<ConfigProblem>) -> KeyNode {
     let text = match node.kind {
         NodeKind::Scalar(scalar) if !scalar.text.is_empty() => scalar.text,
         // Reported where it was found.
         NodeKind::Broken => String::new(),
         _ => {
-            let problem = Problem::error(Kind::Syntax, node.place, &node.path, "a key must be plain text");
+            let problem = ConfigProblem::error(MessageKind::Syntax, node.place, &node.path, "a key must be plain text");
             problems.push(problem.hint("write `key: value`; put text that begins with `{`, `[` or `?` in quotes"));
             String::new()
         }
     };
-    Key { text, place: node.place }
+    KeyNode { text, place: node.place }
 }
 
-fn refuse_merge(key: &Key, value: &Node, problems: &mut Vec<Problem>) {
-    let problem = Problem::error(Kind::Syntax, key.place, &value.path, "merge keys (`<<`) are not supported");
+fn refuse_merge(key: &KeyNode, value: &Node, problems: &mut Vec<ConfigProblem>) {
+    let problem =
+        ConfigProblem::error(MessageKind::Syntax, key.place, &value.path, "merge keys (`<<`) are not supported");
     problems.push(problem.hint("write the keys out where they are needed"));
 }
 
-type Entries = Vec<(Key, Node)>;
+type Entries = Vec<(KeyNode, Node)>;
 
-fn add(entries: &mut Entries, seen: &mut HashMap<String, Place>, key: Key, value: Node, problems: &mut Vec<Problem>) {
+fn add(
+    entries: &mut Entries,
+    seen: &mut HashMap<String, SourcePlace>,
+    key: KeyNode,
+    value: Node,
+    problems: &mut Vec<ConfigProblem>,
+) {
     if key.text.is_empty() {
         return;
     }
     if let Some(&first) = seen.get(&key.text) {
         let message = format!("duplicate key `{}`: it is already written in line {}", key.text, first.line);
-        let problem = Problem::error(Kind::Duplicate, key.place, &value.path, message).hint("keep one of the two");
+        let problem =
+            ConfigProblem::error(MessageKind::Duplicate, key.place, &value.path, message).hint("keep one of the two");
         problems.push(problem.related(first, "first written here"));
         return;
     }

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::node::{Node, NodeKind, Scalar};
 
 /// Where variables come from.
 pub(super) type Vars<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Fills in every value below `node`. What cannot be filled in is reported and becomes broken.
-pub(super) fn fill(node: &mut Node, vars: Vars<'_>, problems: &mut Vec<Problem>) {
+pub(super) fn fill(node: &mut Node, vars: Vars<'_>, problems: &mut Vec<ConfigProblem>) {
     let broken = match &mut node.kind {
         NodeKind::Broken => None,
         NodeKind::List(items) => {
@@ -25,7 +25,7 @@ pub(super) fn fill(node: &mut Node, vars: Vars<'_>, problems: &mut Vec<Problem>)
         NodeKind::Scalar(scalar) => fill_scalar(scalar, vars).err(),
     };
     if let Some((message, hint)) = broken {
-        problems.push(Problem::error(Kind::Value, node.place, &node.path, message).hint(hint));
+        problems.push(ConfigProblem::error(MessageKind::Value, node.place, &node.path, message).hint(hint));
         node.kind = NodeKind::Broken;
     }
 }
@@ -92,7 +92,7 @@ fn is_name(name: &str) -> bool {
 const SHORTEST_HIDDEN: usize = 6;
 
 /// Puts `${NAME}` for what the variables in `text` hold into messages: a secret may stand in the wrong variable.
-pub(super) fn hide(text: &str, vars: Vars<'_>, problems: &mut [Problem]) {
+pub(super) fn hide(text: &str, vars: Vars<'_>, problems: &mut [ConfigProblem]) {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next()).filter(|name| is_name(name));
     let names: BTreeSet<&str> = names.collect();
     for name in names {

@@ -18,7 +18,7 @@ use crate::coherence::MAX_REFRESHES;
 use crate::coherence::backoff::Backoff;
 use crate::coherence::cache::{Cache, Filing};
 use crate::config::admin::AdminSettings;
-use crate::config::{Loaded, Problem, Report, Settings};
+use crate::config::{ConfigProblem, Loaded, Report, Settings};
 use crate::edge::settings::ServerSettings;
 use crate::ground::clock::Clock;
 use crate::proxy::current::{Current, Proxy};
@@ -33,7 +33,7 @@ use crate::telemetry::{Meters, Registry, Telemetry, UpstreamMeters};
 use crate::upstream::Upstream;
 
 /// Where a configuration comes from when it is read again.
-pub type Source = Box<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
+pub type ConfigSource = Box<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
 
 /// What is in force, and the one way to change it.
 pub struct Configuration {
@@ -47,7 +47,7 @@ pub struct Configuration {
     workers: usize,
     /// All of it; held while it changes, so that changes come one after another.
     settings: Mutex<Settings>,
-    source: Option<Source>,
+    source: Option<ConfigSource>,
 }
 
 /// What came of a change.
@@ -56,7 +56,7 @@ pub struct Reloaded {
     /// Keys whose new value takes a restart; the old one stays in force.
     pub restart_needed: Vec<&'static str>,
     /// What should be looked at all the same.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ConfigProblem>,
 }
 
 /// Why nothing was changed.
@@ -78,7 +78,7 @@ impl Configuration {
     /// Puts the first settings in force.
     pub fn new(
         settings: Settings,
-        source: Option<Source>,
+        source: Option<ConfigSource>,
         workers: usize,
         clock: Clock,
         registry: Arc<Registry>,

@@ -27,14 +27,18 @@ pub(super) fn content_range(headers: &mut HeaderMap, Span { first, last }: Span,
 }
 
 /// What such a body is made of.
-pub(super) enum Piece {
+pub(super) enum MultipartPiece {
     Text(Bytes),
     /// These bytes of the whole.
     Span(Span),
 }
 
 /// The head's fields and the pieces of a body with several parts (§14.6, §15.3.7.2). `None`: there is no chance to be had.
-pub(super) fn multipart(mut fields: HeaderMap, spans: &[Span], length: u64) -> Option<(HeaderMap, Vec<Piece>)> {
+pub(super) fn multipart(
+    mut fields: HeaderMap,
+    spans: &[Span],
+    length: u64,
+) -> Option<(HeaderMap, Vec<MultipartPiece>)> {
     let boundary = boundary()?;
     let of_parts = fields.insert(header::CONTENT_TYPE, boundary_type(&boundary)?);
     let mut pieces = Vec::with_capacity(spans.len() * 2 + 1);
@@ -47,10 +51,10 @@ pub(super) fn multipart(mut fields: HeaderMap, spans: &[Span], length: u64) -> O
         }
         let Span { first, last } = span;
         text.extend_from_slice(format!("content-range: bytes {first}-{last}/{length}\r\n\r\n").as_bytes());
-        pieces.push(Piece::Text(text.into()));
-        pieces.push(Piece::Span(*span));
+        pieces.push(MultipartPiece::Text(text.into()));
+        pieces.push(MultipartPiece::Span(*span));
     }
-    pieces.push(Piece::Text(format!("\r\n--{boundary}--\r\n").into()));
+    pieces.push(MultipartPiece::Text(format!("\r\n--{boundary}--\r\n").into()));
     Some((fields, pieces))
 }
 

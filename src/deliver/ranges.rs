@@ -14,12 +14,12 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError, Part};
 use crate::deliver::fields::age;
-use crate::deliver::multipart::{Piece, content_range, multipart, unsatisfiable};
+use crate::deliver::multipart::{MultipartPiece, content_range, multipart, unsatisfiable};
 pub use crate::deliver::ranges::coming::{Coming, cut};
 use crate::entry::incomplete::Incomplete;
 use crate::entry::stored::Entry;
 use crate::fields::portion::Portion;
-use crate::fields::range::{Selected, Span, select};
+use crate::fields::range::{SelectedRanges, Span, select};
 use crate::policy::reuse::Freshness;
 use crate::policy::validate::{Condition, condition};
 
@@ -40,9 +40,9 @@ pub fn part(part: &Incomplete, freshness: Freshness, method: &Method, request: &
     let fields = entry.fields();
     let selected = select(request, &fields, length);
     let is_held = match &selected {
-        Selected::One(span) => held.holds(*span),
-        Selected::Several(spans) => spans.iter().all(|span| held.holds(*span)),
-        Selected::Whole | Selected::Unsatisfiable => false,
+        SelectedRanges::One(span) => held.holds(*span),
+        SelectedRanges::Several(spans) => spans.iter().all(|span| held.holds(*span)),
+        SelectedRanges::Whole | SelectedRanges::Unsatisfiable => false,
     };
     if is_held { deliver(entry, held.first, length, freshness, fields, selected) } else { None }
 }
@@ -54,23 +54,23 @@ fn deliver(
     length: u64,
     freshness: Freshness,
     fields: HeaderMap,
-    selected: Selected,
+    selected: SelectedRanges,
 ) -> Option<Response<Body>> {
     let place = |span: Span| ((span.first - from) as usize, (span.last - from) as usize);
     let mut response = match selected {
-        Selected::Whole => return None,
-        Selected::One(span) => {
+        SelectedRanges::Whole => return None,
+        SelectedRanges::One(span) => {
             let (first, last) = place(span);
             let part = Part::Range(first, last);
             let mut response = Response::new(Body::Stored(entry.clone(), part));
             content_range(response.headers_mut(), span, length);
             response
         }
-        Selected::Several(spans) => {
+        SelectedRanges::Several(spans) => {
             let (fields, pieces) = multipart(fields, &spans, length)?;
             let slice = |piece| match piece {
-                Piece::Text(text) => text,
-                Piece::Span(span) => {
+                MultipartPiece::Text(text) => text,
+                MultipartPiece::Span(span) => {
                     let (first, last) = place(span);
                     entry.body().slice(first..=last)
                 }
@@ -79,7 +79,7 @@ fn deliver(
             *response.headers_mut() = fields;
             response
         }
-        Selected::Unsatisfiable => return Some(unsatisfiable(&fields, length)),
+        SelectedRanges::Unsatisfiable => return Some(unsatisfiable(&fields, length)),
     };
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     age(response.headers_mut(), freshness);

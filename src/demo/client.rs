@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// A request.
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
+pub(super) struct DemoRequest {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) headers: Vec<(HeaderName, String)>,
@@ -26,7 +26,7 @@ pub(super) struct Ask {
 
 /// Its answer.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct DemoReply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -34,7 +34,7 @@ pub(super) struct Reply {
     pub(super) took: Duration,
 }
 
-impl Reply {
+impl DemoReply {
     /// A header as text, empty if there is none.
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
@@ -42,25 +42,25 @@ impl Reply {
 }
 
 /// A connection.
-pub(super) struct Client {
+pub(super) struct DemoClient {
     address: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
 }
 
-impl Client {
+impl DemoClient {
     /// Connects. The error says what was being done.
-    pub(super) async fn connect(address: SocketAddr) -> Result<Client, String> {
+    pub(super) async fn connect(address: SocketAddr) -> Result<DemoClient, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("connecting to {address}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| format!("connecting to {address}: {error}"))?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| format!("speaking to {address}: {error}"))?;
         // It ends with the sender, or with the runtime.
         tokio::spawn(connection);
-        Ok(Client { address, sender })
+        Ok(DemoClient { address, sender })
     }
 
     /// Asks, and reads the whole answer.
-    pub(super) async fn ask(&mut self, ask: &Ask) -> Result<Reply, String> {
+    pub(super) async fn ask(&mut self, ask: &DemoRequest) -> Result<DemoReply, String> {
         let address = self.address;
         let mut request =
             Request::builder().method(&ask.method).uri(ask.path).header(header::HOST, address.to_string());
@@ -75,11 +75,11 @@ impl Client {
             .map_err(|error| format!("asking {address} for {} {}: {error}", ask.method, ask.path))
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Reply> {
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<DemoReply> {
         self.sender.ready().await?;
         let began = monotonic();
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Reply { status: head.status, headers: head.headers, body, took: began.elapsed() })
+        Ok(DemoReply { status: head.status, headers: head.headers, body, took: began.elapsed() })
     }
 }

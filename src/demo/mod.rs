@@ -18,9 +18,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use address::{Found, find};
+use address::{FoundAddress, find};
 use origin::Origin;
-use walk::Ended;
+use walk::WalkEnd;
 
 use crate::app::App;
 use crate::control::stop::Stop;
@@ -57,10 +57,10 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match show(args) {
-        Ok(Ended::AsItShould) => ExitCode::SUCCESS,
+        Ok(WalkEnd::AsItShould) => ExitCode::SUCCESS,
         // Who waits for the end of the walk has not got it.
-        Ok(Ended::Stopped) if !args.exit => ExitCode::SUCCESS,
-        Ok(Ended::Stopped | Ended::Otherwise) => ExitCode::FAILURE,
+        Ok(WalkEnd::Stopped) if !args.exit => ExitCode::SUCCESS,
+        Ok(WalkEnd::Stopped | WalkEnd::Otherwise) => ExitCode::FAILURE,
         Err(message) => {
             terminal::complain(format_args!("stent: {message}"));
             ExitCode::FAILURE
@@ -68,7 +68,7 @@ pub fn demo(args: &DemoArgs) -> ExitCode {
     }
 }
 
-fn show(args: &DemoArgs) -> Result<Ended, String> {
+fn show(args: &DemoArgs) -> Result<WalkEnd, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("starting: {error}"))?;
     let mut stop = {
@@ -87,14 +87,14 @@ fn show(args: &DemoArgs) -> Result<Ended, String> {
     let paint = Paint::of_standard_output();
     table::opening(paint, &addresses);
     for (name, found, asked) in [("--listen", listen, args.listen), ("--admin", admin, args.admin)] {
-        if matches!(found, Found::Instead(_)) {
+        if matches!(found, FoundAddress::Instead(_)) {
             table::remark(paint, &format!("{asked} is taken, so Stent took another port; choose with {name}"));
         }
     }
     let ended = runtime.block_on(async {
         let ended = tokio::select! {
             ended = walk::walk(&addresses, &origin, paint) => ended?,
-            () = stop.asked() => return Ok::<_, String>(Ended::Stopped),
+            () = stop.asked() => return Ok::<_, String>(WalkEnd::Stopped),
         };
         if !args.exit {
             by_hand::print(paint, &addresses);
@@ -109,7 +109,7 @@ fn show(args: &DemoArgs) -> Result<Ended, String> {
 }
 
 /// Starts Stent from the demo's configuration.
-fn start(origin: &Origin, listen: Found, admin: Found) -> Result<App, String> {
+fn start(origin: &Origin, listen: FoundAddress, admin: FoundAddress) -> Result<App, String> {
     let vars = |name: &str| match name {
         "ORIGIN" => Some(format!("http://{}", origin.address)),
         "LISTEN" => Some(listen.address().to_string()),

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, Method, header};
 
-use super::verdict::Verdict;
+use super::verdict::DemoVerdict;
 
 /// Steps that tell one thing together.
 pub(super) struct Chapter {
@@ -16,15 +16,15 @@ pub(super) struct Step {
     pub(super) what: &'static str,
     pub(super) act: Act,
     /// What must come of it.
-    pub(super) expect: Verdict,
+    pub(super) expect: DemoVerdict,
 }
 
 /// What is done.
 pub(super) enum Act {
     /// GET, as somebody; the answer must hold this text.
-    Get { who: Who, path: &'static str, holds: &'static str },
+    Get { who: DemoCaller, path: &'static str, holds: &'static str },
     /// PUT of this JSON, which must purge something.
-    Put { who: Who, path: &'static str, sends: &'static str },
+    Put { who: DemoCaller, path: &'static str, sends: &'static str },
     /// A call to the admin.
     Purge { tag: &'static str },
     /// So many visitors at once, each with a connection of its own. The slow report only: the clinic counts it.
@@ -33,7 +33,7 @@ pub(super) enum Act {
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Who {
+pub(super) enum DemoCaller {
     /// A token.
     Ada,
     /// Another's.
@@ -48,17 +48,17 @@ pub(super) enum Who {
     AdaSignedIn,
 }
 
-impl Who {
+impl DemoCaller {
     /// What shows who it is. `session` is the cookie of a browser that has signed in.
     pub(super) fn headers(self, session: &str) -> Vec<(HeaderName, String)> {
         let ada = || (header::AUTHORIZATION, "Bearer north.ada".to_owned());
         match self {
-            Who::Ada => vec![ada()],
-            Who::Ben => vec![(header::AUTHORIZATION, "Bearer north.ben".to_owned())],
-            Who::AdaAt(tenant) => vec![ada(), (HeaderName::from_static("x-tenant"), tenant.to_owned())],
-            Who::Visitor => Vec::new(),
-            Who::VisitorWithCsrf => vec![(header::COOKIE, "csrftoken=f3a1".to_owned())],
-            Who::AdaSignedIn => vec![(header::COOKIE, session.to_owned())],
+            DemoCaller::Ada => vec![ada()],
+            DemoCaller::Ben => vec![(header::AUTHORIZATION, "Bearer north.ben".to_owned())],
+            DemoCaller::AdaAt(tenant) => vec![ada(), (HeaderName::from_static("x-tenant"), tenant.to_owned())],
+            DemoCaller::Visitor => Vec::new(),
+            DemoCaller::VisitorWithCsrf => vec![(header::COOKIE, "csrftoken=f3a1".to_owned())],
+            DemoCaller::AdaSignedIn => vec![(header::COOKIE, session.to_owned())],
         }
     }
 }
@@ -82,12 +82,18 @@ const ENCOUNTER: &str = "/api/encounters/31";
 const STATS: &str = "/dashboard/stats";
 const IMAGE: &str = "/images/ward.svg";
 
-const fn get(what: &'static str, who: Who, path: &'static str, holds: &'static str, expect: Verdict) -> Step {
+const fn get(
+    what: &'static str,
+    who: DemoCaller,
+    path: &'static str,
+    holds: &'static str,
+    expect: DemoVerdict,
+) -> Step {
     Step { what, act: Act::Get { who, path, holds }, expect }
 }
 
-use Verdict::{Hit, Miss, Pass, Purged};
-use Who::{Ada, AdaAt, AdaSignedIn, Ben, Visitor, VisitorWithCsrf};
+use DemoCaller::{Ada, AdaAt, AdaSignedIn, Ben, Visitor, VisitorWithCsrf};
+use DemoVerdict::{Hit, Miss, Pass, Purged};
 
 /// The walk.
 pub(super) const CHAPTERS: [Chapter; 5] = [
@@ -123,7 +129,7 @@ pub(super) const CHAPTERS: [Chapter; 5] = [
         ],
     },
     Chapter {
-        title: "Who may share what",
+        title: "DemoCaller may share what",
         steps: &[
             get("a visitor opens the home page", Visitor, "/", "Welcome, visitor", Miss),
             get("another, with a csrftoken", VisitorWithCsrf, "/", "Welcome, visitor", Hit),

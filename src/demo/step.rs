@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::demo::verdict::Verdict;
+use crate::demo::verdict::DemoVerdict;
 
 /// What runs where.
 pub(super) struct Addresses {
@@ -13,8 +13,8 @@ pub(super) struct Addresses {
 }
 
 /// What a step came to.
-pub(super) struct Came {
-    pub(super) verdict: Verdict,
+pub(super) struct StepAnswer {
+    pub(super) verdict: DemoVerdict,
     /// Its time through Stent.
     pub(super) through: Duration,
     /// The clinic's own time, where the clinic can be asked the same.

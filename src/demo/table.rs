@@ -4,8 +4,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::script::{CHAPTERS, Step};
-use super::verdict::Verdict;
-use crate::demo::step::{Addresses, Came};
+use super::verdict::DemoVerdict;
+use crate::demo::step::{Addresses, StepAnswer};
 use crate::ground::terminal::{BLUE, GREEN, MAGENTA, Paint, RED, YELLOW};
 
 /// Prints a line. Whoever closed the output (`| head`) has seen enough, which is no error.
@@ -30,24 +30,24 @@ pub(super) fn remark(paint: Paint, text: &str) {
 }
 
 /// The columns and where they end.
-pub(super) struct Table {
+pub(super) struct DemoTable {
     paint: Paint,
     what: usize,
     request: usize,
 }
 
-impl Table {
+impl DemoTable {
     /// As wide as the script needs.
-    pub(super) fn new(paint: Paint) -> Table {
+    pub(super) fn new(paint: Paint) -> DemoTable {
         let steps = || CHAPTERS.iter().flat_map(|chapter| chapter.steps);
         let what = steps().map(|step| step.what.chars().count()).max().unwrap_or(0);
         let request = steps().map(|step| shown(step).chars().count()).max().unwrap_or(0);
-        Table { paint, what, request }
+        DemoTable { paint, what, request }
     }
 
     /// The names of the columns.
     pub(super) fn head(&self) {
-        let Table { what, request, .. } = *self;
+        let DemoTable { what, request, .. } = *self;
         let line = format!("{:what$}  {:request$}  {:<6}  {:>9}  {:>9}", "", "request", "answer", "stent", "clinic");
         say(&format!("\n    {}", self.paint.faint(line.trim_end())));
     }
@@ -56,11 +56,11 @@ impl Table {
         say(&format!("\n  {}", self.paint.bold(title)));
     }
 
-    pub(super) fn row(&self, step: &Step, came: &Came) {
-        let Table { what, request, paint } = *self;
+    pub(super) fn row(&self, step: &Step, came: &StepAnswer) {
+        let DemoTable { what, request, paint } = *self;
         let verdict = paint.with(colour(came.verdict), &format!("{:<6}", came.verdict));
         let through = format!("{:>9}", time(came.through));
-        let through = if came.verdict == Verdict::Hit { paint.with(GREEN, &through) } else { through };
+        let through = if came.verdict == DemoVerdict::Hit { paint.with(GREEN, &through) } else { through };
         let alone = paint.faint(&format!("{:>9}", came.alone.map_or("–".to_owned(), time)));
         let asked = paint.faint(&format!("{:request$}", shown(step)));
         say(&format!("    {:what$}  {asked}  {verdict}  {through}  {alone}", step.what));
@@ -97,13 +97,13 @@ fn shown(step: &Step) -> String {
     format!("{method} {path}")
 }
 
-fn colour(verdict: Verdict) -> &'static str {
+fn colour(verdict: DemoVerdict) -> &'static str {
     match verdict {
-        Verdict::Hit => GREEN,
-        Verdict::Miss | Verdict::Stale => YELLOW,
-        Verdict::Pass => BLUE,
-        Verdict::Purged => MAGENTA,
-        Verdict::Unknown => RED,
+        DemoVerdict::Hit => GREEN,
+        DemoVerdict::Miss | DemoVerdict::Stale => YELLOW,
+        DemoVerdict::Pass => BLUE,
+        DemoVerdict::Purged => MAGENTA,
+        DemoVerdict::Unknown => RED,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DemoVerdict {
     /// From memory.
     Hit,
     /// From memory although stale, while it is fetched anew.
@@ -21,55 +21,61 @@ pub(super) enum Verdict {
 
 /// Whether the answer was brought by a fetch that another client's request had begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waited {
+pub(super) enum DemoWait {
     /// It was.
     ForAnother,
     /// It was not.
     No,
 }
 
-impl Verdict {
+impl DemoVerdict {
     /// Reads Stent's own member: `stent; hit; ttl=300`, `stent; fwd=uri-miss; fwd-status=200; stored`.
-    pub(super) fn of(cache_status: &str) -> Verdict {
+    pub(super) fn of(cache_status: &str) -> DemoVerdict {
         let mut parts = cache_status.split(';').map(str::trim);
         if parts.next() != Some("stent") {
-            return Verdict::Unknown;
+            return DemoVerdict::Unknown;
         }
         let parts: Vec<&str> = parts.collect();
         let value = |name: &str| parts.iter().find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
         if parts.contains(&"hit") {
-            return if value("ttl").is_some_and(|ttl| ttl.starts_with('-')) { Verdict::Stale } else { Verdict::Hit };
+            return if value("ttl").is_some_and(|ttl| ttl.starts_with('-')) {
+                DemoVerdict::Stale
+            } else {
+                DemoVerdict::Hit
+            };
         }
         match value("fwd") {
-            Some("bypass" | "method" | "request") => Verdict::Pass,
-            Some("uri-miss" | "vary-miss" | "partial" | "miss" | "stale") if parts.contains(&"stored") => Verdict::Miss,
-            _ => Verdict::Unknown,
+            Some("bypass" | "method" | "request") => DemoVerdict::Pass,
+            Some("uri-miss" | "vary-miss" | "partial" | "miss" | "stale") if parts.contains(&"stored") => {
+                DemoVerdict::Miss
+            }
+            _ => DemoVerdict::Unknown,
         }
     }
 
     fn as_str(self) -> &'static str {
         match self {
-            Verdict::Hit => "HIT",
-            Verdict::Stale => "STALE",
-            Verdict::Miss => "MISS",
-            Verdict::Pass => "PASS",
-            Verdict::Purged => "PURGED",
-            Verdict::Unknown => "?",
+            DemoVerdict::Hit => "HIT",
+            DemoVerdict::Stale => "STALE",
+            DemoVerdict::Miss => "MISS",
+            DemoVerdict::Pass => "PASS",
+            DemoVerdict::Purged => "PURGED",
+            DemoVerdict::Unknown => "?",
         }
     }
 }
 
-impl Waited {
+impl DemoWait {
     /// Reads the same.
-    pub(super) fn of(cache_status: &str) -> Waited {
+    pub(super) fn of(cache_status: &str) -> DemoWait {
         match cache_status.split(';').any(|part| part.trim() == "collapsed") {
-            true => Waited::ForAnother,
-            false => Waited::No,
+            true => DemoWait::ForAnother,
+            false => DemoWait::No,
         }
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for DemoVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -81,22 +87,22 @@ mod tests {
 
     #[test]
     fn cache_status_in_a_word() {
-        let check = |text: &str, want: Verdict| assert_eq!(Verdict::of(text), want, "{text}");
-        check("stent; hit; ttl=299", Verdict::Hit);
-        check("stent; hit; ttl=-3; detail=stale-while-revalidate", Verdict::Stale);
-        check("stent; fwd=uri-miss; fwd-status=200; stored", Verdict::Miss);
-        check("stent; fwd=miss; fwd-status=200; stored; detail=purged", Verdict::Miss);
-        check("stent; fwd=uri-miss; fwd-status=200; detail=set-cookie", Verdict::Unknown);
-        check("stent; fwd=miss; detail=connect", Verdict::Unknown);
-        check("stent; fwd=bypass; detail=signed-in", Verdict::Pass);
-        check("stent; fwd=method", Verdict::Pass);
-        check("another; hit; ttl=1", Verdict::Unknown);
-        check("", Verdict::Unknown);
+        let check = |text: &str, want: DemoVerdict| assert_eq!(DemoVerdict::of(text), want, "{text}");
+        check("stent; hit; ttl=299", DemoVerdict::Hit);
+        check("stent; hit; ttl=-3; detail=stale-while-revalidate", DemoVerdict::Stale);
+        check("stent; fwd=uri-miss; fwd-status=200; stored", DemoVerdict::Miss);
+        check("stent; fwd=miss; fwd-status=200; stored; detail=purged", DemoVerdict::Miss);
+        check("stent; fwd=uri-miss; fwd-status=200; detail=set-cookie", DemoVerdict::Unknown);
+        check("stent; fwd=miss; detail=connect", DemoVerdict::Unknown);
+        check("stent; fwd=bypass; detail=signed-in", DemoVerdict::Pass);
+        check("stent; fwd=method", DemoVerdict::Pass);
+        check("another; hit; ttl=1", DemoVerdict::Unknown);
+        check("", DemoVerdict::Unknown);
     }
 
     #[test]
     fn who_waited() {
-        assert_eq!(Waited::of("stent; fwd=uri-miss; fwd-status=200; stored; collapsed"), Waited::ForAnother);
-        assert_eq!(Waited::of("stent; fwd=uri-miss; fwd-status=200; stored"), Waited::No);
+        assert_eq!(DemoWait::of("stent; fwd=uri-miss; fwd-status=200; stored; collapsed"), DemoWait::ForAnother);
+        assert_eq!(DemoWait::of("stent; fwd=uri-miss; fwd-status=200; stored"), DemoWait::No);
     }
 }

@@ -17,7 +17,7 @@ use crate::http1::Framing;
 use crate::http1::sink::Sink;
 
 /// An answer on its way out.
-pub(super) struct Answer {
+pub(super) struct AnswerWriter {
     sink: Sink,
     body: Body,
     framing: Framing,
@@ -44,9 +44,9 @@ enum Sending {
     Cut,
 }
 
-impl Answer {
+impl AnswerWriter {
     /// With its head in the sink.
-    pub fn new(mut sink: Sink, body: Body, framing: Framing) -> Answer {
+    pub(super) fn new(mut sink: Sink, body: Body, framing: Framing) -> AnswerWriter {
         let mut state = Sending::Body;
         if let Body::Stored(entry, part) = &body
             && entry.body().len() <= SHORT
@@ -55,11 +55,11 @@ impl Answer {
             sink.text().extend_from_slice(part.of(entry.body()));
             state = Sending::Whole;
         }
-        Answer { sink, body, framing, sent: 0, trailers: None, state, slow: Slow::No }
+        AnswerWriter { sink, body, framing, sent: 0, trailers: None, state, slow: Slow::No }
     }
 
     /// Ready once it has left whole, or cannot any more.
-    pub fn poll(&mut self, line: &Line, hangup: &mut Hangup, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll(&mut self, line: &Line, hangup: &mut Hangup, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let gathered = self.gather(cx);
             if !self.sink.is_empty() {

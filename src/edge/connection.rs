@@ -12,23 +12,23 @@ use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 
-use super::answer::Answer;
+use super::answer::AnswerWriter;
 use super::incoming::{Peer, Refusal};
 use super::line::Line;
-use super::request_body::{Home, Reading, RequestBody};
+use super::request_body::{Home, RequestBody, RequestSource};
 use super::settings::ServerLimits;
 use super::sides::{Closing, ReadSide};
 use super::tunnel;
 use crate::body::upload::Expects;
 use crate::body::{Body, Tunnel};
 use crate::edge::linger::{DRAIN_TIME, MAX_LINGER};
-use crate::edge::parting::{End, Hangup, Rest};
+use crate::edge::parting::{ConnectionEnd, Hangup, RequestRest};
 use crate::ground::worker::WorkerId;
 use crate::http1::decode::Decoder;
 use crate::http1::encode::{self, Announce, Fields};
 use crate::http1::head::{self, HeadFault, RequestHead};
 use crate::http1::sink::Sink;
-use crate::http1::source::{NoHead, Source};
+use crate::http1::source::{MessageSource, NoHead};
 use crate::http1::wire::Wire as _;
 use crate::http1::{Framing, Persistence};
 use crate::upstream::outgoing::Interim;
@@ -93,10 +93,10 @@ pub async fn serve<S: Service>(
 ) {
     let client = Client::new(peer, worker, line.interim());
     let connection = Connection { line, client, service, limits };
-    match connection.run(Source::new(read)).await {
-        End::Clean => connection.line.write_side().say_goodbye(),
-        End::Unread(source) => connection.linger(source).await,
-        End::Broken => {}
+    match connection.run(MessageSource::new(read)).await {
+        ConnectionEnd::Clean => connection.line.write_side().say_goodbye(),
+        ConnectionEnd::Unread(source) => connection.linger(source).await,
+        ConnectionEnd::Broken => {}
     }
 }
 
@@ -128,35 +128,35 @@ struct Connection<'a, S> {
 }
 
 impl<S: Service> Connection<'_, S> {
-    async fn run(&self, mut source: Reading) -> End {
+    async fn run(&self, mut source: RequestSource) -> ConnectionEnd {
         loop {
             self.line.idle();
             let head = match poll_fn(|cx| self.poll_head(&mut source, cx)).await {
                 Ok(head) => head,
-                Err(NoHead::Closed) => return End::Clean,
-                Err(NoHead::Broken) => return End::Broken,
+                Err(NoHead::Closed) => return ConnectionEnd::Clean,
+                Err(NoHead::Broken) => return ConnectionEnd::Broken,
                 Err(NoHead::Fault(fault)) => {
                     self.refuse(fault).await;
-                    return End::Unread(source);
+                    return ConnectionEnd::Unread(source);
                 }
             };
             self.line.busy(head.version);
             let asked = Asked::of(&head);
             let (request, rest) = self.request(head, source);
-            let Some(response) = self.during(request, &rest).await else { return End::Broken };
+            let Some(response) = self.during(request, &rest).await else { return ConnectionEnd::Broken };
             let rest = rest.now();
             let persistence = self.persistence(asked, &rest, &response);
             match self.write(asked, response, persistence, &rest).await {
                 Ok(Written::Answer(Persistence::Keep)) => {}
                 Ok(Written::Answer(Persistence::Close)) => return rest.now().end(),
                 Ok(Written::Granted(tunnel)) => {
-                    let Rest::Here(source) = rest else { return End::Broken };
+                    let RequestRest::Here(source) = rest else { return ConnectionEnd::Broken };
                     self.line.in_tunnel();
                     tunnel::run(source, &self.line, *tunnel).await;
-                    return End::Broken;
+                    return ConnectionEnd::Broken;
                 }
                 // The client went away, or the answer was cut off.
-                Err(_) => return End::Broken,
+                Err(_) => return ConnectionEnd::Broken,
             }
             source = match self.rest(rest).await {
                 Ok(source) => source,
@@ -165,7 +165,7 @@ impl<S: Service> Connection<'_, S> {
         }
     }
 
-    fn poll_head(&self, source: &mut Reading, cx: &mut Context<'_>) -> Poll<Result<RequestHead, NoHead>> {
+    fn poll_head(&self, source: &mut RequestSource, cx: &mut Context<'_>) -> Poll<Result<RequestHead, NoHead>> {
         let read = |bytes: &[u8], length| Ok((head::request(&bytes[..length], self.limits.headers)?, length));
         let polled = source.poll_head(cx, self.limits.header_bytes, read);
         if polled.is_pending() && source.has_more() {
@@ -175,7 +175,7 @@ impl<S: Service> Connection<'_, S> {
     }
 
     /// The request as the service is given it, and where the reading side is meanwhile.
-    fn request(&self, head: RequestHead, source: Reading) -> (Request<Body>, Rest) {
+    fn request(&self, head: RequestHead, source: RequestSource) -> (Request<Body>, RequestRest) {
         let expects = match head.headers.get(header::EXPECT) {
             Some(value)
                 if value.as_bytes().eq_ignore_ascii_case(b"100-continue") && head.version >= Version::HTTP_11 =>
@@ -185,10 +185,10 @@ impl<S: Service> Connection<'_, S> {
             _ => Expects::Nothing,
         };
         let (body, rest) = match head.framing {
-            Framing::Length(0) => (Body::Empty, Rest::Here(source)),
+            Framing::Length(0) => (Body::Empty, RequestRest::Here(source)),
             framing => {
                 let (body, home) = RequestBody::new(source, Decoder::new(framing), expects, self.line.clone());
-                (Body::stream(body), Rest::Away(home))
+                (Body::stream(body), RequestRest::Away(home))
             }
         };
         let mut request = Request::new(body);
@@ -200,7 +200,7 @@ impl<S: Service> Connection<'_, S> {
     }
 
     /// Waits for the answer. `None`: the connection broke first.
-    async fn during(&self, request: Request<Body>, rest: &Rest) -> Option<Response<Body>> {
+    async fn during(&self, request: Request<Body>, rest: &RequestRest) -> Option<Response<Body>> {
         let mut answer = match self.service.answer(&self.client, request) {
             Reply::Now(response) => return Some(response),
             Reply::Later(answer) => answer,
@@ -217,13 +217,13 @@ impl<S: Service> Connection<'_, S> {
         self.line.busy(Version::HTTP_11);
         let response = self.service.refuse(&self.client, &HeaderMap::new(), Refusal::from(fault));
         let asked = Asked { is_head: false, version: Version::HTTP_11, persistence: Persistence::Close };
-        let nowhere = Rest::Away(Arc::new(Home::new(Expects::Nothing)));
+        let nowhere = RequestRest::Away(Arc::new(Home::new(Expects::Nothing)));
         // Whether it arrives is the client's affair.
         let _ = self.write(asked, response, Persistence::Close, &nowhere).await;
     }
 
     /// Whether another request may follow this answer (RFC 9112 §9.3, §9.6).
-    fn persistence(&self, asked: Asked, rest: &Rest, response: &Response<Body>) -> Persistence {
+    fn persistence(&self, asked: Asked, rest: &RequestRest, response: &Response<Body>) -> Persistence {
         let said = response.headers().get(header::CONNECTION);
         let closes = said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"close"));
         match closes || self.line.is_closing() || rest.is_doubtful() {
@@ -237,7 +237,7 @@ impl<S: Service> Connection<'_, S> {
         asked: Asked,
         response: Response<Body>,
         persistence: Persistence,
-        rest: &Rest,
+        rest: &RequestRest,
     ) -> io::Result<Written> {
         let (head, body) = response.into_parts();
         let announce = announce(asked, head.status, &body);
@@ -267,25 +267,25 @@ impl<S: Service> Connection<'_, S> {
             // Whatever ends it before its time, the end of this process included, is seen (RFC 9112 §8).
             self.line.write_side().closing_means(Closing::Broken);
         }
-        let mut answer = Answer::new(sink, body, framing);
+        let mut answer = AnswerWriter::new(sink, body, framing);
         let mut hangup = Hangup::of(rest);
         poll_fn(|cx| answer.poll(&self.line, &mut hangup, cx)).await?;
         Ok(tunnel.map_or(Written::Answer(persistence), Written::Granted))
     }
 
     /// The reading side for the next request, once what is left of this one's body is out of the way.
-    async fn rest(&self, rest: Rest) -> Result<Reading, End> {
+    async fn rest(&self, rest: RequestRest) -> Result<RequestSource, ConnectionEnd> {
         let rest = match rest {
-            Rest::Away(home) => {
+            RequestRest::Away(home) => {
                 // It is still being read: the origin answered before it had all of it.
                 let back = tokio::time::timeout(self.limits.idle_timeout, poll_fn(|cx| home.poll_take(cx))).await;
-                back.map_or(Err(End::Clean), |back| Ok(Rest::from(back)))?
+                back.map_or(Err(ConnectionEnd::Clean), |back| Ok(RequestRest::from(back)))?
             }
             rest => rest,
         };
         match rest {
-            Rest::Here(source) => Ok(source),
-            Rest::Partly(mut source, mut decoder) => {
+            RequestRest::Here(source) => Ok(source),
+            RequestRest::Partly(mut source, mut decoder) => {
                 self.line.leaving();
                 let drained = poll_fn(|cx| {
                     loop {
@@ -298,7 +298,7 @@ impl<S: Service> Connection<'_, S> {
                 });
                 match tokio::time::timeout(DRAIN_TIME, drained).await {
                     Ok(true) => Ok(source),
-                    _ => Err(End::Unread(source)),
+                    _ => Err(ConnectionEnd::Unread(source)),
                 }
             }
             rest => Err(rest.end()),
@@ -306,7 +306,7 @@ impl<S: Service> Connection<'_, S> {
     }
 
     /// Leaves the client time to read the last answer: closing with bytes unread would reset the connection under it.
-    async fn linger(&self, mut source: Reading) {
+    async fn linger(&self, mut source: RequestSource) {
         let _ = self.line.write_side().finish();
         self.line.leaving();
         let mut read = 0;

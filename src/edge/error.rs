@@ -17,12 +17,12 @@ pub struct Problem {
     /// A word that programs can compare.
     pub code: &'static str,
     /// Whether the connection can go on.
-    pub connection: Connection,
+    pub connection: AfterError,
 }
 
 /// Whether the connection can go on after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Connection {
+pub enum AfterError {
     /// It can.
     Keep,
     /// Framing is in doubt, or a body is left unread.
@@ -44,14 +44,14 @@ impl From<Refusal> for Problem {
             Refusal::Loop => (508, "loop", "The request passed through this proxy several times: it goes in circles."),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-        Problem { status, detail, code, connection: Connection::Close }
+        Problem { status, detail, code, connection: AfterError::Close }
     }
 }
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Problem {
         let left_unread = matches!(failure.kind, FailureKind::ClientBody | FailureKind::BodyTooLarge);
-        let connection = if left_unread { Connection::Close } else { Connection::Keep };
+        let connection = if left_unread { AfterError::Close } else { AfterError::Keep };
         Problem { status: failure.status(), detail: failure.message(), code: failure.as_str(), connection }
     }
 }
@@ -73,7 +73,7 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if self.connection == Connection::Close {
+        if self.connection == AfterError::Close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -425,7 +425,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::upstream::settings::Told;
+    use crate::upstream::settings::ToldBy;
 
     fn read(trust: Trust, lines: &[(&'static str, &'static str)]) -> Result<(Arrival, HeaderMap), Refusal> {
         read_at("/", trust, lines)
@@ -444,7 +444,7 @@ mod tests {
         let peer = Peer::new("192.0.2.7".parse().unwrap(), Scheme::Http);
         let arrival = Arrival::read(&mut head, &peer, trust, || HeaderValue::from_static("new"))?;
         let mut told = head.headers.clone();
-        arrival.tell_origin(&mut told, &peer, Told::Both);
+        arrival.tell_origin(&mut told, &peer, ToldBy::Both);
         Ok((arrival, told))
     }
 
@@ -494,7 +494,7 @@ mod tests {
             let id = || HeaderValue::from_static("new");
             let arrival = Arrival::read(&mut request.into_parts().0, &peer, Trust::Stranger, id).unwrap();
             let mut told = HeaderMap::new();
-            arrival.tell_origin(&mut told, &peer, Told::Both);
+            arrival.tell_origin(&mut told, &peer, ToldBy::Both);
             assert_eq!(told["via"], via);
         }
     }

@@ -36,7 +36,7 @@ pub struct Line {
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum LinePhase {
     /// Between two requests.
     Idle,
     /// In a head that is not whole.
@@ -84,13 +84,13 @@ impl Line {
     }
 
     /// What is going on.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> LinePhase {
         match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Idle,
-            1 => Phase::Head,
-            2 => Phase::Busy,
-            3 => Phase::Tunnel,
-            _ => Phase::Leaving,
+            0 => LinePhase::Idle,
+            1 => LinePhase::Head,
+            2 => LinePhase::Busy,
+            3 => LinePhase::Tunnel,
+            _ => LinePhase::Leaving,
         }
     }
 

@@ -10,7 +10,7 @@ pub(super) const MAX_LINGER: usize = 1 << 20;
 
 /// What a client did while nobody read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
+pub enum ClientAct {
     /// It sent something.
     Data,
     /// It closed its side.

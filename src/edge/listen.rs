@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::connection::{Service, serve};
 use super::incoming::Peer;
 use super::line::Line;
-use super::places::Places;
+use super::places::ClientPlaces;
 use super::settings::ServerSettings;
 use super::sides::{self, ReadSide};
 use super::tls::session::{NoSession, Session};
@@ -99,8 +99,8 @@ pub struct Accepting<S> {
     pub scheme: Scheme,
     /// Bounds, as they are in force.
     pub settings: Arc<ArcSwap<ServerSettings>>,
-    /// Places for connections, over all workers.
-    pub places: Arc<Places>,
+    /// ClientPlaces for connections, over all workers.
+    pub places: Arc<ClientPlaces>,
     /// What answers.
     pub service: S,
     /// How far a stop has come.

@@ -35,7 +35,7 @@ enum Looked {
 
 /// The places of a listener's connections.
 #[derive(Debug)]
-pub struct Places {
+pub struct ClientPlaces {
     free: Arc<Semaphore>,
     limit: usize,
     /// The connections that have them, by the listener that serves them.
@@ -45,26 +45,31 @@ pub struct Places {
     /// Descriptors from this number on are not for these connections.
     last_descriptors: i32,
     /// Whose connections end too where descriptors run out.
-    beside: Option<Arc<Places>>,
+    beside: Option<Arc<ClientPlaces>>,
     shed: AtomicU64,
     refused_handshakes: AtomicU64,
     failures: AtomicU64,
     last_failure: Mutex<Option<Instant>>,
 }
 
-impl Places {
+impl ClientPlaces {
     /// This many.
-    pub fn new(limit: usize) -> Arc<Places> {
-        Places::with(limit, HalfBodies::Stay, descriptors::last(), None)
+    pub fn new(limit: usize) -> Arc<ClientPlaces> {
+        ClientPlaces::with(limit, HalfBodies::Stay, descriptors::last(), None)
     }
 
     /// This many for the admin. Descriptors are everybody's: where they run out, clients make room for it too.
-    pub fn for_calls(limit: usize, clients: Arc<Places>) -> Arc<Places> {
-        Places::with(limit, HalfBodies::MakeRoom, i32::MAX, Some(clients))
+    pub fn for_calls(limit: usize, clients: Arc<ClientPlaces>) -> Arc<ClientPlaces> {
+        ClientPlaces::with(limit, HalfBodies::MakeRoom, i32::MAX, Some(clients))
     }
 
-    fn with(limit: usize, bodies: HalfBodies, last_descriptors: i32, beside: Option<Arc<Places>>) -> Arc<Places> {
-        Arc::new(Places {
+    fn with(
+        limit: usize,
+        bodies: HalfBodies,
+        last_descriptors: i32,
+        beside: Option<Arc<ClientPlaces>>,
+    ) -> Arc<ClientPlaces> {
+        Arc::new(ClientPlaces {
             free: Arc::new(Semaphore::new(limit)),
             limit,
             lines: Mutex::default(),
@@ -176,7 +181,7 @@ impl Places {
         descriptor >= self.last_descriptors
     }
 
-    /// As [`Places::make_room`], where not places are missing but descriptors.
+    /// As [`ClientPlaces::make_room`], where not places are missing but descriptors.
     pub(super) fn make_room_for_descriptors(&self, own: &Arc<Lines>) {
         if !self.make_room(own) {
             let _ = self.beside.as_ref().is_some_and(|clients| clients.make_room(own));
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_episode_is_said_once() {
-        let places = Places::new(1);
+        let places = ClientPlaces::new(1);
         assert!(places.failed());
         assert!(!places.failed() && !places.failed());
         *places.last_failure.lock().unwrap() = Instant::now().checked_sub(EPISODE * 2);

@@ -14,10 +14,10 @@ use crate::body::BodyError;
 use crate::body::upload::Expects;
 use crate::hop::fields::drop_from_trailers;
 use crate::http1::decode::Decoder;
-use crate::http1::source::{NoBody, Source};
+use crate::http1::source::{MessageSource, NoBody};
 
 /// The reading side of a connection.
-pub(super) type Reading = Source<ReadSide>;
+pub(super) type RequestSource = MessageSource<ReadSide>;
 
 /// Where a body leaves the reading side of its connection.
 #[derive(Debug)]
@@ -34,11 +34,11 @@ struct Slot {
 #[derive(Debug)]
 pub(super) enum Returned {
     /// It was read whole: what follows is the next request.
-    Whole(Reading),
+    Whole(RequestSource),
     /// It was not, and this is to come. The client may be waiting to be told to send it.
-    Partly(Reading, Decoder, Expects),
+    Partly(RequestSource, Decoder, Expects),
     /// What came was not a body: the connection is of no use.
-    Broken(Reading),
+    Broken(RequestSource),
 }
 
 impl Home {
@@ -83,7 +83,7 @@ impl Home {
 /// A body on its way in.
 pub(super) struct RequestBody {
     /// `None` once it is given back.
-    source: Option<Reading>,
+    source: Option<RequestSource>,
     decoder: Decoder,
     trailers: Option<HeaderMap>,
     /// What the client waits for.
@@ -95,7 +95,7 @@ pub(super) struct RequestBody {
 impl RequestBody {
     /// What this decoder finds next on the connection.
     pub(super) fn new(
-        source: Reading,
+        source: RequestSource,
         decoder: Decoder,
         expects: Expects,
         line: Arc<Line>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::tls::Terms;
+use super::tls::TlsTerms;
 use crate::rules::path::refused::RefusedPaths;
 
 /// Listeners and what a client may ask of them.
@@ -35,7 +35,7 @@ pub struct TlsSettings {
     /// Their addresses; at least one.
     pub listen: Vec<SocketAddr>,
     /// What sessions are agreed on by.
-    pub terms: Terms,
+    pub terms: TlsTerms,
 }
 
 /// How a stop goes.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::tls::session::Session;
-use crate::edge::linger::Came;
+use crate::edge::linger::ClientAct;
 use crate::http1::wire::Wire;
 
 /// The reading side.
@@ -96,12 +96,12 @@ impl WriteSide {
     }
 
     /// Waits for the client to do something, and takes nothing of it. `Err`: the connection is broken.
-    pub fn poll_came(&self, cx: &mut Context<'_>) -> Poll<io::Result<Came>> {
+    pub fn poll_came(&self, cx: &mut Context<'_>) -> Poll<io::Result<ClientAct>> {
         match self {
             WriteSide::Plain(write) => {
                 let mut byte = [0];
                 let came = ready!(write.socket().poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
-                Poll::Ready(Ok(if came == 0 { Came::End } else { Came::Data }))
+                Poll::Ready(Ok(if came == 0 { ClientAct::End } else { ClientAct::Data }))
             }
             WriteSide::Tls(session) => session.poll_came(cx),
         }

@@ -8,11 +8,11 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::incoming::{Arrival, Peer};
 use crate::fields::authority::hop_address;
 use crate::hop::fields::X_REQUEST_ID;
-use crate::upstream::settings::Told;
+use crate::upstream::settings::ToldBy;
 
 impl Arrival {
     /// Adds it to a head, in place of what that says of it.
-    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer, by: Told) {
+    pub fn tell_origin(&self, headers: &mut HeaderMap, peer: &Peer, by: ToldBy) {
         self.each_told(peer, by, |name, pieces| {
             // What came in fields, and words of ours, make a value.
             let Ok(value) = HeaderValue::from_bytes(&pieces.concat()) else { return };
@@ -24,7 +24,7 @@ impl Arrival {
     }
 
     /// The same as lines, for a head that says nothing of it yet: most are only passed on, and a map is not needed for that.
-    pub fn told(&self, peer: &Peer, by: Told) -> Vec<u8> {
+    pub fn told(&self, peer: &Peer, by: ToldBy) -> Vec<u8> {
         let mut lines = Vec::with_capacity(256);
         self.each_told(peer, by, |name, pieces| {
             let line =
@@ -35,10 +35,10 @@ impl Arrival {
     }
 
     /// Each field with its value in pieces.
-    fn each_told(&self, peer: &Peer, by: Told, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
+    fn each_told(&self, peer: &Peer, by: ToldBy, mut tell: impl FnMut(HeaderName, &[&[u8]])) {
         const BETWEEN: &[u8] = b", ";
         let scheme = self.scheme.as_str().as_bytes();
-        if matches!(by, Told::Both | Told::XForwarded) {
+        if matches!(by, ToldBy::Both | ToldBy::XForwarded) {
             match &self.forwarded.chain {
                 Some(chain) => tell(X_FORWARDED_FOR, &[chain.as_bytes(), BETWEEN, peer.text.as_bytes()]),
                 None => tell(X_FORWARDED_FOR, &[peer.text.as_bytes()]),
@@ -47,7 +47,7 @@ impl Arrival {
             // As it is keyed: in lower case, or another that is part of the key.
             tell(X_FORWARDED_HOST, &[self.other_host().unwrap_or(&self.authority).as_bytes()]);
         }
-        if matches!(by, Told::Both | Told::Standard) {
+        if matches!(by, ToldBy::Both | ToldBy::Standard) {
             self.tell_standard(peer, &mut tell);
         }
         // RFC 9110 §7.6.3: by which protocol it came to us.

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 
 use super::line::Line;
-use super::request_body::Reading;
+use super::request_body::RequestSource;
 use crate::body::Tunnel;
 use crate::http1::wire::Wire;
 
@@ -12,7 +12,7 @@ use crate::http1::wire::Wire;
 const ROOM: usize = 16 << 10;
 
 /// Carries bytes until the end.
-pub(super) async fn run(source: Reading, line: &Line, tunnel: Tunnel) {
+pub(super) async fn run(source: RequestSource, line: &Line, tunnel: Tunnel) {
     let (_read, early) = source.into_parts();
     let Tunnel { origin, from_origin, seat: _seat } = tunnel;
     let client = line.write_side();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::line::{Line, Phase};
+use super::line::{Line, LinePhase};
 use super::settings::ServerLimits;
 use crate::body::upload::RATE_TIME;
 use crate::ground::clock::monotonic;
@@ -68,7 +68,7 @@ struct Watched {
     line: Arc<Line>,
     task: AbortHandle,
     /// What it was doing at the last look, since when, and when something last moved.
-    doing: (Phase, u32),
+    doing: (LinePhase, u32),
     since: Instant,
     moves: u32,
     moved: Instant,
@@ -152,7 +152,7 @@ impl Lines {
         watched.note(now);
         watched.asked = false;
         let closes = watched.rank(now, bodies).is_some_and(|now| now <= rank)
-            && (watched.doing.0 == Phase::Leaving || !has_sent(&watched.line));
+            && (watched.doing.0 == LinePhase::Leaving || !has_sent(&watched.line));
         // Off the list: it is not to be found again before it has ended.
         closes && book.open.remove(&number).inspect(Watched::end).is_some()
     }
@@ -212,17 +212,17 @@ impl Watched {
     fn rank(&self, now: Instant, bodies: HalfBodies) -> Option<Rank> {
         match self.doing {
             _ if self.asked => None,
-            (Phase::Idle, 0) if now - self.since >= FIRST_BYTES && !self.line.has_begun() => Some(Rank::Silent),
-            (Phase::Idle, 0) | (Phase::Head | Phase::Leaving, _) => Some(Rank::Begun),
-            (Phase::Idle, _) => Some(Rank::Idle),
-            (Phase::Busy, _) => (bodies == HalfBodies::MakeRoom && self.line.awaits_body()).then_some(Rank::Begun),
-            (Phase::Tunnel, _) => None,
+            (LinePhase::Idle, 0) if now - self.since >= FIRST_BYTES && !self.line.has_begun() => Some(Rank::Silent),
+            (LinePhase::Idle, 0) | (LinePhase::Head | LinePhase::Leaving, _) => Some(Rank::Begun),
+            (LinePhase::Idle, _) => Some(Rank::Idle),
+            (LinePhase::Busy, _) => (bodies == HalfBodies::MakeRoom && self.line.awaits_body()).then_some(Rank::Begun),
+            (LinePhase::Tunnel, _) => None,
         }
     }
 
     fn end(&self) {
         // Between two requests nothing is cut off.
-        if self.doing.0 == Phase::Idle {
+        if self.doing.0 == LinePhase::Idle {
             self.line.write_side().say_goodbye();
         }
         self.task.abort();
@@ -238,18 +238,18 @@ impl Watched {
         let too_slow = is_too_slow(&mut self.slow, line, now, limits.min_rate);
         let over = match doing {
             // Its first head is due from the beginning.
-            (Phase::Idle, _) if stage == Stage::Ending && !has_sent(line) => true,
-            (Phase::Idle, 0) => in_phase >= limits.header_timeout,
-            (Phase::Idle, _) => still >= limits.idle_timeout,
-            (Phase::Head | Phase::Leaving, _) if stage == Stage::Ending && in_phase >= LAST_HEADS => true,
-            (Phase::Head, _) => in_phase >= limits.header_timeout,
+            (LinePhase::Idle, _) if stage == Stage::Ending && !has_sent(line) => true,
+            (LinePhase::Idle, 0) => in_phase >= limits.header_timeout,
+            (LinePhase::Idle, _) => still >= limits.idle_timeout,
+            (LinePhase::Head | LinePhase::Leaving, _) if stage == Stage::Ending && in_phase >= LAST_HEADS => true,
+            (LinePhase::Head, _) => in_phase >= limits.header_timeout,
             // It has its own deadline.
-            (Phase::Leaving, _) => false,
-            (Phase::Busy, _) if line.is_blocked() => too_slow || still >= limits.idle_timeout,
+            (LinePhase::Leaving, _) => false,
+            (LinePhase::Busy, _) if line.is_blocked() => too_slow || still >= limits.idle_timeout,
             // It may be waiting for the end of its answer, or gone.
-            (Phase::Busy, _) if line.is_half_closed() => still >= limits.header_timeout,
-            (Phase::Busy, _) => false,
-            (Phase::Tunnel, _) => still >= limits.idle_timeout || stage == Stage::Ending,
+            (LinePhase::Busy, _) if line.is_half_closed() => still >= limits.header_timeout,
+            (LinePhase::Busy, _) => false,
+            (LinePhase::Tunnel, _) => still >= limits.idle_timeout || stage == Stage::Ending,
         };
         if over { Verdict::End } else { Verdict::Fine }
     }

@@ -16,9 +16,9 @@ pub struct ResponseDirectives {
     /// §5.2.2.3.
     pub must_understand: bool,
     /// §5.2.2.4.
-    pub no_cache: Extent,
+    pub no_cache: DirectiveScope,
     /// §5.2.2.7.
-    pub private: Extent,
+    pub private: DirectiveScope,
     /// §5.2.2.9.
     pub public: bool,
     /// §5.2.2.2, and §5.2.2.8 since this is a shared cache.
@@ -39,7 +39,7 @@ pub struct ResponseDirectives {
 
 /// What `no-cache` or `private` speaks of; nothing where it is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Extent {
+pub struct DirectiveScope {
     /// The whole answer.
     pub whole: bool,
     /// These fields of it.
@@ -165,7 +165,7 @@ impl RequestDirectives {
     }
 }
 
-impl Extent {
+impl DirectiveScope {
     /// Adds what one such directive says. What cannot be read as names of fields is the whole. So is a field without which the
     /// rest would mean something else.
     fn add(&mut self, argument: &Argument<'_>) {
@@ -184,7 +184,7 @@ impl Extent {
     }
 
     /// Both together.
-    pub(crate) fn join(&mut self, other: Extent) {
+    pub(crate) fn join(&mut self, other: DirectiveScope) {
         self.whole |= other.whole;
         self.fields.extend(other.fields);
     }
@@ -338,12 +338,12 @@ mod tests {
         Some(Duration::from_secs(s))
     }
 
-    fn fields(names: &[&'static str]) -> Extent {
-        Extent { whole: false, fields: names.iter().map(|name| HeaderName::from_static(name)).collect() }
+    fn fields(names: &[&'static str]) -> DirectiveScope {
+        DirectiveScope { whole: false, fields: names.iter().map(|name| HeaderName::from_static(name)).collect() }
     }
 
-    fn whole() -> Extent {
-        Extent { whole: true, fields: Vec::new() }
+    fn whole() -> DirectiveScope {
+        DirectiveScope { whole: true, fields: Vec::new() }
     }
 
     #[test]
@@ -431,7 +431,7 @@ mod tests {
             assert_eq!((&said.no_cache, &said.private, said.max_age), (&want, &want, secs(5)), "{line}");
         }
         assert_eq!(of(&["private=\"x\", private=\"y\""]).private, fields(&["x", "y"]));
-        let both = Extent { whole: true, ..fields(&["x"]) };
+        let both = DirectiveScope { whole: true, ..fields(&["x"]) };
         assert_eq!(of(&["private=\"x\"", "private"]).private, both);
         assert_eq!(of(&["private, private=\"x\""]).private, both);
     }

@@ -1,4 +1,6 @@
-//! Names of fields, by what they may say of somebody: requests' that say nothing of who asks, requests' that are credentials,
+//! HTTP values that judge nothing: dates, structured fields, directives, ranges, cookies, authorities, percent-encoding.
+//!
+//! And names of fields, by what they may say of somebody: requests' that say nothing of who asks, requests' that are credentials,
 //! answers' that hand credentials out; and the places of a URL where credentials stand.
 //!
 //! Pure: tables and how they are read.

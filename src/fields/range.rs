@@ -53,7 +53,7 @@ impl Span {
 
 /// What of a body is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selected {
+pub enum SelectedRanges {
     /// All of it.
     Whole,
     /// This part.
@@ -66,10 +66,10 @@ pub enum Selected {
 
 /// What a GET with these fields is sent of an answer (200) with these fields and a body of this length: `Range` and `If-Range`
 /// (RFC 9110 §13.2.2, step 5).
-pub fn select(request: &HeaderMap, stored: &HeaderMap, length: u64) -> Selected {
+pub fn select(request: &HeaderMap, stored: &HeaderMap, length: u64) -> SelectedRanges {
     match Ranges::of(request).filter(|_| if_range(request, stored) == IfRange::Holds) {
         Some(ranges) => ranges.within(length),
-        None => Selected::Whole,
+        None => SelectedRanges::Whole,
     }
 }
 
@@ -119,10 +119,10 @@ impl Ranges {
     }
 
     /// What that is of a body of this length.
-    pub fn within(&self, length: u64) -> Selected {
+    pub fn within(&self, length: u64) -> SelectedRanges {
         if length == 0 && self.0.iter().any(|spec| matches!(spec, Spec::Last(1..))) {
             // Satisfiable by §14.1.2, and no `Content-Range` can say so.
-            return Selected::Whole;
+            return SelectedRanges::Whole;
         }
         let mut spans: Vec<Span> = Vec::new();
         for mut span in self.0.iter().filter_map(|spec| spec.within(length)) {
@@ -135,9 +135,9 @@ impl Ranges {
             spans.insert(place.min(spans.len()), span);
         }
         match spans[..] {
-            [] => Selected::Unsatisfiable,
-            [one] => Selected::One(one),
-            _ => Selected::Several(spans),
+            [] => SelectedRanges::Unsatisfiable,
+            [one] => SelectedRanges::One(one),
+            _ => SelectedRanges::Several(spans),
         }
     }
 }
@@ -241,16 +241,16 @@ mod tests {
     }
 
     /// `whole`, `none`, or the spans.
-    fn selected(selected: Selected) -> String {
+    fn selected(selected: SelectedRanges) -> String {
         let text = |spans: &[Span]| {
             let spans: Vec<_> = spans.iter().map(|span| format!("{}-{}", span.first, span.last)).collect();
             spans.join(" ")
         };
         match selected {
-            Selected::Whole => "whole".to_owned(),
-            Selected::One(span) => text(&[span]),
-            Selected::Several(spans) => text(&spans),
-            Selected::Unsatisfiable => "none".to_owned(),
+            SelectedRanges::Whole => "whole".to_owned(),
+            SelectedRanges::One(span) => text(&[span]),
+            SelectedRanges::Several(spans) => text(&spans),
+            SelectedRanges::Unsatisfiable => "none".to_owned(),
         }
     }
 
@@ -316,8 +316,8 @@ mod tests {
             assert_eq!(selected(select(&map(&[("range", range)]), &map(&[]), 10)), want, "{range}");
         }
         let two = map(&[("range", "bytes=0-1"), ("range", "bytes=3-4")]);
-        assert_eq!(select(&two, &map(&[]), 10), Selected::Whole, "two lines are no valid field");
-        assert_eq!(select(&map(&[]), &map(&[]), 10), Selected::Whole);
+        assert_eq!(select(&two, &map(&[]), 10), SelectedRanges::Whole, "two lines are no valid field");
+        assert_eq!(select(&map(&[]), &map(&[]), 10), SelectedRanges::Whole);
     }
 
     #[test]
@@ -335,9 +335,9 @@ mod tests {
             let value = HeaderValue::from_str(&format!("bytes={}", members.join(","))).unwrap();
             HeaderMap::from_iter([(header::RANGE, value)])
         };
-        assert!(matches!(select(&list(16), &map(&[]), 1000), Selected::Several(spans) if spans.len() == 16));
-        assert_eq!(select(&list(17), &map(&[]), 1000), Selected::Whole);
-        assert_eq!(select(&list(100_000), &map(&[]), 1000), Selected::Whole);
+        assert!(matches!(select(&list(16), &map(&[]), 1000), SelectedRanges::Several(spans) if spans.len() == 16));
+        assert_eq!(select(&list(17), &map(&[]), 1000), SelectedRanges::Whole);
+        assert_eq!(select(&list(100_000), &map(&[]), 1000), SelectedRanges::Whole);
     }
 
     #[test]
@@ -351,9 +351,9 @@ mod tests {
             let list = format!("bytes={},{},{}", member(n % 81), member(n / 81), member(n * 7));
             let Some(ranges) = Ranges::parse(list.as_bytes()) else { panic!("{list}") };
             let spans = match ranges.within(10) {
-                Selected::One(one) => vec![one],
-                Selected::Several(spans) => spans,
-                Selected::Whole | Selected::Unsatisfiable => continue,
+                SelectedRanges::One(one) => vec![one],
+                SelectedRanges::Several(spans) => spans,
+                SelectedRanges::Whole | SelectedRanges::Unsatisfiable => continue,
             };
             assert!(spans.iter().map(|span| span.length()).sum::<u64>() <= 10, "{list}: {spans:?}");
             let apart = |a: usize| spans[a + 1..].iter().all(|b| !spans[a].touches(*b));
@@ -387,7 +387,7 @@ mod tests {
         ] {
             let request = map(&[("range", "bytes=0-1"), ("if-range", value)]);
             assert_eq!(if_range(&request, stored), want, "{value} {stored:?}");
-            let whole = select(&request, stored, 10) == Selected::Whole;
+            let whole = select(&request, stored, 10) == SelectedRanges::Whole;
             assert_eq!(whole, want == IfRange::Fails, "{value} {stored:?}");
         }
         let twice = map(&[("if-range", "\"a\""), ("if-range", "\"a\"")]);

@@ -6,13 +6,15 @@
 //! The machine's monotonic clock stands still while the machine sleeps or its virtual machine is paused. What other clocks
 //! say has passed meanwhile is added to the instant (`Slept`): an answer is as old as the oldest of them makes it.
 
+#![allow(clippy::disallowed_methods)]
+
 mod slept;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::ground::clock::slept::{Reading, Slept};
+use crate::ground::clock::slept::{ClockReading, Slept};
 
 /// A moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Clock {
         let instant = Instant::now();
         let slept = slept();
         if slept.may_have_slept(instant, SystemTime::now()) {
-            slept.look(Reading::now());
+            slept.look(ClockReading::now());
         }
         instant + slept.time()
     }
@@ -94,7 +96,7 @@ impl Clock {
         let Clock::System = self else { return None };
         let slept = slept();
         let before = slept.time();
-        slept.look(Reading::now());
+        slept.look(ClockReading::now());
         Some(slept.time() - before).filter(|more| !more.is_zero())
     }
 }
@@ -106,7 +108,7 @@ fn awake_and_asleep() -> Instant {
 /// One for the process: moments are compared that different parts of it have read.
 fn slept() -> &'static Slept {
     static SLEPT: OnceLock<Slept> = OnceLock::new();
-    SLEPT.get_or_init(|| Slept::since(Reading::now()))
+    SLEPT.get_or_init(|| Slept::since(ClockReading::now()))
 }
 
 /// A clock that moves only when it is told to.

@@ -6,18 +6,18 @@ use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 /// Findings of one kind.
-pub struct Found<V> {
+pub struct Findings<V> {
     all: Cache<[u8; 32], (V, u32), foldhash::quality::RandomState>,
 }
 
 /// What one finding takes beside itself: its digest, and its place in the map.
 const PLACE: usize = 400;
 
-impl<V: Clone + Send + Sync + 'static> Found<V> {
+impl<V: Clone + Send + Sync + 'static> Findings<V> {
     /// Bounded by this many bytes.
-    pub fn new(max_bytes: u64) -> Found<V> {
+    pub fn new(max_bytes: u64) -> Findings<V> {
         let all = Cache::builder().max_capacity(max_bytes).weigher(|_, (_, weight): &(V, u32)| *weight);
-        Found { all: all.build_with_hasher(foldhash::quality::RandomState::default()) }
+        Findings { all: all.build_with_hasher(foldhash::quality::RandomState::default()) }
     }
 
     /// What was found, if it is still known.
@@ -54,9 +54,9 @@ fn value_bytes(value: &Value) -> usize {
     }
 }
 
-impl<V> std::fmt::Debug for Found<V> {
+impl<V> std::fmt::Debug for Findings<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Found(…)")
+        f.write_str("Findings(…)")
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use http::HeaderMap;
 
 use super::head;
-use crate::http1::decoded::{BodyFault, Decoded, End};
+use crate::http1::decoded::{BodyEnd, BodyFault, Decoded};
 
 /// Where in a chunked body the next byte stands.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Chunked {
             let byte = input[at];
             at += 1;
             if let Some(trailers) = self.step(byte)? {
-                return Ok(Decoded { consumed: at, end: Some(End { trailers }) });
+                return Ok(Decoded { consumed: at, end: Some(BodyEnd { trailers }) });
             }
         }
         Ok(Decoded { consumed: at, end: None })

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::Framing;
 use super::chunked::Chunked;
-use crate::http1::decoded::{BodyFault, Decoded, End};
+use crate::http1::decoded::{BodyEnd, BodyFault, Decoded};
 
 /// Reads one body.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Decoder {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 out.extend_from_slice(&input[..here]);
                 *left -= here as u64;
-                Ok(Decoded { consumed: here, end: (*left == 0).then(End::default) })
+                Ok(Decoded { consumed: here, end: (*left == 0).then(BodyEnd::default) })
             }
             Decoder::Chunked(chunked) => chunked.decode(input, out),
             Decoder::Close => {
@@ -45,9 +45,9 @@ impl Decoder {
     }
 
     /// The connection ended.
-    pub fn end(&self) -> Result<End, BodyFault> {
+    pub fn end(&self) -> Result<BodyEnd, BodyFault> {
         match self {
-            Decoder::Close | Decoder::Length(0) => Ok(End::default()),
+            Decoder::Close | Decoder::Length(0) => Ok(BodyEnd::default()),
             _ => Err(BodyFault::Cut),
         }
     }

@@ -17,12 +17,12 @@ pub struct Decoded {
     /// How many of them were the body's.
     pub consumed: usize,
     /// The body is whole.
-    pub end: Option<End>,
+    pub end: Option<BodyEnd>,
 }
 
 /// The end of a body.
 #[derive(Debug, Default)]
-pub struct End {
+pub struct BodyEnd {
     /// What came after it.
     pub trailers: Option<HeaderMap>,
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::decode::Decoder;
 use super::head::{HeadEnd, HeadFault};
-use crate::http1::decoded::{BodyFault, End};
+use crate::http1::decoded::{BodyEnd, BodyFault};
 
 thread_local! {
     /// Where a worker reads to, one connection at a time.
@@ -22,7 +22,7 @@ thread_local! {
 
 /// A socket and what came from it without having been used yet.
 #[derive(Debug)]
-pub struct Source<R> {
+pub struct MessageSource<R> {
     io: R,
     kept: Vec<u8>,
     end: HeadEnd,
@@ -50,17 +50,17 @@ pub enum NoBody {
 
 /// A piece of a body.
 #[derive(Debug)]
-pub struct Piece {
+pub struct BodyPiece {
     /// Its bytes, perhaps none, in a buffer of their own.
     pub data: Bytes,
     /// It is the last.
-    pub end: Option<End>,
+    pub end: Option<BodyEnd>,
 }
 
-impl<R: AsyncRead + Unpin> Source<R> {
+impl<R: AsyncRead + Unpin> MessageSource<R> {
     /// Nothing has come yet.
-    pub fn new(io: R) -> Source<R> {
-        Source { io, kept: Vec::new(), end: HeadEnd::default() }
+    pub fn new(io: R) -> MessageSource<R> {
+        MessageSource { io, kept: Vec::new(), end: HeadEnd::default() }
     }
 
     /// The socket.
@@ -135,7 +135,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
     }
 
     /// Waits for the next piece of a body.
-    pub fn poll_body(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<Piece, NoBody>> {
+    pub fn poll_body(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<BodyPiece, NoBody>> {
         loop {
             let piece = if self.has_more() {
                 let (piece, used) = decode(decoder, &self.kept)?;
@@ -151,12 +151,12 @@ impl<R: AsyncRead + Unpin> Source<R> {
     }
 
     /// What the socket has of a body.
-    fn poll_more(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<Piece, NoBody>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<BodyPiece, NoBody>> {
         ROOM.with_borrow_mut(|room| {
             let came = ready!(poll_read(&mut self.io, cx, room)).map_err(NoBody::Broken)?;
             if came == 0 {
                 let end = decoder.end().map_err(NoBody::Fault)?;
-                return Poll::Ready(Ok(Piece { data: Bytes::new(), end: Some(end) }));
+                return Poll::Ready(Ok(BodyPiece { data: Bytes::new(), end: Some(end) }));
             }
             let (piece, used) = decode(decoder, &room[..came])?;
             self.kept.extend_from_slice(&room[used..came]);
@@ -178,13 +178,13 @@ impl<R: AsyncRead + Unpin> Source<R> {
 }
 
 /// The data in `input`, in a buffer of its own, and how much of it was the body's.
-pub fn decode(decoder: &mut Decoder, input: &[u8]) -> Result<(Piece, usize), NoBody> {
+pub fn decode(decoder: &mut Decoder, input: &[u8]) -> Result<(BodyPiece, usize), NoBody> {
     let most = decoder
         .left()
         .map_or(input.len(), |left| usize::try_from(left).map_or(input.len(), |left| left.min(input.len())));
     let mut data = BytesMut::with_capacity(most);
     let decoded = decoder.decode(input, &mut data).map_err(NoBody::Fault)?;
-    Ok((Piece { data: data.freeze(), end: decoded.end }, decoded.consumed))
+    Ok((BodyPiece { data: data.freeze(), end: decoded.end }, decoded.consumed))
 }
 
 fn poll_read(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -9,7 +9,7 @@ use crate::rules::path::RequestPath;
 
 /// How §4.4 is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum LocationReading {
     /// To the letter: successes and redirections, and URIs of the same origin.
     Letter,
     /// Rather too much: also the origin's own errors, before which it may have acted, and its host by whatever scheme and
@@ -17,21 +17,21 @@ pub enum Reading {
     Wide,
 }
 
-impl Reading {
+impl LocationReading {
     /// By the letter where the origin's headers alone decide.
-    pub fn of(caching: &Caching) -> Reading {
+    pub fn of(caching: &Caching) -> LocationReading {
         match caching {
-            Caching::Http(_) => Reading::Letter,
-            Caching::Named(_) | Caching::Pass => Reading::Wide,
+            Caching::Http(_) => LocationReading::Letter,
+            Caching::Named(_) | Caching::Pass => LocationReading::Wide,
         }
     }
 }
 
 /// Whether the origin says that it has not done it, or, read widely, that it may have.
-pub fn is_undone(status: StatusCode, reading: Reading) -> bool {
+pub fn is_undone(status: StatusCode, reading: LocationReading) -> bool {
     match reading {
-        Reading::Letter => !is_done(status),
-        Reading::Wide => status.is_client_error(),
+        LocationReading::Letter => !is_done(status),
+        LocationReading::Wide => status.is_client_error(),
     }
 }
 
@@ -65,7 +65,7 @@ pub struct Base<'a> {
 
 /// The path that a `Location` or `Content-Location` names (RFC 3986 §5.2), in normal form, if it is of the same origin
 /// (RFC 9110 §4.3.1). `None` for one that could be read in two ways.
-pub fn same_origin_path(reference: &str, base: &Base<'_>, reading: Reading) -> Option<String> {
+pub fn same_origin_path(reference: &str, base: &Base<'_>, reading: LocationReading) -> Option<String> {
     let reference = reference.split(['?', '#']).next()?;
     let (scheme, rest) = split_scheme(reference);
     let path = match rest.strip_prefix("//") {
@@ -101,7 +101,7 @@ fn split_scheme(reference: &str) -> (Option<&str>, &str) {
 }
 
 impl Base<'_> {
-    fn is_at(&self, scheme: &str, authority: &str, reading: Reading) -> bool {
+    fn is_at(&self, scheme: &str, authority: &str, reading: LocationReading) -> bool {
         let (host, port) = split_port(authority);
         let host = host.strip_suffix('.').unwrap_or(host);
         let same_scheme = scheme.eq_ignore_ascii_case(self.scheme.as_str());
@@ -110,7 +110,7 @@ impl Base<'_> {
         [Some(self.authority), self.forwarded_host].into_iter().flatten().any(|own| {
             let (own_host, own_port) = split_port(own);
             let same_port = port.unwrap_or("") == own_port;
-            host.eq_ignore_ascii_case(own_host) && (reading == Reading::Wide || same_scheme && same_port)
+            host.eq_ignore_ascii_case(own_host) && (reading == LocationReading::Wide || same_scheme && same_port)
         })
     }
 }
@@ -142,8 +142,8 @@ mod tests {
             (503, false, true),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(!is_undone(status, Reading::Letter), letter, "{status}");
-            assert_eq!(!is_undone(status, Reading::Wide), wide, "{status}");
+            assert_eq!(!is_undone(status, LocationReading::Letter), letter, "{status}");
+            assert_eq!(!is_undone(status, LocationReading::Wide), wide, "{status}");
         }
     }
 
@@ -151,8 +151,8 @@ mod tests {
     fn where_an_answer_points() {
         let base = Base { scheme: Scheme::Https, authority: "a.example", forwarded_host: None, path: "/x/y" };
         let check = |reference: &str, letter: Option<&str>, wide: Option<&str>| {
-            assert_eq!(same_origin_path(reference, &base, Reading::Letter).as_deref(), letter, "{reference}");
-            assert_eq!(same_origin_path(reference, &base, Reading::Wide).as_deref(), wide, "{reference}");
+            assert_eq!(same_origin_path(reference, &base, LocationReading::Letter).as_deref(), letter, "{reference}");
+            assert_eq!(same_origin_path(reference, &base, LocationReading::Wide).as_deref(), wide, "{reference}");
         };
         let both = |reference: &str, want: Option<&str>| check(reference, want, want);
         // RFC 3986 §5.2
@@ -196,7 +196,7 @@ mod tests {
     fn other_ports_and_names_of_the_same() {
         let base =
             Base { scheme: Scheme::Http, authority: "[::1]:8080", forwarded_host: Some("front.example"), path: "/" };
-        let at = |reference: &str| same_origin_path(reference, &base, Reading::Letter).is_some();
+        let at = |reference: &str| same_origin_path(reference, &base, LocationReading::Letter).is_some();
         assert!(at("http://[::1]:8080/z") && at("http://front.example/z") && at("http://front.example:80/z"));
         assert!(!at("http://[::1]/z") && !at("http://front.example:8080/z") && !at("https://front.example/z"));
     }

@@ -51,7 +51,7 @@ pub enum Outcome {
     /// Refused before any of this.
     Refused(&'static str),
     /// The origin did not answer.
-    Failed(Failure, Sent),
+    Failed(Failure, RequestSent),
     /// The client's connection broke before there was an answer.
     Abandoned,
 }
@@ -67,7 +67,7 @@ pub enum StaleBecause {
 
 /// Why a request went to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub enum RequestSent {
     /// The cache had nothing to use.
     Through(Forward),
     /// It was passed.
@@ -271,11 +271,11 @@ impl Member {
 pub const LABELS: [&str; 10] =
     ["hit", "stale", "miss", "collapsed", "revalidated", "pass", "refused", "failed", "purged", "abandoned"];
 
-impl Sent {
+impl RequestSent {
     fn token(self) -> &'static str {
         match self {
-            Sent::Through(forward) => forward.token(),
-            Sent::Past(reason) => passed(reason),
+            RequestSent::Through(forward) => forward.token(),
+            RequestSent::Past(reason) => passed(reason),
         }
     }
 }
@@ -388,8 +388,8 @@ mod tests {
             Outcome::Passed(PassReason::HeadMiss, Some(200)),
             "stent; fwd=miss; detail=head-not-stored; fwd-status=200",
         );
-        check(Outcome::Failed(failure, Sent::Through(why)), "stent; fwd=stale; detail=timeout");
-        check(Outcome::Failed(failure, Sent::Past(PassReason::Method)), "stent; fwd=method; detail=timeout");
+        check(Outcome::Failed(failure, RequestSent::Through(why)), "stent; fwd=stale; detail=timeout");
+        check(Outcome::Failed(failure, RequestSent::Past(PassReason::Method)), "stent; fwd=method; detail=timeout");
         check(Outcome::OnlyIfCached, "stent; detail=only-if-cached");
         check(Outcome::Purged, "stent; detail=purged");
         check(Outcome::Refused("no-route"), "stent; detail=no-route");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::pass::PassReason;
-use super::who::{Gate, Who};
+use super::who::{Caller, Gate};
 use crate::asker::identity::{CookieRole, Identity, Shown};
 use crate::asker::principal::PrincipalKey;
 use crate::entry::head::Credentialed;
@@ -34,7 +34,7 @@ pub static KEYED_WHERE_SENT: [HeaderName; 2] = [HeaderName::from_static("x-reque
 pub enum Plan {
     /// Look it up under this key.
     Lookup(Lookup),
-    /// Ask the origin this first, and plan again with its answer in [`Proven::access`].
+    /// Ask the origin this first, and plan again with its answer in [`crate::asker::facet::Proven::access`].
     Ask(Question),
     /// Forward it as it is, store nothing.
     Pass(PassReason),
@@ -97,7 +97,7 @@ fn judge(asked: &Asked<'_>, route: &Route, identity: &Identity, secret: &Princip
         return Err(PassReason::Body);
     }
     let seen = Seen::of(asked, route, identity)?;
-    let who = Who { asked, route, identity, secret, shown: &seen.shown };
+    let who = Caller { asked, route, identity, secret, shown: &seen.shown };
     let mut gate = Gate::Open;
     let (partition, credentialed) = match &route.caching {
         Caching::Pass => return Err(PassReason::NoPolicy),

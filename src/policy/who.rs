@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pass::PassReason;
-use crate::asker::facet::{Facet, Known};
+use crate::asker::facet::{Facet, KnownFacets};
 use crate::asker::identity::{Identity, Shown};
 use crate::asker::principal::{PrincipalKey, principal};
 use crate::entry::key::{self, KeyBuf, Partition, Primary};
@@ -20,7 +20,7 @@ pub(super) enum Gate {
 
 /// Who asks, and for what.
 #[derive(Clone, Copy)]
-pub(super) struct Who<'a> {
+pub(super) struct Caller<'a> {
     pub asked: &'a Asked<'a>,
     pub route: &'a Route,
     pub identity: &'a Identity,
@@ -28,7 +28,7 @@ pub(super) struct Who<'a> {
     pub shown: &'a Shown,
 }
 
-impl Who<'_> {
+impl Caller<'_> {
     /// Whether anything stored may be looked for at once.
     pub(super) fn gate(&self, policy: &NamedPolicy) -> Result<Gate, PassReason> {
         if policy.relies_on_token() {
@@ -87,7 +87,7 @@ impl Who<'_> {
 
     fn facets(&self, facets: &[Facet]) -> Result<[u8; 32], PassReason> {
         let Asked { headers, proven, .. } = *self.asked;
-        let known = Known { headers, proven, part: &|name| self.part(name) };
+        let known = KnownFacets { headers, proven, part: &|name| self.part(name) };
         known.digest(facets, &self.secret.0).map_err(|_| PassReason::NoFacet)
     }
 

@@ -14,19 +14,19 @@ use serde_json::{Map, Value};
 
 use super::sent::{copy, set};
 use crate::asker::facet::certificate::Presented;
-use crate::asker::facet::{Claims, FacetSource, Known, Proven, Worth};
+use crate::asker::facet::{Claims, FacetSource, KnownFacets, Proven, Worth};
 use crate::body::Body;
 use crate::coherence::errand::Asks;
 use crate::coherence::find::Spot;
 use crate::coherence::flight::Landing;
-use crate::coherence::tags::{Place, facets, principal_parts};
+use crate::coherence::tags::{RequestPlace, facets, principal_parts};
 use crate::edge::incoming::Hearsay;
 use crate::entry::purge::{Birth, Stamp};
 use crate::entry::stored::Entry;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::ground::found::json_bytes;
 use crate::hop::trust::Trust;
-use crate::policy::outcome::Sent;
+use crate::policy::outcome::RequestSent;
 use crate::policy::pass::PassReason;
 use crate::policy::plan::{Lookup, Permission};
 use crate::policy::question::Question;
@@ -48,7 +48,7 @@ pub(super) struct Asking {
 }
 
 /// What the origin says when it is asked.
-pub(super) enum Verdict {
+pub(super) enum AccessVerdict {
     /// Yes, and this besides.
     Yes(Arc<Map<String, Value>>),
     /// No, by a status that says so; or it did not answer. This is the client's answer.
@@ -110,29 +110,29 @@ impl Proxy {
         };
         let looked = Proven { token, certificate, access: proven.access.clone() };
         let part = |name: &str| route.part(name, exchange.arrival.host_name(), &exchange.path.text);
-        facets(route, &Known { headers: &exchange.headers, proven: &looked, part: &part }, worth)
+        facets(route, &KnownFacets { headers: &exchange.headers, proven: &looked, part: &part }, worth)
     }
 
     /// The origin's yes to a question and what it says besides. Whatever else it says ends a yes that was kept.
-    pub(super) fn ask<'a>(&'a self, exchange: &'a Exchange<'_>, question: &'a Question) -> ToOrigin<'a, Verdict> {
+    pub(super) fn ask<'a>(&'a self, exchange: &'a Exchange<'_>, question: &'a Question) -> ToOrigin<'a, AccessVerdict> {
         Box::pin(async move {
             let now = self.cache.clock.instant();
             let left = (self.cache.log.stamp(), self.cache.flights.draw());
-            let denied = Sent::Past(PassReason::Denied);
+            let denied = RequestSent::Past(PassReason::Denied);
             let Some(mut outgoing) = self.question(exchange, question) else {
-                return Verdict::Refusal(exchange.failure(Failure::before(FailureKind::Internal), denied));
+                return AccessVerdict::Refusal(exchange.failure(Failure::before(FailureKind::Internal), denied));
             };
             let upstream = &self.upstreams[exchange.route.upstream];
             let answer = match upstream.send(exchange.client.worker, &mut outgoing).await {
                 Ok(answer) => answer,
-                Err(failure) => return Verdict::Refusal(exchange.failure(failure, denied)),
+                Err(failure) => return AccessVerdict::Refusal(exchange.failure(failure, denied)),
             };
             self.heed_answer(&exchange.headers, &answer.head);
             if !answer.head.status.is_success() {
                 if is_refusal(answer.head.status) {
                     self.forbid(&question.digest);
                 }
-                return Verdict::Refusal(self.refusal(exchange, answer));
+                return AccessVerdict::Refusal(self.refusal(exchange, answer));
             }
             let (status, headers) = (answer.head.status, answer.head.headers.clone());
             let json = json(answer, upstream.settings.deadline).await;
@@ -140,7 +140,7 @@ impl Proxy {
                 && question.yes.by_body(&headers, json.as_ref());
             if !is_yes {
                 self.forbid(&question.digest);
-                return Verdict::NoYes;
+                return AccessVerdict::NoYes;
             }
             let facts = Arc::new(match json {
                 Some(Value::Object(facts)) if json_bytes(&facts) <= MAX_FACTS_BYTES => facts,
@@ -148,7 +148,7 @@ impl Proxy {
             });
             let asking = Asking::new(question.digest, question.keep, now);
             self.permit(exchange, &question.path, asking, left, (facts.clone(), None));
-            Verdict::Yes(facts)
+            AccessVerdict::Yes(facts)
         })
     }
 
@@ -235,11 +235,11 @@ impl Proxy {
         let Some(until) = asking.until else { return };
         let route = exchange.route;
         let principal = principal_parts(&exchange.headers, &self.identity, &self.secret);
-        let asked_for = Place { path: path.to_owned(), plain: None, principal, ..exchange.place("") };
+        let asked_for = RequestPlace { path: path.to_owned(), plain: None, principal, ..exchange.place("") };
         let mut tags = asked_for.carried(route);
         // Those that cannot be told without the answer are not told.
         exchange.place("").known_tags(route).iter().for_each(|tag| tags.carry(tag));
-        let permission = permission::Permission { facts, about, until, birth: Birth::new(born, born), tags };
+        let permission = permission::KeptPermission { facts, about, until, birth: Birth::new(born, born), tags };
         let digest = asking.digest;
         self.permissions.keep(digest, permission, || self.cache.refused.since(&digest, serial));
     }

@@ -8,7 +8,7 @@ use http_body::Body as _;
 
 use crate::asker::facet::Proven;
 use crate::body::Body;
-use crate::coherence::tags::Place;
+use crate::coherence::tags::RequestPlace;
 use crate::deliver;
 use crate::edge::connection::Client;
 use crate::edge::error::Problem;
@@ -18,7 +18,7 @@ use crate::entry::purge::Stamp;
 use crate::entry::stored::Entry;
 use crate::ground::failure::Failure;
 use crate::hop::trust::Trust;
-use crate::policy::outcome::{Outcome, Sent};
+use crate::policy::outcome::{Outcome, RequestSent};
 use crate::policy::plan::Lookup;
 use crate::policy::question::{Asked, BodyPresence};
 use crate::policy::reuse::Freshness;
@@ -95,8 +95,8 @@ impl Exchange<'_> {
     }
 
     /// Where it takes place: what tags are made from, less who asks.
-    pub(super) fn place(&self, query: &str) -> Place {
-        Place {
+    pub(super) fn place(&self, query: &str) -> RequestPlace {
+        RequestPlace {
             scheme: self.arrival.scheme,
             authority: self.arrival.authority.clone(),
             forwarded_host: self.arrival.other_host_named(),
@@ -114,7 +114,7 @@ impl Exchange<'_> {
     }
 
     /// Answers for an origin that did not.
-    pub(super) fn failure(&self, failure: Failure, sent: Sent) -> Answer {
+    pub(super) fn failure(&self, failure: Failure, sent: RequestSent) -> Answer {
         self.problem(Problem::from(failure), Outcome::Failed(failure, sent))
     }
 }

@@ -17,15 +17,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use self::dropped::dropped_at_the_edge;
 use self::lifetimes::lifetimes;
 use self::moment::When;
-pub use self::question::Question;
+pub use self::question::ExplainQuestion;
 use super::forward::SHARED_CONNECTION;
-use super::lookup::{Grounded, Rest};
+use super::lookup::{Grounded, LookupRest};
 use super::{AMBIGUOUS, NO_ROUTE, REFUSED_PATH};
 use crate::asker::facet::{Proven, Worth};
 use crate::asker::identity::CookieRole;
 use crate::coherence::errand::Asks;
 use crate::coherence::find::{Found as Judged, Refresh, Spot};
-use crate::coherence::tags::Place;
+use crate::coherence::tags::RequestPlace;
 use crate::edge::connection::Client;
 use crate::edge::error::Problem;
 use crate::edge::incoming::Arrival;
@@ -42,7 +42,7 @@ use crate::policy::question::{self as policy_question, BodyPresence};
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::{Exchange, target};
 use crate::proxy::explain::names::{cookie_name, query_names, unique};
-use crate::proxy::explanation::{AskedOf, Decision, Explanation, RouteTold, Sent, Way};
+use crate::proxy::explanation::{AskedOf, Decision, Explanation, RouteTold, SentField, Way};
 use crate::rules::caching::{Caching, NamedPolicy};
 use crate::rules::path::RequestPath;
 use crate::rules::query::QueryRule;
@@ -62,7 +62,7 @@ pub enum Store {
 
 impl Proxy {
     /// Tells what a request would get. `Err` says what is wrong with the question, without repeating it.
-    pub fn explain(&self, question: &Question, store: Store) -> Result<Explanation, &'static str> {
+    pub fn explain(&self, question: &ExplainQuestion, store: Store) -> Result<Explanation, &'static str> {
         let (mut head, peer, trust) = question.read(self.authorities)?;
         let when = When::read(question.at.as_deref(), self.cache.clock.now())?;
         let written = head.headers.clone();
@@ -307,10 +307,10 @@ impl Proxy {
                     let asked = format!("not {word}: the stored part is served");
                     return Ok((lookup_decision(Some(spelled(&outcome))), asked));
                 }
-                None => (None, forward, Rest::Beside(part)),
+                None => (None, forward, LookupRest::Beside(part)),
             },
-            Judged::TooLong => (None, Forward::Miss, Rest::OfTooLong),
-            Judged::Ask(base, forward) => (base, forward, Rest::All),
+            Judged::TooLong => (None, Forward::Miss, LookupRest::OfTooLong),
+            Judged::Ask(base, forward) => (base, forward, LookupRest::All),
         };
         Ok(match exchange.may_fly(lookup, base.as_ref()) {
             Err(Grounded::OnlyIfCached) => {
@@ -363,8 +363,8 @@ impl Proxy {
         }
     }
 
-    fn place_told(&self, exchange: &Exchange<'_>, query: &str, worth: Worth) -> Place {
-        Place { facets: self.tag_facets(exchange, worth), ..exchange.place(query) }
+    fn place_told(&self, exchange: &Exchange<'_>, query: &str, worth: Worth) -> RequestPlace {
+        RequestPlace { facets: self.tag_facets(exchange, worth), ..exchange.place(query) }
     }
 
     /// The route's tags; of those that need the answer, the template.
@@ -384,11 +384,11 @@ impl Proxy {
     }
 
     /// The cookies that lead to a server, which stand in a field with what is keyed.
-    fn affinity_sent(&self, fetched: &HeaderMap, named: Option<&NamedPolicy>) -> Vec<Sent> {
+    fn affinity_sent(&self, fetched: &HeaderMap, named: Option<&NamedPolicy>) -> Vec<SentField> {
         let all = fetched.get_all(header::COOKIE).iter().flat_map(cookies).filter(|_| named.is_some());
         let affinity = all.filter(|cookie| self.identity.cookie(cookie.name) == CookieRole::Affinity);
         let names = unique(affinity.map(|cookie| format!("cookie {}", cookie_name(cookie.name))));
-        names.into_iter().map(|name| Sent { name, why: AFFINITY.to_owned() }).collect()
+        names.into_iter().map(|name| SentField { name, why: AFFINITY.to_owned() }).collect()
     }
 
     fn why_sent(
@@ -495,6 +495,6 @@ fn body(headers: &HeaderMap) -> BodyPresence {
     }
 }
 
-fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<Sent> {
-    headers.keys().map(|name| Sent { name: name.to_string(), why: why(name).to_owned() }).collect()
+fn sent(headers: &HeaderMap, why: impl Fn(&HeaderName) -> &'static str) -> Vec<SentField> {
+    headers.keys().map(|name| SentField { name: name.to_string(), why: why(name).to_owned() }).collect()
 }

@@ -127,12 +127,12 @@ pub struct AskedOf {
     /// When.
     pub when: String,
     /// The headers that go with it.
-    pub headers: Vec<Sent>,
+    pub headers: Vec<SentField>,
 }
 
 /// A header that is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SentField {
     /// Its name.
     pub name: String,
     /// Why it goes.
@@ -145,11 +145,11 @@ pub struct LifetimeTold {
     /// For this media type; `None` for all.
     pub media_type: Option<String>,
     /// Fresh for so long.
-    pub fresh_for: Told,
+    pub fresh_for: ToldField,
     /// After that, served while it is fetched anew.
-    pub stale_while_revalidate: Told,
+    pub stale_while_revalidate: ToldField,
     /// After that, served because the origin fails.
-    pub stale_if_error: Told,
+    pub stale_if_error: ToldField,
     /// Nothing older is delivered; in seconds.
     pub ceiling: Option<u64>,
     /// The `Cache-Control` that clients see in place of the origin's, if one is.
@@ -160,7 +160,7 @@ pub struct LifetimeTold {
 
 /// A time and who says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Told {
+pub struct ToldField {
     /// In seconds; `None` where the origin's answer says it.
     pub seconds: Option<u64>,
     /// `policy`, `types`, `ceiling` or `origin`.
@@ -171,7 +171,7 @@ pub struct Told {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredTold {
     /// What was found.
-    pub found: Found,
+    pub found: FoundEntry,
     /// The headers that the origin's `Vary` named here.
     pub varies_by: Vec<String>,
     /// Where the purge log stands.
@@ -183,7 +183,7 @@ pub struct StoredTold {
 /// What a key finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
+pub enum FoundEntry {
     /// Nothing.
     Nothing,
     /// An answer.

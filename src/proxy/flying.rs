@@ -16,9 +16,9 @@ use crate::coherence::errand::{Asks, Conditions, Errand, StandingIn};
 use crate::coherence::extent::Extent;
 use crate::coherence::fetch::{Fetch, is_ill};
 use crate::coherence::find::Spot;
-use crate::coherence::flight::{Demand, Filling, Flight, Joined, Landing, Turn};
+use crate::coherence::flight::{Demand, Filling, Flight, FlightTurn, Joined, Landing};
 use crate::coherence::head::arriving;
-use crate::coherence::tags::{Place, principal_ended, principal_parts};
+use crate::coherence::tags::{RequestPlace, principal_ended, principal_parts};
 use crate::coherence::waiter::{self, Instead, is_its_leaders};
 use crate::coherence::{Passenger, Waits};
 use crate::deliver;
@@ -32,14 +32,14 @@ use crate::ground::clock::monotonic;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::policy::bound::Binding;
 use crate::policy::not_stored::NotStored;
-use crate::policy::outcome::{Collapsed, Forward, Outcome, Sent, StaleBecause, Stored};
+use crate::policy::outcome::{Collapsed, Forward, Outcome, RequestSent, StaleBecause, Stored};
 use crate::policy::pass::PassReason;
 use crate::policy::plan::{Lookup, form_cookies};
 use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, RevalidateReason, reuse};
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::{Answer, Exchange, serve, target};
-use crate::proxy::fetch::fill::{Heed, Own, Trip, fly};
+use crate::proxy::fetch::fill::{Heed, OwnFetch, Trip, fly};
 use crate::proxy::sent::Withholds;
 use crate::rules::caching::Caching;
 
@@ -59,11 +59,11 @@ pub(super) struct Wanted<'a> {
     /// Its answer is also whether the client may have it.
     pub asking: Option<Asking>,
     /// How the origin may be asked about what is stored.
-    pub how: probe::Asks,
+    pub how: probe::ProbeRequest,
 }
 
 /// What waiting for a flight came to.
-pub(super) enum Waited {
+pub(super) enum FlightResult {
     Answer(Answer),
     /// Look again, and demand this of the next flight.
     Again(Demand),
@@ -94,7 +94,7 @@ enum Seat {
 
 struct Leader {
     /// Where the answer comes that is nobody else's.
-    own: oneshot::Receiver<Own>,
+    own: oneshot::Receiver<OwnFetch>,
     /// The fetch leaves out credentials that the client had sent.
     withholds: Withholds,
     /// What it was to bring.
@@ -120,10 +120,10 @@ impl Waiter<'_> {
     }
 
     /// What came was another's alone. One of those who waited asks first, and if that one is refused too, each for itself.
-    fn not_shared(self) -> Waited {
-        match self.flight.turn == Turn::First && monotonic() < self.flight.deadline {
-            true => Waited::Elect(self.flight),
-            false => Waited::Pass(PassReason::NotShared),
+    fn not_shared(self) -> FlightResult {
+        match self.flight.turn == FlightTurn::First && monotonic() < self.flight.deadline {
+            true => FlightResult::Elect(self.flight),
+            false => FlightResult::Pass(PassReason::NotShared),
         }
     }
 
@@ -148,9 +148,9 @@ impl Proxy {
         lookup: &Lookup,
         spot: Spot<'_>,
         wanted: Wanted<'_>,
-    ) -> Waited {
+    ) -> FlightResult {
         let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
-            return Waited::Pass(PassReason::AmbiguousPath);
+            return FlightResult::Pass(PassReason::AmbiguousPath);
         };
         let boarded_at = self.cache.clock.instant();
         let Boarded { flight, mut landing, seat, leader } =
@@ -161,7 +161,7 @@ impl Proxy {
             let is_over = tokio::time::timeout(BEHIND, landed).await.is_ok();
             let passed = self.cache.clock.instant().saturating_duration_since(boarded_at);
             exchange.spending.add(passed, None);
-            return if is_over { Waited::Again(wanted.demand) } else { Waited::Ahead };
+            return if is_over { FlightResult::Again(wanted.demand) } else { FlightResult::Ahead };
         }
         let landed = match landing.wait_for(|landing| !matches!(landing, Landing::Waiting)).await {
             Ok(landed) => landed.clone(),
@@ -177,7 +177,7 @@ impl Proxy {
         let Wanted { forward, demand, failed, asking, base, how, .. } = wanted;
         let stood_in = base.as_ref().filter(|base| asking.is_none() && !base.is_ended());
         if let Some(answer) = stood_in.and_then(|base| self.stand_in(exchange, lookup, base, forward, &landed)) {
-            return Waited::Answer(answer);
+            return FlightResult::Answer(answer);
         }
         if leader.is_some() && exchange.asks() != Asks::Head {
             self.learn(&how, base.as_ref(), &landed);
@@ -202,7 +202,7 @@ impl Proxy {
                     _ => RevalidateReason::Stale,
                 };
                 if !waiter.may_share(&entry.vital(), self.cache.clock.instant()) {
-                    return Waited::Pass(PassReason::NotFresh);
+                    return FlightResult::Pass(PassReason::NotFresh);
                 }
                 let status = if exchange.asks() == Asks::Head { 200 } else { 304 };
                 let revalidated = |ttl| Outcome::Revalidated { why, collapsed, status, ttl };
@@ -216,11 +216,11 @@ impl Proxy {
             Landing::Failed(failure) => {
                 let may_elect = collapsed == Collapsed::Yes && failed.is_none() && failure.is_mishap();
                 match may_elect && monotonic() < waiter.flight.deadline {
-                    true => Waited::Elect(waiter.flight),
-                    false => Waited::Answer(exchange.failure(failure, Sent::Through(forward))),
+                    true => FlightResult::Elect(waiter.flight),
+                    false => FlightResult::Answer(exchange.failure(failure, RequestSent::Through(forward))),
                 }
             }
-            Landing::Waiting => Waited::Pass(PassReason::Rounds),
+            Landing::Waiting => FlightResult::Pass(PassReason::Rounds),
         }
     }
 
@@ -298,7 +298,7 @@ impl Proxy {
     }
 
     /// Serves an answer that is still coming, if it is for this request (purge rule 7).
-    fn follow(&self, mut waiter: Waiter<'_>, filling: &Filling) -> Waited {
+    fn follow(&self, mut waiter: Waiter<'_>, filling: &Filling) -> FlightResult {
         let Waiter { exchange, lookup, forward, collapsed, .. } = waiter;
         let variant = |names: &[HeaderName]| self.variant(exchange, lookup, names);
         if let Err(instead) = self.cache.may_follow(&waiter.seen(), waiter.flight.born, filling, variant) {
@@ -309,7 +309,7 @@ impl Proxy {
         }
         let passing = matches!(filling.stored, Stored::No(why) if why.is_passing());
         if !passing && !waiter.may_share(&filling.head.vital, self.cache.clock.instant()) {
-            return Waited::Pass(PassReason::NotFresh);
+            return FlightResult::Pass(PassReason::NotFresh);
         }
         let part = match waiter.part_of(filling) {
             Ok(part) => part,
@@ -317,13 +317,13 @@ impl Proxy {
         };
         let own = waiter.leader.as_mut().and_then(|leader| Some((leader.own.try_recv().ok()?, leader.withholds)));
         let (reader, withheld) = match own {
-            Some((Own::Reader(reader, withheld), Withholds::No)) => (Some(reader), withheld),
+            Some((OwnFetch::Reader(reader, withheld), Withholds::No)) => (Some(reader), withheld),
             // What the origin says to one without credentials is not meant for this one.
-            Some((Own::Reader(reader, _), Withholds::Yes)) => (Some(reader), HeaderMap::new()),
+            Some((OwnFetch::Reader(reader, _), Withholds::Yes)) => (Some(reader), HeaderMap::new()),
             _ => (filling.spool.reader(), HeaderMap::new()),
         };
         // The beginning is gone: it has become too long to be kept.
-        let Some(reader) = reader else { return Waited::Pass(PassReason::Uncacheable) };
+        let Some(reader) = reader else { return FlightResult::Pass(PassReason::Uncacheable) };
         let now = self.cache.clock.instant();
         let freshness = arriving(&filling.head.vital, now);
         let whole = deliver::filling(&filling.head, Body::stream(reader), freshness, &exchange.headers);
@@ -336,11 +336,11 @@ impl Proxy {
         deliver::add(response.headers_mut(), &withheld);
         let status = filling.status.as_u16();
         let outcome = Outcome::Fetched { forward, collapsed, status, stored: filling.stored, ttl: freshness.ttl };
-        Waited::Answer((response, outcome))
+        FlightResult::Answer((response, outcome))
     }
 
     /// Hands an answer that nobody may share to whoever caused it.
-    fn own_answer(&self, waiter: Waiter<'_>, why: NotStored) -> Waited {
+    fn own_answer(&self, waiter: Waiter<'_>, why: NotStored) -> FlightResult {
         if waiter.leader.is_none() && why.is_its_askers() {
             return waiter.not_shared();
         }
@@ -349,17 +349,17 @@ impl Proxy {
             NotStored::Head => PassReason::HeadMiss,
             _ => PassReason::Uncacheable,
         };
-        let Some(mut leader) = leader else { return Waited::Pass(passed) };
+        let Some(mut leader) = leader else { return FlightResult::Pass(passed) };
         match (leader.withholds, leader.own.try_recv()) {
             // It was made for somebody without what the client had shown: the client's own is asked for, with all that it sent.
-            (withholds, Ok(Own::Answer(brought, sent, _)))
+            (withholds, Ok(OwnFetch::Answer(brought, sent, _)))
                 if self.is_for_another(exchange, &brought.head, &sent, withholds) =>
             {
-                Waited::Pass(passed)
+                FlightResult::Pass(passed)
             }
-            (_, Ok(Own::Answer(brought, _, status))) => {
+            (_, Ok(OwnFetch::Answer(brought, _, status))) => {
                 let Ok(part) = leader.part_of_own(&brought, exchange) else {
-                    return Waited::Pass(PassReason::Range);
+                    return FlightResult::Pass(PassReason::Range);
                 };
                 let status = status.as_u16();
                 let outcome = Outcome::Fetched { forward, collapsed, status, stored: Stored::No(why), ttl: 0 };
@@ -368,19 +368,24 @@ impl Proxy {
                     Some((selected, length)) if whole.status() == StatusCode::OK => cut(whole, selected, length, 0),
                     _ => whole,
                 };
-                Waited::Answer((response, outcome))
+                FlightResult::Answer((response, outcome))
             }
-            _ => Waited::Pass(passed),
+            _ => FlightResult::Pass(passed),
         }
     }
 
     /// Serves a whole entry that a flight ended with, if it still stands for this request.
-    fn serve_landed(&self, waiter: &Waiter<'_>, entry: &Entry, outcome: impl FnOnce(Freshness) -> Outcome) -> Waited {
+    fn serve_landed(
+        &self,
+        waiter: &Waiter<'_>,
+        entry: &Entry,
+        outcome: impl FnOnce(Freshness) -> Outcome,
+    ) -> FlightResult {
         let now = self.cache.clock.instant();
         match self.cache.may_have(&waiter.seen(), entry, now) {
             Ok(()) => {
                 let freshness = arriving(&entry.vital(), now);
-                Waited::Answer(serve(waiter.exchange, entry, freshness, outcome(freshness)))
+                FlightResult::Answer(serve(waiter.exchange, entry, freshness, outcome(freshness)))
             }
             Err(instead) => instead.into(),
         }
@@ -461,7 +466,7 @@ impl Proxy {
             headers: self.fetch_headers(exchange, spot.vary().iter().chain(&*selecting)),
             credentialed: lookup.credentialed,
             max_object: self.max_object,
-            place: Place { principal, facets, ..exchange.place(lookup.query.as_deref().unwrap_or("")) },
+            place: RequestPlace { principal, facets, ..exchange.place(lookup.query.as_deref().unwrap_or("")) },
             base,
             standing_in: StandingIn::Allowed,
             conditions: Conditions::Sent,
@@ -473,11 +478,11 @@ impl Proxy {
     }
 }
 
-impl From<Instead> for Waited {
-    fn from(instead: Instead) -> Waited {
+impl From<Instead> for FlightResult {
+    fn from(instead: Instead) -> FlightResult {
         match instead {
-            Instead::Again(demand) => Waited::Again(demand),
-            Instead::Pass(reason) => Waited::Pass(reason),
+            Instead::Again(demand) => FlightResult::Again(demand),
+            Instead::Pass(reason) => FlightResult::Pass(reason),
         }
     }
 }

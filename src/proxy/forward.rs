@@ -10,7 +10,7 @@ use crate::asker::principal::principal;
 use crate::body::Body;
 use crate::body::upload::{Aside, Expects, Upload, UploadRules};
 use crate::coherence::errand::Asks;
-use crate::edge::error::{Connection, Problem};
+use crate::edge::error::{AfterError, Problem};
 use crate::edge::incoming::{SignsIn, Trailers, Upgrade};
 use crate::entry::key::Partition;
 use crate::entry::owner::Owners;
@@ -21,7 +21,7 @@ use crate::hop::answer::{self, NamesTags};
 use crate::hop::fields::METHOD_OVERRIDES;
 use crate::policy::answered::Answered;
 use crate::policy::bound::{Binding, is_bound, unbind};
-use crate::policy::outcome::{Outcome, Sent};
+use crate::policy::outcome::{Outcome, RequestSent};
 use crate::policy::pass::PassReason;
 use crate::policy::plan::Lookup;
 use crate::policy::question::BodyPresence;
@@ -31,7 +31,7 @@ use crate::rules::route::{Route, Upgrades};
 use crate::upstream::Asker;
 use crate::upstream::exchange::Exchanged;
 use crate::upstream::outgoing::{Interim, Outgoing};
-use crate::upstream::settings::Told;
+use crate::upstream::settings::ToldBy;
 
 impl Proxy {
     /// Forwards a request; one that may change something purges what it touched.
@@ -126,7 +126,7 @@ impl Proxy {
                 let status = exchanged.head.status.as_u16();
                 (self.hand_on(exchange.route, exchanged), Outcome::Passed(reason, Some(status)))
             }
-            Err(failure) => exchange.failure(failure, Sent::Past(reason)),
+            Err(failure) => exchange.failure(failure, RequestSent::Past(reason)),
         }
     }
 
@@ -194,7 +194,7 @@ impl Proxy {
     }
 
     /// By which fields the exchange's origin is told of the client.
-    pub(super) fn told_by(&self, exchange: &Exchange<'_>) -> Told {
+    pub(super) fn told_by(&self, exchange: &Exchange<'_>) -> ToldBy {
         self.upstreams[exchange.route.upstream].settings.told
     }
 
@@ -240,7 +240,7 @@ pub(super) const SHARED_CONNECTION: Problem = Problem {
     detail: "NTLM and Negotiate sign in a connection, and the proxy in front of Stent shares its connections between people. \
              Let the application sign in by a form or a token, or let clients connect to Stent directly.",
     code: "signed-in-connection",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };
 
 /// RFC 9110 §7.6.2: whoever asks wants to know who is here, and is told by `Cache-Status`.
@@ -248,7 +248,7 @@ const SPENT: Problem = Problem {
     status: StatusCode::NOT_IMPLEMENTED,
     detail: "The request may go no further than this proxy, which does not answer it itself.",
     code: "max-forwards",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };
 
 impl Exchange<'_> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 
 use super::access::Asking;
-use super::flying::{Waited, Wanted};
+use super::flying::{FlightResult, Wanted};
 use super::probe;
 use crate::coherence::Waits;
 use crate::coherence::errand::Asks;
@@ -14,7 +14,7 @@ use crate::coherence::extent::Extent;
 use crate::coherence::find::{Found, Refresh, Spot};
 use crate::coherence::flight::Demand;
 use crate::deliver::ranges;
-use crate::edge::error::{Connection, Problem};
+use crate::edge::error::{AfterError, Problem};
 use crate::entry::incomplete::Incomplete;
 use crate::entry::slot::Slot;
 use crate::entry::stored::Entry;
@@ -53,7 +53,7 @@ impl Exchange<'_> {
 }
 
 /// What a fetch begins with where nothing whole is stored.
-pub(super) enum Rest {
+pub(super) enum LookupRest {
     /// Nothing is there.
     All,
     /// Nothing, since it is too long.
@@ -71,11 +71,11 @@ impl Exchange<'_> {
     }
 
     /// What is to be fetched for it.
-    pub(super) fn extent(&self, rest: Rest, max_object: u64) -> Result<Extent, PassReason> {
+    pub(super) fn extent(&self, rest: LookupRest, max_object: u64) -> Result<Extent, PassReason> {
         match rest {
-            Rest::All => Ok(Extent::WHOLE),
-            Rest::OfTooLong => Extent::of_too_long(&self.headers, max_object),
-            Rest::Beside(part) => Extent::beside(part, &self.headers, max_object),
+            LookupRest::All => Ok(Extent::WHOLE),
+            LookupRest::OfTooLong => Extent::of_too_long(&self.headers, max_object),
+            LookupRest::Beside(part) => Extent::beside(part, &self.headers, max_object),
         }
     }
 }
@@ -113,10 +113,10 @@ impl Proxy {
                 }
                 Found::Part(part, freshness, forward) => match exchange.serve_part(&part, freshness) {
                     Some(answer) => return Ok(answer),
-                    None => (None, forward, Rest::Beside(part)),
+                    None => (None, forward, LookupRest::Beside(part)),
                 },
-                Found::TooLong => (None, Forward::Miss, Rest::OfTooLong),
-                Found::Ask(base, forward) => (base, forward, Rest::All),
+                Found::TooLong => (None, Forward::Miss, LookupRest::OfTooLong),
+                Found::Ask(base, forward) => (base, forward, LookupRest::All),
             };
             match exchange.may_fly(lookup, base.as_ref()) {
                 Ok(()) => {}
@@ -130,16 +130,16 @@ impl Proxy {
                     // Somebody else may be asking already.
                     Some(_) => self.known_conditions(exchange),
                 },
-                _ => probe::Asks::ON_CONDITIONS,
+                _ => probe::ProbeRequest::ON_CONDITIONS,
             };
             let wanted = Wanted { base, extent, forward, demand, failed: failed.as_deref(), waits, asking, how };
-            let flown: ToOrigin<'_, Waited> = Box::pin(self.fly(exchange, lookup, spot, wanted));
+            let flown: ToOrigin<'_, FlightResult> = Box::pin(self.fly(exchange, lookup, spot, wanted));
             match flown.await {
-                Waited::Answer(answer) => return Ok(answer),
-                Waited::Again(next) => demand = next,
-                Waited::Ahead => waits = Waits::NoMore,
-                Waited::Elect(flight) => failed = Some(flight),
-                Waited::Pass(reason) => return Err(reason),
+                FlightResult::Answer(answer) => return Ok(answer),
+                FlightResult::Again(next) => demand = next,
+                FlightResult::Ahead => waits = Waits::NoMore,
+                FlightResult::Elect(flight) => failed = Some(flight),
+                FlightResult::Pass(reason) => return Err(reason),
             }
         }
         Err(PassReason::Rounds)
@@ -180,7 +180,7 @@ const NOT_CACHED: Problem = Problem {
     status: StatusCode::GATEWAY_TIMEOUT,
     detail: "The request asked for a stored answer only, and there is none that may be used.",
     code: "only-if-cached",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };
 
 /// How often a request may look again for what it waited for in vain.

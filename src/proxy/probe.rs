@@ -24,16 +24,16 @@ use crate::upstream::outgoing::Outgoing;
 
 /// How a flight asks the origin about what is stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asks {
+pub(super) struct ProbeRequest {
     pub conditions: Conditions,
     /// Nobody was refused just now: what this brings may prove something.
     proves: Option<View>,
 }
 
-impl Asks {
+impl ProbeRequest {
     /// On our conditions.
-    pub(super) const ON_CONDITIONS: Asks = Asks { conditions: Conditions::Sent, proves: None };
-    const WHOLE: Asks = Asks { conditions: Conditions::Withheld, proves: None };
+    pub(super) const ON_CONDITIONS: ProbeRequest = ProbeRequest { conditions: Conditions::Sent, proves: None };
+    const WHOLE: ProbeRequest = ProbeRequest { conditions: Conditions::Withheld, proves: None };
 }
 
 impl Proxy {
@@ -45,17 +45,17 @@ impl Proxy {
         lookup: &'a Lookup,
         spot: &'a Spot<'_>,
         base: &'a Entry,
-    ) -> ToOrigin<'a, Asks> {
+    ) -> ToOrigin<'a, ProbeRequest> {
         Box::pin(async move {
             let view = self.view(exchange);
             let probe = self.probes.of(view);
             if let Some(conditions) = probe.conditions(view) {
-                return Asks { conditions, proves: None };
+                return ProbeRequest { conditions, proves: None };
             }
-            let Some(_inquiry) = probe.inquire(view) else { return Asks::WHOLE };
+            let Some(_inquiry) = probe.inquire(view) else { return ProbeRequest::WHOLE };
             let validators = base.said_validators();
             let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else {
-                return Asks::WHOLE;
+                return ProbeRequest::WHOLE;
             };
             let mut headers = self.fetch_headers(exchange, spot.vary().iter());
             let worthless = self.worthless_credentials(&headers);
@@ -67,15 +67,15 @@ impl Proxy {
                 said = self.ask_nobody(exchange, target, headers).await;
             }
             probe.heard(view, said);
-            Asks { proves: (said == ToNobody::Refused).then_some(view), ..Asks::WHOLE }
+            ProbeRequest { proves: (said == ToNobody::Refused).then_some(view), ..ProbeRequest::WHOLE }
         })
     }
 
     /// The same by what is known already.
-    pub(super) fn known_conditions(&self, exchange: &Exchange<'_>) -> Asks {
+    pub(super) fn known_conditions(&self, exchange: &Exchange<'_>) -> ProbeRequest {
         let view = self.view(exchange);
         let known = self.probes.of(view).conditions(view);
-        known.map_or(Asks::WHOLE, |conditions| Asks { conditions, proves: None })
+        known.map_or(ProbeRequest::WHOLE, |conditions| ProbeRequest { conditions, proves: None })
     }
 
     async fn ask_nobody(&self, exchange: &Exchange<'_>, target: Uri, headers: HeaderMap) -> ToNobody {
@@ -87,7 +87,7 @@ impl Proxy {
     }
 
     /// Learns from what the one who found out was given.
-    pub(super) fn learn(&self, asks: &Asks, base: Option<&Entry>, landed: &Landing) {
+    pub(super) fn learn(&self, asks: &ProbeRequest, base: Option<&Entry>, landed: &Landing) {
         if let (Some(view), Some(base), Landing::Filling(filling)) = (asks.proves, base, landed) {
             let stored = version(&base.fields());
             if filling.head.status == StatusCode::OK && stored.is_some() && stored == version(&filling.head.headers) {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::body::Body;
-use crate::edge::error::{Connection, Problem};
+use crate::edge::error::{AfterError, Problem};
 use crate::edge::incoming::Hearsay;
 use crate::entry::purge::Strength;
 use crate::entry::tag::TagSet;
@@ -95,11 +95,11 @@ const PATTERN: Problem = Problem {
     status: StatusCode::BAD_REQUEST,
     detail: "A star is no pattern in a URL: PURGE takes one URL, or with ?* one path with any query; a star itself is %2A.",
     code: "a-pattern",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };
 const NOT_ALLOWED: Problem = Problem {
     status: StatusCode::FORBIDDEN,
     detail: "This route does not take PURGE from there; see its `purge` in the configuration.",
     code: "purge-not-allowed",
-    connection: Connection::Keep,
+    connection: AfterError::Keep,
 };

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use crate::asker::facet::Worth;
 use crate::body::upload::{ASIDE_BYTES, Aside, UploadState};
 use crate::body::{Body, BodyError};
-use crate::coherence::tags::{Place, principal_ended, principal_parts};
+use crate::coherence::tags::{RequestPlace, principal_ended, principal_parts};
 use crate::entry::purge::Strength;
 use crate::entry::tag::TagSet;
 use crate::fields::authority::without_port;
@@ -21,8 +21,8 @@ use crate::fields::structured;
 use crate::fields::url::path_without;
 use crate::ground::failure::{Failure, FailureKind, Phase};
 use crate::hop::fields::METHOD_OVERRIDES;
-use crate::policy::invalidate::{self, Base, Reading};
-use crate::policy::outcome::Sent;
+use crate::policy::invalidate::{self, Base, LocationReading};
+use crate::policy::outcome::RequestSent;
 use crate::policy::pass::PassReason;
 use crate::policy::types::media_type;
 use crate::proxy::current::Proxy;
@@ -43,7 +43,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// What a write may have touched.
 struct Touched {
     route: Arc<Route>,
-    place: Place,
+    place: RequestPlace,
     upload: Option<Arc<UploadState>>,
     /// The routes of the method that the client names instead of its own, and of the path's plain name, where those are others.
     meant: Vec<Arc<Route>>,
@@ -84,7 +84,7 @@ impl Proxy {
         let aside = if exchange.route.uses_in_tags(sent) { Aside::Keep } else { Aside::No };
         let mut outgoing = match self.outgoing(exchange, incoming, aside).await {
             Ok(outgoing) => outgoing,
-            Err(failure) => return exchange.failure(failure, Sent::Past(reason)),
+            Err(failure) => return exchange.failure(failure, RequestSent::Past(reason)),
         };
         touched.upload = outgoing.upload.clone();
         let (proxy, worker) = (self.clone(), exchange.client.worker);
@@ -108,7 +108,7 @@ impl Proxy {
     async fn after(self: &Arc<Self>, touched: Touched, sent: Result<Exchanged, Failure>) -> Result<Exchanged, Failure> {
         match sent {
             Ok(exchanged) if touched.is_undone(&exchanged) => {
-                let wide = Reading::of(&touched.route.caching) == Reading::Wide;
+                let wide = LocationReading::of(&touched.route.caching) == LocationReading::Wide;
                 if touched.is_sent_to_sign_in(&exchanged.head) {
                     // What is kept for nobody but its writer is not worth the risk that this ended a session.
                     let mut tags = TagSet::default();
@@ -252,8 +252,8 @@ impl Proxy {
         }
     }
 
-    fn place(&self, exchange: &Exchange<'_>) -> Place {
-        Place {
+    fn place(&self, exchange: &Exchange<'_>) -> RequestPlace {
+        RequestPlace {
             principal: principal_parts(&exchange.headers, &self.identity, &self.secret),
             facets: self.tag_facets(exchange, Worth::Proven),
             ..exchange.place(exchange.uri.query().unwrap_or(""))
@@ -278,7 +278,7 @@ impl Touched {
 
     /// The origin has not done it, now or before.
     fn is_undone(&self, exchanged: &Exchanged) -> bool {
-        let reading = Reading::of(&self.route.caching);
+        let reading = LocationReading::of(&self.route.caching);
         let undone = invalidate::is_undone(exchanged.head.status, reading) || self.is_sent_to_sign_in(&exchanged.head);
         undone && exchanged.sending == Sending::First
     }
@@ -298,9 +298,9 @@ impl Touched {
     }
 
     fn same_origin_path(&self, reference: &str) -> Option<String> {
-        let Place { scheme, authority, forwarded_host, path, .. } = &self.place;
+        let RequestPlace { scheme, authority, forwarded_host, path, .. } = &self.place;
         let base = Base { scheme: *scheme, authority, forwarded_host: forwarded_host.as_deref(), path };
-        invalidate::same_origin_path(reference, &base, Reading::of(&self.route.caching))
+        invalidate::same_origin_path(reference, &base, LocationReading::of(&self.route.caching))
     }
 }
 

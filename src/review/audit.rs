@@ -4,16 +4,16 @@ use serde::Serialize;
 
 use super::lifetimes;
 use crate::asker::identity::Identity;
-use crate::config::admin::{AdminSettings, Scope};
+use crate::config::admin::{AdminSettings, TokenScope};
 use crate::config::units::show_duration;
-use crate::config::{Problem, Settings};
+use crate::config::{ConfigProblem, Settings};
 use crate::edge::settings::ServerSettings;
 use crate::policy::sharing::{self, Sharing, parts};
 use crate::rules::caching::{Caching, ClientNoCache, Credentials, Expired};
 use crate::rules::path::refused::{LOOPBACK_WORD, summed_up};
 use crate::rules::route::{AccessLog, Route};
 use crate::store::settings::CacheMode;
-use crate::telemetry::settings::Access;
+use crate::telemetry::settings::AccessLines;
 
 /// A configuration, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,7 +99,7 @@ pub struct AdminTold {
 }
 
 /// Describes a configuration.
-pub fn audit(settings: &Settings, warnings: &[Problem]) -> Audit {
+pub fn audit(settings: &Settings, warnings: &[ConfigProblem]) -> Audit {
     let (kept, passed): (Vec<&Route>, Vec<&Route>) =
         settings.routes.iter().partition(|route| route.caching != Caching::Pass);
     let warned = warnings.iter().map(|problem| match &problem.hint {
@@ -148,10 +148,10 @@ fn certificates(server: &ServerSettings) -> String {
 
 fn logs(settings: &Settings) -> Vec<String> {
     let access = match &settings.log.access {
-        Access::Off => "no access log is written; slow requests go to standard error".to_owned(),
-        Access::Stdout => "the access log goes to standard output".to_owned(),
-        Access::Stderr => "the access log goes to standard error".to_owned(),
-        Access::File(path) => format!("the access log goes to {}", path.display()),
+        AccessLines::Off => "no access log is written; slow requests go to standard error".to_owned(),
+        AccessLines::Stdout => "the access log goes to standard output".to_owned(),
+        AccessLines::Stderr => "the access log goes to standard error".to_owned(),
+        AccessLines::File(path) => format!("the access log goes to {}", path.display()),
     };
     let told = "its lines: names and path templates of routes, what became of requests and why, times, ids of requests";
     let included: Vec<&str> = settings.log.include.iter().map(|included| included.as_str()).collect();
@@ -167,7 +167,9 @@ fn logs(settings: &Settings) -> Vec<String> {
     }
     // Of those that are slow even where the others are written nowhere.
     let besides = match &settings.log.access {
-        Access::Off | Access::Stderr if !settings.log.include.is_empty() => "standard error, beside those lines",
+        AccessLines::Off | AccessLines::Stderr if !settings.log.include.is_empty() => {
+            "standard error, beside those lines"
+        }
         _ => "standard error",
     };
     logs.push(format!("{besides}: {MESSAGES}"));
@@ -259,7 +261,7 @@ fn admin(admin: Option<&AdminSettings>) -> AdminTold {
     let Some(admin) = admin else {
         return AdminTold::default();
     };
-    let holders = |scope: Scope| -> Vec<String> {
+    let holders = |scope: TokenScope| -> Vec<String> {
         if admin.tokens.is_empty() {
             return vec!["whoever is on this machine, without a token".to_owned()];
         }
@@ -268,10 +270,10 @@ fn admin(admin: Option<&AdminSettings>) -> AdminTold {
     };
     AdminTold {
         listen: Some(admin.listen.to_string()),
-        may_read: holders(Scope::Read),
-        may_purge: holders(Scope::Purge),
-        may_reload: holders(Scope::Reload),
-        may_bypass: holders(Scope::Bypass),
+        may_read: holders(TokenScope::Read),
+        may_purge: holders(TokenScope::Purge),
+        may_reload: holders(TokenScope::Reload),
+        may_bypass: holders(TokenScope::Bypass),
     }
 }
 

@@ -8,7 +8,7 @@ use super::Change;
 use crate::asker::identity::{CookieRole, Identity};
 use crate::asker::token::TokenSettings;
 use crate::config::Settings;
-use crate::config::admin::{AdminSettings, Scope};
+use crate::config::admin::{AdminSettings, TokenScope};
 use crate::edge::settings::TlsSettings;
 use crate::fields::glob::glob;
 use crate::fields::targeted::Targeted;
@@ -271,7 +271,7 @@ fn admin(old: Option<&AdminSettings>, new: Option<&AdminSettings>) -> Vec<Change
     }
     let everybody = "whoever is on this machine may read status, metrics and explanations";
     let Some(old) = old else {
-        let readers = new.tokens.iter().filter(|token| token.may.contains(&Scope::Read));
+        let readers = new.tokens.iter().filter(|token| token.may.contains(&TokenScope::Read));
         let readers = readers.map(|token| {
             Change::widens(format!("the token {} may read now", token.name), "it sees status, metrics and explanations")
         });
@@ -291,12 +291,12 @@ fn admin(old: Option<&AdminSettings>, new: Option<&AdminSettings>) -> Vec<Change
     }
     for token in &new.tokens {
         let known = old.tokens.iter().find(|known| known.name == token.name);
-        let had = |scope: &Scope| known.is_some_and(|known| known.may.contains(scope));
+        let had = |scope: &TokenScope| known.is_some_and(|known| known.may.contains(scope));
         for scope in token.may.iter().filter(|scope| !had(scope)) {
             let change = format!("the token {} may {} now", token.name, scope.as_str());
             changes.push(match scope {
-                Scope::Read => Change::widens(change, "it sees status, metrics and explanations"),
-                Scope::Purge | Scope::Reload | Scope::Bypass => Change::plain(change),
+                TokenScope::Read => Change::widens(change, "it sees status, metrics and explanations"),
+                TokenScope::Purge | TokenScope::Reload | TokenScope::Bypass => Change::plain(change),
             });
         }
         for scope in known.into_iter().flat_map(|known| &known.may).filter(|scope| !token.may.contains(scope)) {

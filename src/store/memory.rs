@@ -5,7 +5,7 @@
 //!
 //! What moka cannot know is for whom an answer was fetched. A full store therefore has two rules of its own ([`Memory::admits`]):
 //! no client takes others' room beyond its share ([`shares`](super::shares)), and while all are within theirs, an answer to what
-//! nobody asked for before is not stored ([`Door`]).
+//! nobody asked for before is not stored (`Door`).
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is kept: the memory store, the log that says what of it is still true, and what was found out about who asks.
+//! Where entries are: memory, how it is shared out, and the walk that takes out what is dead; and what origins let whom see.
 
 pub mod memory;
 pub mod permission;

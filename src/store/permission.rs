@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use crate::entry::purge::{Birth, PurgeLog, Standing};
 use crate::entry::tag::TagSet;
-use crate::ground::found::{Found, json_bytes};
+use crate::ground::found::{Findings, json_bytes};
 
 /// A yes.
 #[derive(Debug)]
-pub struct Permission {
+pub struct KeptPermission {
     /// What the origin said besides.
     pub facts: Arc<Map<String, Value>>,
     /// The version of the answer that it is about ([`crate::policy::yes::version`]), where it came with one.
@@ -32,11 +32,11 @@ const KEPT_BYTES: u64 = 16 << 20;
 
 /// Those that are kept, by digests of who asked for what.
 #[derive(Debug)]
-pub struct Permissions(Found<Arc<Permission>>);
+pub struct Permissions(Findings<Arc<KeptPermission>>);
 
 impl Default for Permissions {
     fn default() -> Permissions {
-        Permissions(Found::new(KEPT_BYTES))
+        Permissions(Findings::new(KEPT_BYTES))
     }
 }
 
@@ -63,11 +63,11 @@ impl Permissions {
 
     /// Keeps a yes, unless it has more tags than a purge could find it by. `is_refused`: the origin has said otherwise since the question
     /// left.
-    pub fn keep(&self, digest: [u8; 32], permission: Permission, is_refused: impl Fn() -> bool) {
+    pub fn keep(&self, digest: [u8; 32], permission: KeptPermission, is_refused: impl Fn() -> bool) {
         if permission.tags.overflowed() || is_refused() {
             return;
         }
-        let bytes = size_of::<Permission>() + permission.tags.spilled_bytes() + json_bytes(&permission.facts);
+        let bytes = size_of::<KeptPermission>() + permission.tags.spilled_bytes() + json_bytes(&permission.facts);
         self.0.put(digest, Arc::new(permission), bytes);
         // Looked at again once it is there: a no that came in between had nothing to end.
         if is_refused() {
@@ -90,7 +90,7 @@ mod tests {
         let keep = |digest, tags: &TagSet| {
             let birth = Birth::new(log.stamp(), log.stamp());
             let until = now + Duration::from_secs(60);
-            let permission = Permission { facts: Arc::default(), about: None, until, birth, tags: tags.clone() };
+            let permission = KeptPermission { facts: Arc::default(), about: None, until, birth, tags: tags.clone() };
             permissions.keep(digest, permission, || false);
         };
         let holds =
@@ -120,7 +120,7 @@ mod tests {
             let tags = TagSet::default();
             permissions.keep(
                 [1; 32],
-                Permission { facts: Arc::default(), about: None, until, birth, tags },
+                KeptPermission { facts: Arc::default(), about: None, until, birth, tags },
                 is_refused,
             );
             let is_kept = permissions.get(&[1; 32], None, now, &log).is_some();

@@ -37,7 +37,7 @@ pub struct Event {
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy)]
-pub struct End {
+pub struct ExchangeEnd {
     /// When the answer's body was handed over, or gave up.
     pub at: Instant,
     /// Bytes of it that went out.

@@ -1,14 +1,14 @@
 //! One line of the access log: a JSON object, written without allocation and without anything that a request says of itself.
 //!
 //! What is alike for all requests of a route is made once ([`RouteText`]), and so is the date of all lines of a second
-//! ([`Stamp`]).
+//! ([`Timestamp`]).
 
 use std::time::Duration;
 
 use http::{Method, Version};
 
-use super::event::{Cut, End, Event};
-use super::stamp::{Stamp, three_digits};
+use super::event::{Cut, Event, ExchangeEnd};
+use super::stamp::{Timestamp, three_digits};
 use crate::policy::outcome::{Outcome, Stored};
 use crate::policy::reuse::Behind;
 use crate::rules::route::Route;
@@ -77,7 +77,14 @@ pub enum Level {
 }
 
 /// Writes one.
-pub fn write(out: &mut Vec<u8>, stamp: &mut Stamp, level: Level, event: &Event, end: &End, route: Option<&RouteText>) {
+pub fn write(
+    out: &mut Vec<u8>,
+    stamp: &mut Timestamp,
+    level: Level,
+    event: &Event,
+    end: &ExchangeEnd,
+    route: Option<&RouteText>,
+) {
     out.extend_from_slice(b"{\"time\":\"");
     stamp.write(out, end.at);
     out.extend_from_slice(match level {
@@ -241,9 +248,9 @@ mod tests {
         }
     }
 
-    fn written(event: &Event, end: &End, route: &Route) -> String {
+    fn written(event: &Event, end: &ExchangeEnd, route: &Route) -> String {
         let mut out = Vec::new();
-        write(&mut out, &mut Stamp::new(Clock::System), Level::Info, event, end, Some(&RouteText::new(route)));
+        write(&mut out, &mut Timestamp::new(Clock::System), Level::Info, event, end, Some(&RouteText::new(route)));
         let text = String::from_utf8(out).unwrap();
         let json: serde_json::Value = serde_json::from_str(&text).expect("one object");
         let mut fields = FIELDS.iter();
@@ -257,7 +264,7 @@ mod tests {
     #[test]
     fn lines_tell_what_there_is_to_tell() {
         let hit = event(Outcome::Hit(Freshness { age: 3, ttl: 240 }));
-        let end = End { at: hit.began + hit.head, bytes: 1024, stalled: Duration::ZERO, cut: None };
+        let end = ExchangeEnd { at: hit.began + hit.head, bytes: 1024, stalled: Duration::ZERO, cut: None };
         assert_eq!(
             written(&hit, &end, &route("patient", "/api/patients/<int:id>")),
             "\"level\":\"info\",\"id\":\"abc\",\"method\":\"GET\",\"route\":\"patient\",\"path\":\"/api/patients/<int:id>\",\
@@ -269,7 +276,7 @@ mod tests {
         let mut miss = event(miss);
         miss.spent = Spent { wait: Some(Duration::from_micros(5)), origin: Some(Duration::from_millis(1200)) };
         let at = miss.began + Duration::from_secs(2);
-        let end = End { at, bytes: 7, stalled: Duration::from_millis(9), cut: Some(Cut::Origin) };
+        let end = ExchangeEnd { at, bytes: 7, stalled: Duration::from_millis(9), cut: Some(Cut::Origin) };
         let host = HostTemplate::Wildcard { part: Some("tenant".to_owned()), suffix: "clinic.example".to_owned() };
         assert_eq!(
             written(&miss, &end, &Route { host: Some(host), ..route("a", "/a") }),

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use metrics::Counter;
 
-use super::settings::Access;
-use super::stamp::Stamp;
+use super::settings::AccessLines;
+use super::stamp::Timestamp;
 use crate::ground::clock::{Clock, monotonic};
 use crate::ground::notice::{self, WholeLines};
 use crate::ground::worker::WorkerId;
@@ -51,7 +51,7 @@ struct Shared {
 #[repr(align(128))]
 struct Lane {
     text: Vec<u8>,
-    stamp: Stamp,
+    stamp: Timestamp,
 }
 
 impl Log {
@@ -59,7 +59,7 @@ impl Log {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn start(access: &Access, workers: usize, clock: &Clock, dropped: Counter) -> io::Result<Log> {
+    pub fn start(access: &AccessLines, workers: usize, clock: &Clock, dropped: Counter) -> io::Result<Log> {
         let sink = Sink::open(access)?;
         let shared = Arc::new(Shared::new(workers, clock, dropped));
         let own = shared.clone();
@@ -69,7 +69,7 @@ impl Log {
     }
 
     /// Lets `line` append a whole line to what this worker has written.
-    pub fn append(&self, worker: WorkerId, line: impl FnOnce(&mut Vec<u8>, &mut Stamp)) {
+    pub fn append(&self, worker: WorkerId, line: impl FnOnce(&mut Vec<u8>, &mut Timestamp)) {
         if self.shared.append(worker, line) == Appended::Full {
             self.thread.unpark();
         }
@@ -123,7 +123,7 @@ enum Appended {
 
 impl Shared {
     fn new(workers: usize, clock: &Clock, dropped: Counter) -> Shared {
-        let lane = || Mutex::new(Lane { text: Vec::new(), stamp: Stamp::new(clock.clone()) });
+        let lane = || Mutex::new(Lane { text: Vec::new(), stamp: Timestamp::new(clock.clone()) });
         Shared {
             workers: (0..workers).map(|_| [lane(), lane()]).collect(),
             dropped,
@@ -132,7 +132,7 @@ impl Shared {
         }
     }
 
-    fn append(&self, worker: WorkerId, line: impl FnOnce(&mut Vec<u8>, &mut Stamp)) -> Appended {
+    fn append(&self, worker: WorkerId, line: impl FnOnce(&mut Vec<u8>, &mut Timestamp)) -> Appended {
         let lanes = self.workers.get(worker).into_iter().flatten();
         let Some(mut lane) = lanes.into_iter().find_map(free).filter(|lane| lane.text.len() < BOUND) else {
             self.dropped.increment(1);
@@ -193,11 +193,11 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(access: &Access) -> io::Result<Sink> {
+    fn open(access: &AccessLines) -> io::Result<Sink> {
         Ok(match access {
-            Access::Stdout => Sink::Stdout,
-            Access::Off | Access::Stderr => Sink::Stderr,
-            Access::File(path) => {
+            AccessLines::Stdout => Sink::Stdout,
+            AccessLines::Off | AccessLines::Stderr => Sink::Stderr,
+            AccessLines::File(path) => {
                 let name = |error: io::Error| {
                     io::Error::new(error.kind(), format!("opening the access log {}: {error}", path.display()))
                 };
@@ -235,8 +235,9 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
     use crate::telemetry::Registry;
+    use std::time::Instant;
 
-    fn log(access: &Access, registry: &Registry) -> Log {
+    fn log(access: &AccessLines, registry: &Registry) -> Log {
         let dropped = registry.counter("stent_log_dropped_total", &[]);
         Log::start(access, 2, &Clock::System, dropped).expect("it starts")
     }
@@ -255,7 +256,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
         let registry = Registry::default();
-        let log = log(&Access::File(path.clone()), &registry);
+        let log = log(&AccessLines::File(path.clone()), &registry);
         say(&log, 0, "one");
         say(&log, 1, "two");
         let until = Instant::now() + Duration::from_secs(10);
@@ -278,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_at_the_start() {
-        let access = Access::File(PathBuf::from("/nowhere/access.log"));
+        let access = AccessLines::File(PathBuf::from("/nowhere/access.log"));
         let error = Log::start(&access, 1, &Clock::System, Counter::noop()).expect_err("there is no such folder");
         assert!(error.to_string().contains("opening the access log /nowhere/access.log"), "{error}");
     }
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
         let registry = Registry::default();
-        let log = log(&Access::File(PathBuf::from("/dev/full")), &registry);
+        let log = log(&AccessLines::File(PathBuf::from("/dev/full")), &registry);
         (0..3).for_each(|_| say(&log, 0, "lost"));
         log.stop();
         assert_eq!(dropped(&registry), Some(3));

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// Where every exchange is written.
-    pub access: Access,
+    pub access: AccessLines,
     /// From when on an exchange is slow; such are written even where the others are not. `None`: none is.
     pub slow: Option<Duration>,
     /// What lines tell of requests besides.
@@ -16,7 +16,7 @@ pub struct LogSettings {
 
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
+pub enum AccessLines {
     /// Nowhere; slow exchanges go to standard error.
     Off,
     /// Standard output.
@@ -54,6 +54,6 @@ impl Included {
 
 impl Default for LogSettings {
     fn default() -> LogSettings {
-        LogSettings { access: Access::Off, slow: Some(Duration::from_secs(2)), include: Vec::new() }
+        LogSettings { access: AccessLines::Off, slow: Some(Duration::from_secs(2)), include: Vec::new() }
     }
 }

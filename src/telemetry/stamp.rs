@@ -6,7 +6,7 @@ use crate::ground::clock::{Clock, Now};
 
 /// What is written of a moment.
 #[derive(Debug)]
-pub struct Stamp {
+pub struct Timestamp {
     clock: Clock,
     /// When the second that `text` names began.
     began: Instant,
@@ -14,11 +14,11 @@ pub struct Stamp {
     text: [u8; 19],
 }
 
-impl Stamp {
+impl Timestamp {
     /// By this clock.
-    pub fn new(clock: Clock) -> Stamp {
+    pub fn new(clock: Clock) -> Timestamp {
         let now = clock.now();
-        let mut stamp = Stamp { clock, began: now.instant, text: [0; 19] };
+        let mut stamp = Timestamp { clock, began: now.instant, text: [0; 19] };
         stamp.set(now, now.instant);
         stamp
     }
@@ -114,7 +114,7 @@ mod tests {
     fn a_stamp_follows_the_clock() {
         let manual = crate::ground::clock::ManualClock::start();
         let clock = Clock::Manual(manual.clone());
-        let mut stamp = Stamp::new(clock.clone());
+        let mut stamp = Timestamp::new(clock.clone());
         let mut shown = |at: Instant| {
             let mut out = Vec::new();
             stamp.write(&mut out, at);

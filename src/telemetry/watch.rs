@@ -12,11 +12,11 @@ use bytes::Bytes;
 use http::{Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::event::{Cut, End, Event};
+use super::event::{Cut, Event, ExchangeEnd};
 use super::line::{self, Level, RouteText};
 use super::log::Log;
 use super::meters::Meters;
-use super::settings::{Access, Included, LogSettings};
+use super::settings::{AccessLines, Included, LogSettings};
 use crate::body::{Body, BodyError};
 use crate::ground::clock::Clock;
 use crate::rules::route::{AccessLog, Route};
@@ -57,7 +57,7 @@ impl Telemetry {
         Telemetry {
             meters,
             log,
-            every: if settings.access == Access::Off { Every::Slow } else { Every::Exchange },
+            every: if settings.access == AccessLines::Off { Every::Slow } else { Every::Exchange },
             slow: settings.slow.unwrap_or(Duration::MAX),
             include: settings.include.clone(),
             routes: routes.map(text).collect(),
@@ -92,7 +92,7 @@ impl Telemetry {
                 });
             }
         };
-        self.over(&event, &End { at: event.began + event.head, bytes, stalled: Duration::ZERO, cut: None });
+        self.over(&event, &ExchangeEnd { at: event.began + event.head, bytes, stalled: Duration::ZERO, cut: None });
         response
     }
 
@@ -100,7 +100,7 @@ impl Telemetry {
     pub fn note(&self, event: &Event) {
         self.count(event);
         let (at, cut) = (event.began + event.head, Some(Cut::Client));
-        self.over(event, &End { at, bytes: 0, stalled: Duration::ZERO, cut });
+        self.over(event, &ExchangeEnd { at, bytes: 0, stalled: Duration::ZERO, cut });
     }
 
     fn count(&self, event: &Event) {
@@ -110,7 +110,7 @@ impl Telemetry {
         }
     }
 
-    fn over(&self, event: &Event, end: &End) {
+    fn over(&self, event: &Event, end: &ExchangeEnd) {
         let took = end.at.saturating_duration_since(event.began);
         // A client that reads slowly makes nobody else slow.
         let is_slow = event.head + end.stalled >= self.slow;
@@ -197,6 +197,6 @@ impl Drop for Watched {
         let at = self.telemetry.clock.instant();
         let still = self.still_since.map_or(Duration::ZERO, |since| at.saturating_duration_since(since));
         let stalled = self.stalled + still;
-        self.telemetry.over(&self.event, &End { at, bytes: self.bytes, stalled, cut });
+        self.telemetry.over(&self.event, &ExchangeEnd { at, bytes: self.bytes, stalled, cut });
     }
 }

@@ -11,28 +11,28 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::held::{Hold, Slot, Turn};
+use super::held::{HeldSlot, Hold, WhoseTurn};
 use super::request::{Lost, Uploading};
 use crate::body::BodyError;
 use crate::ground::clock::monotonic;
 use crate::http1::decode::Decoder;
 use crate::http1::decoded::BodyFault;
-use crate::http1::source::{NoBody, Piece, Source};
+use crate::http1::source::{BodyPiece, MessageSource, NoBody};
 use crate::http1::{Framing, Persistence};
 use crate::upstream::seat::Seat;
 
 /// A connection while it carries an answer.
-pub(super) struct Connection {
-    pub source: Source<TcpStream>,
+pub(super) struct AnsweringConnection {
+    pub source: MessageSource<TcpStream>,
     pub seat: Seat,
     pub upload: Uploading,
     /// What the head of the answer says of it.
     pub persistence: Persistence,
 }
 
-impl Connection {
+impl AnsweringConnection {
     /// Back to the pool, if it can carry another request.
-    pub fn finish(self, now: Instant) {
+    pub(super) fn finish(self, now: Instant) {
         let reusable = self.persistence == Persistence::Keep && self.upload.is_done() && !self.source.has_more();
         if reusable {
             let (stream, _) = self.source.into_parts();
@@ -62,15 +62,20 @@ enum Armed {
 
 impl AnswerBody {
     /// Of which `first` has come, and the rest is still to come.
-    pub fn coming(first: Bytes, decoder: Decoder, connection: Connection, idle: Duration) -> AnswerBody {
+    pub(super) fn coming(
+        first: Bytes,
+        decoder: Decoder,
+        connection: AnsweringConnection,
+        idle: Duration,
+    ) -> AnswerBody {
         let hold = connection.seat.in_flight().clone();
-        hold.turn(Turn::Origin);
+        hold.turn(WhoseTurn::Origin);
         hold.answering(Box::new(connection));
         AnswerBody { first, decoder, trailers: None, hold: Some(hold), idle, timer: None, armed: Armed::No }
     }
 
     /// That has come, in chunks with trailers.
-    pub fn whole(first: Bytes, trailers: HeaderMap) -> AnswerBody {
+    pub(super) fn whole(first: Bytes, trailers: HeaderMap) -> AnswerBody {
         let (trailers, hold, timer) = (Some(trailers), None, None);
         let (decoder, idle) = (Decoder::new(Framing::Chunked), Duration::ZERO);
         AnswerBody { first, decoder, trailers, hold, idle, timer, armed: Armed::No }
@@ -86,8 +91,8 @@ impl AnswerBody {
         timer.as_mut().poll(cx)
     }
 
-    fn let_go(&mut self) -> Option<Connection> {
-        let connection = self.hold.take()?.take()?.downcast::<Connection>().ok()?;
+    fn let_go(&mut self) -> Option<AnsweringConnection> {
+        let connection = self.hold.take()?.take()?.downcast::<AnsweringConnection>().ok()?;
         Some(*connection)
     }
 
@@ -117,15 +122,15 @@ impl Body for AnswerBody {
         };
         let mut slot = hold.slot();
         let connection = match &mut *slot {
-            Slot::Answering(connection) => connection.downcast_mut::<Connection>(),
-            Slot::Sending | Slot::Waiting(_) | Slot::Cut => None,
+            HeldSlot::Answering(connection) => connection.downcast_mut::<AnsweringConnection>(),
+            HeldSlot::Sending | HeldSlot::Waiting(_) | HeldSlot::Cut => None,
         };
         let Some(connection) = connection else {
             drop(slot);
             return this.fail("the client was too slow, and others waited for the connection".into());
         };
         if !this.first.is_empty() {
-            hold.turn(Turn::Client);
+            hold.turn(WhoseTurn::Client);
             hold.moved(this.first.len() as u64);
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
         }
@@ -137,7 +142,7 @@ impl Body for AnswerBody {
             this.armed = Armed::No;
         }
         let waits_for_client = connection.upload.awaits_client();
-        let polled: Poll<Result<Piece, BodyError>> = match upload {
+        let polled: Poll<Result<BodyPiece, BodyError>> = match upload {
             Poll::Ready(Err(Lost::Body)) => Poll::Ready(Err("the client's body broke off".into())),
             _ => connection.source.poll_body(cx, &mut this.decoder).map_err(|error| match error {
                 NoBody::Fault(fault) => fault.into(),
@@ -145,9 +150,9 @@ impl Body for AnswerBody {
             }),
         };
         if polled.is_ready() || waits_for_client {
-            hold.turn(Turn::Client);
+            hold.turn(WhoseTurn::Client);
         } else {
-            hold.turn(Turn::Origin);
+            hold.turn(WhoseTurn::Origin);
         }
         drop(slot);
         match polled {

@@ -25,18 +25,18 @@ pub(super) struct Crowds {
 
 impl Crowds {
     /// Of so many places.
-    pub fn new(max: usize) -> Crowds {
+    pub(super) fn new(max: usize) -> Crowds {
         Crowds { max, are_any: AtomicBool::new(false), seen: Mutex::default() }
     }
 
     /// Whether it is one of them.
-    pub fn has(&self, client: Option<IpAddr>) -> bool {
+    pub(super) fn has(&self, client: Option<IpAddr>) -> bool {
         self.are_any.load(Ordering::Relaxed)
             && client.is_some_and(|client| self.seen().iter().any(|(address, _)| *address == client))
     }
 
     /// Notes which there are now.
-    pub fn note(&self, paces: &[(Pace, Arc<Hold>)], now: Instant) {
+    pub(super) fn note(&self, paces: &[(Pace, Arc<Hold>)], now: Instant) {
         let has_quarter = self.max >= 4;
         if !has_quarter || paces.len() * 2 < self.max && !self.are_any.load(Ordering::Relaxed) {
             return;
@@ -63,7 +63,7 @@ impl Crowds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::held::{Asker, Turn};
+    use super::super::held::{Asker, WhoseTurn};
     use super::*;
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
         let crowds = Crowds::new(4);
         let client = Some(IpAddr::from([192, 0, 2, 1]));
         let hold = Arc::new(Hold::new(Asker { client, least_rate: 1024 }));
-        hold.turn(Turn::Client);
+        hold.turn(WhoseTurn::Client);
         let still = Pace { below_least: STILL, below_share: STILL };
         let begun = Instant::now();
         crowds.note(&[(still, hold.clone())], begun);

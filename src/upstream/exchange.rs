@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 
-use super::answer::{AnswerBody, Broken, Connection};
-use super::held::Turn;
+use super::answer::{AnswerBody, AnsweringConnection, Broken};
+use super::held::WhoseTurn;
 use super::request::{Lost, Uploading};
 use crate::body::ending::Ending;
 use crate::body::upload::UploadState;
@@ -18,9 +18,9 @@ use crate::ground::failure::{Failure, FailureKind, Phase};
 pub use crate::http1::Framing;
 use crate::http1::Persistence;
 use crate::http1::decode::Decoder;
-use crate::http1::decoded::End;
+use crate::http1::decoded::BodyEnd;
 use crate::http1::head::{self, HeadFault, ResponseHead};
-use crate::http1::source::{self, NoHead, Source};
+use crate::http1::source::{self, MessageSource, NoHead};
 use crate::rules::route::Upgrades;
 use crate::upstream::outgoing::{EVENT_STREAM_IDLE, EVENTS, Interim, Outgoing};
 use crate::upstream::seat::Lease;
@@ -70,15 +70,15 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     let Lease { stream, mut seat, taken, .. } = lease;
     let mut upload = Uploading::new(request);
     let Outgoing { method, interim, upgrades, upload: state, .. } = &*request;
-    let mut source = Source::new(stream);
+    let mut source = MessageSource::new(stream);
     let hold = seat.in_flight().clone();
     let (mut interims, HeadLimits { bytes, fields }) = (0, limits.size);
     let answer = poll_fn(|cx| {
         let sent = upload.bytes;
         let gone = upload.poll(cx, source.io());
         hold.moved(upload.bytes - sent);
-        let turn = if upload.awaits_client() { Turn::Client } else { Turn::Origin };
-        if turn == Turn::Client && hold.poll_cut(cx).is_ready() {
+        let turn = if upload.awaits_client() { WhoseTurn::Client } else { WhoseTurn::Origin };
+        if turn == WhoseTurn::Client && hold.poll_cut(cx).is_ready() {
             return Poll::Ready(Err(upload.failure(FailureKind::SlowClient)));
         }
         hold.turn(turn);
@@ -121,7 +121,7 @@ pub async fn attempt(lease: Lease, request: &mut Outgoing, limits: Limits) -> Re
     };
     let persistence = if head.framing(method) == Framing::Close { Persistence::Close } else { head.persistence };
     seat.heed(&head.headers);
-    let connection = Connection { source, seat, upload, persistence };
+    let connection = AnsweringConnection { source, seat, upload, persistence };
     exchanged(head, body, connection, method, taken, limits)
 }
 
@@ -166,7 +166,7 @@ fn read_answer(
         return Ok(((head, Came::Broken), length));
     };
     let came = match piece.end {
-        Some(End { trailers }) => Came::Whole(piece.data, trailers),
+        Some(BodyEnd { trailers }) => Came::Whole(piece.data, trailers),
         None => Came::Part(piece.data, decoder),
     };
     Ok(((head, came), length + used))
@@ -175,7 +175,7 @@ fn read_answer(
 fn exchanged(
     head: ResponseHead,
     came: Came,
-    mut connection: Connection,
+    mut connection: AnsweringConnection,
     method: &Method,
     sent: Instant,
     limits: Limits,

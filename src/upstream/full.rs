@@ -20,7 +20,7 @@ pub(super) struct Full {
 
 impl Full {
     /// Says why a request was refused, if it was for want of a place and that was not said just now.
-    pub fn say(&self, kind: FailureKind, settings: &UpstreamSettings, now: Instant) {
+    pub(super) fn say(&self, kind: FailureKind, settings: &UpstreamSettings, now: Instant) {
         let UpstreamSettings { name, max_connections, max_streams, .. } = settings;
         match kind {
             FailureKind::Busy if is_due(&self.requests, now) => notice::say(format_args!(

@@ -38,7 +38,7 @@ impl Asker {
 
 /// Who has to do something next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum WhoseTurn {
     /// The origin: it takes the request, or makes the answer.
     Origin,
     /// The client: it sends the request's body, or takes the answer's.
@@ -61,7 +61,7 @@ pub(super) struct Hold {
     client_turn: AtomicBool,
     bytes: AtomicU64,
     seen: Mutex<[Seen; 2]>,
-    slot: Mutex<Slot>,
+    slot: Mutex<HeldSlot>,
 }
 
 /// Since when, and from how many bytes on, a client has been too slow.
@@ -72,7 +72,7 @@ struct Seen {
 }
 
 /// What is taken from a client that is too slow.
-pub(super) enum Slot {
+pub(super) enum HeldSlot {
     /// Nothing: it is being sent.
     Sending,
     /// The one that waits for its request's body.
@@ -83,98 +83,98 @@ pub(super) enum Slot {
     Cut,
 }
 
-impl std::fmt::Debug for Slot {
+impl std::fmt::Debug for HeldSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
+        f.write_str("HeldSlot")
     }
 }
 
 impl Hold {
-    pub fn new(asker: Asker) -> Hold {
+    pub(super) fn new(asker: Asker) -> Hold {
         Hold {
             asker,
             client_turn: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             seen: Mutex::new([Seen { since: None, bytes: 0 }; 2]),
-            slot: Mutex::new(Slot::Sending),
+            slot: Mutex::new(HeldSlot::Sending),
         }
     }
 
-    pub fn client(&self) -> Option<IpAddr> {
+    pub(super) fn client(&self) -> Option<IpAddr> {
         self.asker.client
     }
 
-    pub fn turn(&self, turn: Turn) {
-        self.client_turn.store(turn == Turn::Client, Ordering::Relaxed);
+    pub(super) fn turn(&self, turn: WhoseTurn) {
+        self.client_turn.store(turn == WhoseTurn::Client, Ordering::Relaxed);
     }
 
     /// So many bytes went one way or the other. One thread writes: a plain addition does.
-    pub fn moved(&self, bytes: u64) {
+    pub(super) fn moved(&self, bytes: u64) {
         self.bytes.store(self.bytes.load(Ordering::Relaxed).wrapping_add(bytes), Ordering::Relaxed);
     }
 
     /// Ready once the connection was taken from the client whose body is waited for.
-    pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self.slot();
-        if let Slot::Cut = *slot {
+        if let HeldSlot::Cut = *slot {
             return Poll::Ready(());
         }
-        *slot = Slot::Waiting(cx.waker().clone());
+        *slot = HeldSlot::Waiting(cx.waker().clone());
         Poll::Pending
     }
 
     /// The answer begins on this connection.
-    pub fn answering(&self, connection: Box<dyn Any + Send>) {
+    pub(super) fn answering(&self, connection: Box<dyn Any + Send>) {
         let mut slot = self.slot();
-        if let Slot::Cut = *slot {
+        if let HeldSlot::Cut = *slot {
             drop(slot);
             return drop(connection);
         }
-        *slot = Slot::Answering(connection);
+        *slot = HeldSlot::Answering(connection);
     }
 
     /// What of it there is to take.
-    pub fn slot(&self) -> MutexGuard<'_, Slot> {
+    pub(super) fn slot(&self) -> MutexGuard<'_, HeldSlot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection, for whoever reads the answer.
-    pub fn take(&self) -> Option<Box<dyn Any + Send>> {
-        match std::mem::replace(&mut *self.slot(), Slot::Sending) {
-            Slot::Answering(connection) => Some(connection),
+    pub(super) fn take(&self) -> Option<Box<dyn Any + Send>> {
+        match std::mem::replace(&mut *self.slot(), HeldSlot::Sending) {
+            HeldSlot::Answering(connection) => Some(connection),
             _ => None,
         }
     }
 
     /// Takes the connection from its client. Answers whether there was something to take.
-    pub fn cut(&self) -> bool {
+    pub(super) fn cut(&self) -> bool {
         // Whoever has the lock is just going on with it.
         let Ok(mut slot) = self.slot.try_lock() else { return false };
         if !self.client_turn.load(Ordering::Relaxed) {
             return false;
         }
-        if let Slot::Sending | Slot::Cut = *slot {
+        if let HeldSlot::Sending | HeldSlot::Cut = *slot {
             return false;
         }
-        let had = std::mem::replace(&mut *slot, Slot::Cut);
+        let had = std::mem::replace(&mut *slot, HeldSlot::Cut);
         drop(slot);
         match had {
-            Slot::Waiting(waker) => {
+            HeldSlot::Waiting(waker) => {
                 waker.wake();
                 true
             }
             // Dropped here, with its place in the pool: that is a matter of other locks.
-            Slot::Answering(_) | Slot::Sending | Slot::Cut => true,
+            HeldSlot::Answering(_) | HeldSlot::Sending | HeldSlot::Cut => true,
         }
     }
 
     /// Whether it was taken from its client.
-    pub fn is_cut(&self) -> bool {
-        matches!(*self.slot(), Slot::Cut)
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(*self.slot(), HeldSlot::Cut)
     }
 
     /// Notes what it does now.
-    pub fn look(&self, now: Instant) -> Pace {
+    pub(super) fn look(&self, now: Instant) -> Pace {
         let (bytes, clients) = (self.bytes.load(Ordering::Relaxed), self.client_turn.load(Ordering::Relaxed));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let [least, share] = &mut *seen;

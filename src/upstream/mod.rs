@@ -91,7 +91,7 @@ impl Upstream {
         let mut retries = self.settings.retries;
         // What cannot be repeated is not risked on a connection that the origin has just closed.
         let repeats = request.is_repeatable();
-        let mut freshness = if repeats { Freshness::AnyConnection } else { Freshness::LookedAt };
+        let mut freshness = if repeats { ConnectionChoice::AnyConnection } else { ConnectionChoice::LookedAt };
         let mut avoid = None;
         let mut sending = Sending::First;
         let by = By { worker, asker: request.asker };
@@ -140,9 +140,9 @@ impl Upstream {
                 self.meters.failed(failure);
             }
             let may_retry = can_repeat && is_worth_another(failure.kind);
-            if died_idle && freshness != Freshness::FreshConnection {
+            if died_idle && freshness != ConnectionChoice::FreshConnection {
                 // Other idle connections of that server are likely dead as well.
-                freshness = Freshness::FreshConnection;
+                freshness = ConnectionChoice::FreshConnection;
             } else if may_retry && retries > 0 {
                 retries -= 1;
                 // A server that fails at once has the fewest requests in flight: it would be picked again.
@@ -212,7 +212,7 @@ impl Upstream {
 use crate::ground::clock::monotonic;
 use crate::ground::worker::WorkerId;
 use crate::upstream::outgoing::{Outgoing, Within};
-use crate::upstream::seat::Freshness;
+use crate::upstream::seat::ConnectionChoice;
 pub use pool::Counts;
 
 /// Nothing came of it, and the next attempt may fare better.

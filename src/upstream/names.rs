@@ -40,7 +40,7 @@ pub(super) struct Names {
 }
 
 /// Where a server is.
-pub(super) enum Place {
+pub(super) enum ServerPlace {
     Literal(SocketAddr),
     Named(Arc<Name>, u16),
 }
@@ -87,7 +87,7 @@ static SYSTEM: LazyLock<Names> =
 
 impl Names {
     /// Looked up as the system does.
-    pub fn system() -> &'static Names {
+    pub(super) fn system() -> &'static Names {
         &SYSTEM
     }
 
@@ -96,11 +96,11 @@ impl Names {
     }
 
     /// Asks nothing yet.
-    pub fn place(&self, authority: &Authority) -> Place {
+    pub(super) fn place(&self, authority: &Authority) -> ServerPlace {
         let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
         match host.parse::<IpAddr>() {
-            Ok(address) => Place::Literal(SocketAddr::new(address, port)),
-            Err(_) => Place::Named(self.name(&host.to_ascii_lowercase()), port),
+            Ok(address) => ServerPlace::Literal(SocketAddr::new(address, port)),
+            Err(_) => ServerPlace::Named(self.name(&host.to_ascii_lowercase()), port),
         }
     }
 
@@ -120,7 +120,7 @@ impl Names {
 impl Name {
     /// Its addresses: those that are known, if they are new; otherwise those of the look-up that is under way or begins now.
     /// Those from before stand in for a while.
-    pub async fn addresses(self: &Arc<Self>, now: Instant) -> Result<Addresses, FailureKind> {
+    pub(super) async fn addresses(self: &Arc<Self>, now: Instant) -> Result<Addresses, FailureKind> {
         match self.step(now) {
             Step::Known(addresses) => Ok(addresses),
             Step::Fail(kind) => Err(kind),
@@ -210,11 +210,11 @@ fn says_no_such_name(error: &io::Error) -> bool {
     SAYS_SO.iter().any(|words| text.contains(words))
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for ServerPlace {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::Literal(address) => write!(formatter, "{address}"),
-            Place::Named(name, port) => write!(formatter, "{}:{port}", name.host),
+            ServerPlace::Literal(address) => write!(formatter, "{address}"),
+            ServerPlace::Named(name, port) => write!(formatter, "{}:{port}", name.host),
         }
     }
 }
@@ -226,13 +226,13 @@ mod tests {
 
     use super::super::Asker;
     use super::super::pool::Pool;
-    use super::super::settings::{Balance, Told, UpstreamSettings};
+    use super::super::settings::{Balance, ToldBy, UpstreamSettings};
     use super::*;
     use crate::ground::failure::Failure;
     use crate::rules::path::aliases::Aliases;
     use crate::upstream::outgoing::Within;
     use crate::upstream::seat::By;
-    use crate::upstream::seat::Freshness;
+    use crate::upstream::seat::ConnectionChoice;
     use crate::upstream::settings::HeadLimits;
 
     const FOUND: &str = "192.0.2.7:0";
@@ -256,7 +256,7 @@ mod tests {
 
     fn named(names: &Names) -> Arc<Name> {
         match names.place(&Authority::from_static("Origin.example:8000")) {
-            Place::Named(name, 8000) => name,
+            ServerPlace::Named(name, 8000) => name,
             other => panic!("{other:?}"),
         }
     }
@@ -270,7 +270,7 @@ mod tests {
             ("[2001:db8::1]:81", "[2001:db8::1]:81"),
         ] {
             let place = names.place(&Authority::from_static(written));
-            assert!(matches!(place, Place::Literal(address) if address.to_string() == means), "{place:?}");
+            assert!(matches!(place, ServerPlace::Literal(address) if address.to_string() == means), "{place:?}");
         }
     }
 
@@ -300,7 +300,7 @@ mod tests {
             name: "origin".to_owned(),
             servers: vec![server.parse().unwrap()],
             balance: Balance::default(),
-            told: Told::default(),
+            told: ToldBy::default(),
             paths: Aliases::default(),
             sign_in: None,
             sticky: None,
@@ -328,7 +328,7 @@ mod tests {
             tokio::spawn(async move {
                 let now = Instant::now();
                 let within = Within { now, deadline: now + Duration::from_secs(60) };
-                pool.lease(0, By { worker: 0, asker: Asker::OURSELVES }, within, Freshness::AnyConnection).await
+                pool.lease(0, By { worker: 0, asker: Asker::OURSELVES }, within, ConnectionChoice::AnyConnection).await
             })
         };
         let began = Instant::now();

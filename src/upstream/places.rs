@@ -20,7 +20,7 @@ use crate::ground::worker::WorkerId;
 
 /// The places of one upstream's connections.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionPlaces {
     max: usize,
     taken: AtomicUsize,
     max_streams: usize,
@@ -62,7 +62,7 @@ struct Shelf {
 /// One connection's place; free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
     of: Of,
 }
 
@@ -100,9 +100,9 @@ const FRESH: Duration = Duration::from_millis(50);
 /// Fewer that wait are no crowd, however few the places are.
 const FEW: usize = 8;
 
-impl Places {
-    pub fn new(max: usize, max_streams: usize, workers: usize) -> Arc<Places> {
-        Arc::new(Places {
+impl ConnectionPlaces {
+    pub(super) fn new(max: usize, max_streams: usize, workers: usize) -> Arc<ConnectionPlaces> {
+        Arc::new(ConnectionPlaces {
             max,
             taken: AtomicUsize::new(0),
             max_streams,
@@ -118,49 +118,49 @@ impl Places {
     }
 
     /// A place, if one is free.
-    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+    pub(super) fn take(self: &Arc<Self>) -> Option<Permit> {
         take(&self.taken, self.max).then(|| Permit { places: self.clone(), of: Of::Requests })
     }
 
     /// Places that are taken by requests and by connections that idle.
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
     /// Whether all places for requests are taken.
-    pub fn has_none_left(&self) -> bool {
+    pub(super) fn has_none_left(&self) -> bool {
         self.taken() >= self.max
     }
 
     /// Places that are taken by what lasts.
-    pub fn streams(&self) -> usize {
+    pub(super) fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
     /// Whether nothing that lasts can begin.
-    pub fn has_no_stream_left(&self) -> bool {
+    pub(super) fn has_no_stream_left(&self) -> bool {
         self.streams() >= self.max_streams
     }
 
     /// Those who wait. While there are any, whoever comes waits behind them.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Connections whose clients were too slow while others waited.
-    pub fn made_room(&self) -> usize {
+    pub(super) fn made_room(&self) -> usize {
         self.made_room.load(Ordering::Relaxed)
     }
 
     /// A connection is being opened for this client, for as long as what this answers lives.
-    pub fn open(self: &Arc<Self>, client: Option<IpAddr>) -> Opening {
+    pub(super) fn open(self: &Arc<Self>, client: Option<IpAddr>) -> Opening {
         self.opening.fetch_add(1, Ordering::Relaxed);
         self.tallies.began(client);
         Opening { places: self.clone(), client }
     }
 
     /// Puts a request in flight on the list. Answers its number there.
-    pub fn hold(&self, worker: WorkerId, hold: Arc<Hold>) -> usize {
+    pub(super) fn hold(&self, worker: WorkerId, hold: Arc<Hold>) -> usize {
         self.tallies.began(hold.client());
         let mut shelf = self.shelf(worker);
         match shelf.free.pop() {
@@ -176,7 +176,7 @@ impl Places {
     }
 
     /// Takes it off again.
-    pub fn let_go(&self, worker: WorkerId, number: usize) {
+    pub(super) fn let_go(&self, worker: WorkerId, number: usize) {
         let mut shelf = self.shelf(worker);
         if let Some(hold) = shelf.holds[number].take() {
             shelf.free.push(number);
@@ -186,7 +186,7 @@ impl Places {
     }
 
     /// A place in the queue; `None` if it is full.
-    pub fn queue(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Queued> {
+    pub(super) fn queue(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Queued> {
         let call = Arc::new(Notify::new());
         let mut queue = self.lock();
         if queue.waiting.len() >= self.max.saturating_mul(WAITING_PER_CONNECTION).max(1000) {
@@ -200,7 +200,7 @@ impl Places {
     }
 
     /// Tells whoever is next to look: something may have become free.
-    pub fn call_next(&self) {
+    pub(super) fn call_next(&self) {
         if self.waiting() == 0 {
             return;
         }
@@ -217,7 +217,7 @@ impl Places {
 
     /// Whether this client may have one more, where so many are in use. The last quarter is not for whoever has more than half of
     /// all, unless its requests end, or it has waited long enough for it to show whether they stand still.
-    pub fn admits(&self, client: Option<IpAddr>, waited: Waited, in_use: impl FnOnce() -> usize) -> bool {
+    pub(super) fn admits(&self, client: Option<IpAddr>, waited: Waited, in_use: impl FnOnce() -> usize) -> bool {
         let quarter = self.max / 4;
         let in_use = || in_use() + self.opening.load(Ordering::Relaxed);
         if quarter == 0 || self.taken() < self.max - quarter || in_use() < self.max - quarter {
@@ -228,7 +228,7 @@ impl Places {
     }
 
     /// Notes how fast clients are, and where somebody waits ends what is too slow.
-    pub fn look(&self, now: Instant) {
+    pub(super) fn look(&self, now: Instant) {
         if self.waiting() == 0 {
             self.crowds.note(&self.paces(now), now);
             return;
@@ -313,7 +313,7 @@ fn of(has: &HashMap<Option<IpAddr>, usize>, client: Option<IpAddr>) -> usize {
 
 impl Permit {
     /// From now on it is one of those for what lasts, and its own is free for others.
-    pub fn make_stream(&mut self) -> Result<(), NoPlace> {
+    pub(super) fn make_stream(&mut self) -> Result<(), NoPlace> {
         if self.of == Of::Requests {
             if !take(&self.places.streams, self.places.max_streams) {
                 return Err(NoPlace);
@@ -326,7 +326,7 @@ impl Permit {
     }
 
     /// As it was at the beginning: what lasted is over, and the connection may carry requests again.
-    pub fn make_ordinary(&mut self) -> Result<(), NoPlace> {
+    pub(super) fn make_ordinary(&mut self) -> Result<(), NoPlace> {
         if self.of == Of::Streams {
             if !take(&self.places.taken, self.places.max) {
                 return Err(NoPlace);
@@ -351,7 +351,7 @@ impl Drop for Permit {
 /// A connection that is being opened.
 #[derive(Debug)]
 pub(super) struct Opening {
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
     client: Option<IpAddr>,
 }
 
@@ -365,14 +365,14 @@ impl Drop for Opening {
 /// A place in the queue; left when it is dropped.
 #[derive(Debug)]
 pub(super) struct Queued {
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
     number: u64,
     call: Arc<Notify>,
 }
 
 impl Queued {
     /// Waits until it is this one's turn to look.
-    pub async fn called(&self) {
+    pub(super) async fn called(&self) {
         self.call.notified().await;
         // Before it looks: what becomes free after that calls it again.
         let mut queue = self.places.lock();
@@ -397,7 +397,7 @@ impl Drop for Queued {
 mod tests {
     use futures_util::FutureExt;
 
-    use super::super::held::{Asker, Turn};
+    use super::super::held::{Asker, WhoseTurn};
     use super::*;
 
     const LEAST: u64 = 1 << 10;
@@ -407,7 +407,7 @@ mod tests {
     }
 
     /// With a place for good.
-    fn hold(places: &Arc<Places>, number: u8) -> Arc<Hold> {
+    fn hold(places: &Arc<ConnectionPlaces>, number: u8) -> Arc<Hold> {
         std::mem::forget(places.take());
         let hold = Arc::new(Hold::new(Asker { client: client(number), least_rate: LEAST }));
         let _ = hold.poll_cut(&mut std::task::Context::from_waker(std::task::Waker::noop()));
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn who_has_the_fewest_is_next() {
-        let places = Places::new(3, 0, 1);
+        let places = ConnectionPlaces::new(3, 0, 1);
         for number in [1, 1, 2] {
             hold(&places, number);
         }
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn what_lasts_leaves_its_place_to_others() {
-        let places = Places::new(1, 1, 1);
+        let places = ConnectionPlaces::new(1, 1, 1);
         let mut one = places.take().unwrap();
         assert!(places.take().is_none());
         one.make_stream().unwrap();
@@ -452,8 +452,8 @@ mod tests {
 
     /// Which of these are cut where one client waits: whose each is, whether it is its client's turn, and how many bytes moved
     /// in each quarter of a second.
-    fn cut(waits: u8, holds: &[(u8, Turn, u64)]) -> Vec<bool> {
-        let places = Places::new(holds.len(), 0, 1);
+    fn cut(waits: u8, holds: &[(u8, WhoseTurn, u64)]) -> Vec<bool> {
+        let places = ConnectionPlaces::new(holds.len(), 0, 1);
         let held: Vec<_> = holds.iter().map(|one| hold(&places, one.0)).collect();
         let begun = Instant::now();
         let queued = places.queue(client(waits)).unwrap();
@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn whose_client_does_nothing_makes_room_for_those_who_wait() {
-        use Turn::{Client, Origin};
+        use WhoseTurn::{Client, Origin};
         assert_eq!(cut(9, &[(1, Client, 0)]), [true]);
         assert_eq!(cut(1, &[(1, Client, 0)]), [true], "also where it is the same client");
         assert_eq!(cut(9, &[(1, Client, 1)]), [true], "bit by bit is too slow");
@@ -481,12 +481,12 @@ mod tests {
 
     /// How many of so many are cut that do nothing, where as many wait, after so many looks.
     fn cut_where(places: usize, wait: usize, looks: u32) -> usize {
-        let places = Places::new(places, 0, 1);
+        let places = ConnectionPlaces::new(places, 0, 1);
         let held: Vec<_> = (0..places.max).map(|number| hold(&places, number as u8)).collect();
         let begun = Instant::now();
         let queued: Vec<_> = (0..wait).map(|_| places.queue(client(200)).unwrap()).collect();
         for look in 0..=looks {
-            held.iter().for_each(|hold| hold.turn(Turn::Client));
+            held.iter().for_each(|hold| hold.turn(WhoseTurn::Client));
             places.look(begun + LOOK_AGAIN * look);
         }
         drop(queued);
@@ -506,11 +506,11 @@ mod tests {
 
     #[test]
     fn an_address_that_stands_still_with_half_of_the_places_leaves_the_rest_to_others() {
-        let places = Places::new(8, 0, 1);
+        let places = ConnectionPlaces::new(8, 0, 1);
         let begun = Instant::now();
         let held: Vec<_> = [1, 1, 1, 1, 2, 3].map(|number| hold(&places, number)).into();
         let look = |quarter: u32| places.look(begun + LOOK_AGAIN * quarter);
-        held.iter().for_each(|hold| hold.turn(Turn::Client));
+        held.iter().for_each(|hold| hold.turn(WhoseTurn::Client));
         look(0);
         let admits = |number: u8, in_use: usize| places.admits(client(number), Waited::NotYet, || in_use);
         let _taken: Vec<_> = (0..8).map_while(|_| places.take()).collect();
@@ -527,11 +527,11 @@ mod tests {
 
     #[test]
     fn an_address_whose_many_go_on_may_have_all() {
-        let places = Places::new(4, 0, 1);
+        let places = ConnectionPlaces::new(4, 0, 1);
         let held: Vec<_> = (0..4).map(|_| hold(&places, 1)).collect();
         for look in 0..=8 {
             for hold in &held {
-                hold.turn(Turn::Client);
+                hold.turn(WhoseTurn::Client);
                 hold.moved(LEAST);
             }
             places.look(Instant::now() + LOOK_AGAIN * look);
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn whoever_has_more_than_its_share_has_to_be_faster() {
-        use Turn::Client;
+        use WhoseTurn::Client;
         let (slow, fast) = (LEAST, LEAST * 100);
         let cuts = cut(9, &[(1, Client, slow), (1, Client, fast), (1, Client, fast), (2, Client, slow)]);
         assert_eq!(cuts, [true, false, false, false]);

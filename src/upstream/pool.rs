@@ -15,21 +15,21 @@ use http::uri::Authority;
 use tokio::net::TcpStream;
 
 use super::full;
-use super::names::{Names, Place};
-use super::places::{LONG, LOOK_AGAIN, Permit, Places, Queued, Waited};
+use super::names::{Names, ServerPlace};
+use super::places::{ConnectionPlaces, LONG, LOOK_AGAIN, Permit, Queued, Waited};
 use super::settings::UpstreamSettings;
 use crate::ground::clock::monotonic;
 use crate::ground::descriptors::is_out_of_descriptors;
 use crate::ground::failure::{Failure, FailureKind};
 use crate::upstream::outgoing::Within;
-use crate::upstream::seat::{By, Connection, Freshness, Lease, OwnConnections, Reused, Seat, Server};
+use crate::upstream::seat::{By, ConnectionChoice, Lease, OpenConnection, OwnConnections, Reused, Seat, Server};
 
 /// The connections of one upstream.
 #[derive(Debug)]
 pub struct Pool {
     servers: Vec<Arc<Server>>,
     /// One for each connection, which holds it until it is closed.
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
     connect_timeout: Duration,
 }
 
@@ -54,7 +54,7 @@ pub struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reuse {
     /// One that idles, or a place.
-    Idle(Freshness),
+    Idle(ConnectionChoice),
     /// A place only.
     Nothing,
 }
@@ -73,7 +73,7 @@ impl Pool {
     }
 
     pub(super) fn with_names(settings: &UpstreamSettings, workers: usize, names: &Names) -> Pool {
-        let places = Places::new(settings.max_connections, settings.max_streams, workers);
+        let places = ConnectionPlaces::new(settings.max_connections, settings.max_streams, workers);
         let server = |authority: &Authority| {
             Arc::new(Server {
                 upstream: settings.name.clone(),
@@ -95,11 +95,17 @@ impl Pool {
     }
 
     /// A connection to a server, at the latest when the deadline passes.
-    pub async fn lease(&self, server: usize, by: By, within: Within, freshness: Freshness) -> Result<Lease, Failure> {
+    pub async fn lease(
+        &self,
+        server: usize,
+        by: By,
+        within: Within,
+        freshness: ConnectionChoice,
+    ) -> Result<Lease, Failure> {
         let server = &self.servers[server];
         let Within { now, deadline } = within;
         if self.may_begin(by) {
-            if freshness != Freshness::FreshConnection
+            if freshness != ConnectionChoice::FreshConnection
                 && let Some(lease) = server.take(by.worker, by, now, freshness)
             {
                 return Ok(lease);
@@ -121,16 +127,16 @@ impl Pool {
         server: usize,
         by: By,
         within: Within,
-        freshness: Freshness,
+        freshness: ConnectionChoice,
     ) -> Result<Lease, Failure> {
         let server = &self.servers[server];
         let Within { now, deadline } = within;
         own.choose(server);
-        let mut lease = match own.take(server).filter(|_| freshness != Freshness::FreshConnection) {
-            Some(Connection { stream, born, permit }) => {
+        let mut lease = match own.take(server).filter(|_| freshness != ConnectionChoice::FreshConnection) {
+            Some(OpenConnection { stream, born, permit }) => {
                 Lease { stream, seat: Seat::take(server, by, born, permit), reused: Reused::Yes, taken: now }
             }
-            None => match Some(&self.places).filter(|_| self.may_begin(by)).and_then(Places::take) {
+            None => match Some(&self.places).filter(|_| self.may_begin(by)).and_then(ConnectionPlaces::take) {
                 Some(permit) => self.open(server, by, permit, deadline).await?,
                 None => match self.wait(server, by, deadline, Reuse::Nothing).await? {
                     Found::Lease(lease) => lease,
@@ -211,8 +217,8 @@ impl Pool {
         let now = monotonic();
         let limit = deadline.min(now + self.connect_timeout);
         let connected = match &server.place {
-            Place::Literal(address) => tokio::time::timeout_at(limit.into(), TcpStream::connect(*address)).await,
-            Place::Named(name, port) => {
+            ServerPlace::Literal(address) => tokio::time::timeout_at(limit.into(), TcpStream::connect(*address)).await,
+            ServerPlace::Named(name, port) => {
                 let found = tokio::time::timeout_at(limit.into(), name.addresses(now)).await;
                 let found = found.unwrap_or(Err(FailureKind::NameLookup)).map_err(Failure::before)?;
                 let addresses: Vec<_> = found.iter().map(|address| with_port(*address, *port)).collect();

@@ -61,7 +61,7 @@ pub(super) enum Lost {
 }
 
 impl Uploading {
-    pub fn new(request: &mut Outgoing) -> Uploading {
+    pub(super) fn new(request: &mut Outgoing) -> Uploading {
         let framing = match request.body.size_hint().exact() {
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
@@ -82,17 +82,17 @@ impl Uploading {
         }
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.state == Upload::Done
     }
 
     /// It cannot go on before the client has sent more.
-    pub fn awaits_client(&self) -> bool {
+    pub(super) fn awaits_client(&self) -> bool {
         self.state == Upload::Body && self.waits == Waits::ForClient
     }
 
     /// Before the head of an answer.
-    pub fn failure(&self, kind: FailureKind) -> Failure {
+    pub(super) fn failure(&self, kind: FailureKind) -> Failure {
         match self.begun {
             Begun::Yes => Failure::sent(kind),
             Begun::No => Failure::before(kind),
@@ -100,7 +100,7 @@ impl Uploading {
     }
 
     /// Sends as much as there is and the origin takes.
-    pub fn poll(&mut self, cx: &mut Context<'_>, origin: &TcpStream) -> Poll<Result<(), Lost>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, origin: &TcpStream) -> Poll<Result<(), Lost>> {
         self.waits = Waits::ForOrigin;
         loop {
             if let Upload::Done | Upload::Given = self.state {

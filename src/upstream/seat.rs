@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 
 use crate::ground::worker::WorkerId;
 use crate::upstream::held::{Asker, Hold};
-use crate::upstream::names::Place;
-use crate::upstream::places::{NoPlace, Permit, Places};
+use crate::upstream::names::ServerPlace;
+use crate::upstream::places::{ConnectionPlaces, NoPlace, Permit};
 
 /// Before its origin closes it, a connection is not used again: a request might meet the end on its way.
 pub(super) const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(super) const LAST_MOMENT: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     /// The name of the upstream that it is one of.
     pub upstream: String,
-    pub(super) place: Place,
+    pub(super) place: ServerPlace,
     pub(super) idle: Vec<Mutex<Vec<Idle>>>,
     pub(super) idle_count: AtomicUsize,
     pub(super) max_idle: usize,
@@ -35,12 +35,12 @@ pub(super) struct Server {
     pub(super) max_life: Duration,
     pub(super) in_flight: AtomicUsize,
     /// Of the whole pool: a connection to any server that is given back may make room for one to another.
-    pub(super) places: Arc<Places>,
+    pub(super) places: Arc<ConnectionPlaces>,
 }
 
 #[derive(Debug)]
 pub(super) struct Idle {
-    pub(super) connection: Connection,
+    pub(super) connection: OpenConnection,
     pub(super) since: Instant,
     /// For how long the origin keeps it, by what it said, less [`LAST_MOMENT`].
     pub(super) keeps: Option<Duration>,
@@ -48,7 +48,7 @@ pub(super) struct Idle {
 
 /// An open connection; it counts against the cap until it is closed.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct OpenConnection {
     pub stream: TcpStream,
     pub(super) born: Instant,
     pub(super) permit: Permit,
@@ -141,13 +141,13 @@ impl Seat {
         self.unlist();
         let server = &self.server;
         if let Some(own) = &self.own {
-            return own.put(server, Connection { stream, born: self.born, permit });
+            return own.put(server, OpenConnection { stream, born: self.born, permit });
         }
         let keeps = self.keeps.map(|keeps| keeps.saturating_sub(LAST_MOMENT));
         if server.idle_count.load(Ordering::Relaxed) >= server.max_idle || keeps == Some(Duration::ZERO) {
             return;
         }
-        let idle = Idle { connection: Connection { stream, born: self.born, permit }, since: now, keeps };
+        let idle = Idle { connection: OpenConnection { stream, born: self.born, permit }, since: now, keeps };
         // Counted before it can be found: who takes it counts it off.
         server.idle_count.fetch_add(1, Ordering::Relaxed);
         server.idle[self.worker].lock().unwrap_or_else(PoisonError::into_inner).push(idle);
@@ -178,15 +178,15 @@ impl Server {
         from: WorkerId,
         by: By,
         taken: Instant,
-        freshness: Freshness,
+        freshness: ConnectionChoice,
     ) -> Option<Lease> {
         loop {
             let idle = self.pop(from)?;
-            let is_open = freshness != Freshness::LookedAt || is_open(&idle.connection.stream);
+            let is_open = freshness != ConnectionChoice::LookedAt || is_open(&idle.connection.stream);
             if !is_open || !self.is_usable(&idle, taken) {
                 continue;
             }
-            let Connection { stream, born, permit } = idle.connection;
+            let OpenConnection { stream, born, permit } = idle.connection;
             let Some(stream) = (if from == by.worker { Some(stream) } else { moved(stream) }) else { continue };
             return Some(Lease { stream, seat: Seat::take(self, by, born, permit), reused: Reused::Yes, taken });
         }
@@ -230,14 +230,14 @@ pub(super) fn moved(stream: TcpStream) -> Option<TcpStream> {
 /// Those of one client's connection, one for each upstream that it used.
 #[derive(Debug, Default)]
 pub struct OwnConnections {
-    pub(super) held: Mutex<Vec<Own>>,
+    pub(super) held: Mutex<Vec<OwnConnection>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Own {
+pub(super) struct OwnConnection {
     pub(super) server: Arc<Server>,
     /// `None` while it carries a request, and once it has ended.
-    pub(super) connection: Option<Connection>,
+    pub(super) connection: Option<OpenConnection>,
 }
 
 impl OwnConnections {
@@ -248,7 +248,7 @@ impl OwnConnections {
     }
 
     /// The connection to that server, if it is there and has not ended.
-    pub(super) fn take(&self, server: &Arc<Server>) -> Option<Connection> {
+    pub(super) fn take(&self, server: &Arc<Server>) -> Option<OpenConnection> {
         let mut held = self.held();
         let own = held.iter_mut().find(|own| Arc::ptr_eq(&own.server, server))?;
         own.connection.take().filter(|connection| is_quiet(&connection.stream))
@@ -260,25 +260,25 @@ impl OwnConnections {
         // By name: one that a configuration from before has left behind is of no use any more.
         held.retain(|own| own.server.upstream != server.upstream || Arc::ptr_eq(&own.server, server));
         if !held.iter().any(|own| Arc::ptr_eq(&own.server, server)) {
-            held.push(Own { server: server.clone(), connection: None });
+            held.push(OwnConnection { server: server.clone(), connection: None });
         }
     }
 
     /// Back to the client. Only a connection that is ready for its next request may come back.
-    pub(super) fn put(&self, server: &Arc<Server>, connection: Connection) {
+    pub(super) fn put(&self, server: &Arc<Server>, connection: OpenConnection) {
         if let Some(own) = self.held().iter_mut().find(|own| Arc::ptr_eq(&own.server, server)) {
             own.connection = Some(connection);
         }
     }
 
-    pub(super) fn held(&self) -> MutexGuard<'_, Vec<Own>> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Vec<OwnConnection>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether a connection that was used before will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
+pub enum ConnectionChoice {
     /// It will.
     AnyConnection,
     /// It will if the system knows of no end of it now, for a call.

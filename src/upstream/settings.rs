@@ -17,7 +17,7 @@ pub struct UpstreamSettings {
     /// Which server a request goes to.
     pub balance: Balance,
     /// By which fields it is told of the client.
-    pub told: Told,
+    pub told: ToldBy,
     /// By which names it knows one path.
     pub paths: Aliases,
     /// The path of the page to sign in at: a write that is answered by a redirect there was refused.
@@ -48,7 +48,7 @@ pub struct UpstreamSettings {
 
 /// By which fields an origin is told of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Told {
+pub enum ToldBy {
     /// By both kinds.
     #[default]
     Both,

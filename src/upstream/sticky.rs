@@ -34,12 +34,12 @@ struct Given {
 
 impl Sticky {
     /// By the cookie of this name.
-    pub fn new(cookie: String) -> Sticky {
+    pub(super) fn new(cookie: String) -> Sticky {
         Sticky { cookie, given: Mutex::default() }
     }
 
     /// Which of the servers a request that is sent with these fields goes to, `avoid` excepted; none without the cookie.
-    pub fn server(&self, sent: &HeaderMap, servers: &[Authority], avoid: Option<usize>) -> Option<usize> {
+    pub(super) fn server(&self, sent: &HeaderMap, servers: &[Authority], avoid: Option<usize>) -> Option<usize> {
         let mut all = sent.get_all(header::COOKIE).iter().flat_map(cookies);
         let value = all.find(|cookie| cookie.name == self.cookie)?.value().filter(|value| !value.is_empty())?;
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner).server(&digest(value));
@@ -50,7 +50,7 @@ impl Sticky {
     }
 
     /// A server has answered with these fields.
-    pub fn answered(&self, server: usize, answered: &HeaderMap) {
+    pub(super) fn answered(&self, server: usize, answered: &HeaderMap) {
         for line in answered.get_all(header::SET_COOKIE) {
             let cookie = cookies(line).next().filter(|cookie| cookie.name == self.cookie);
             if let Some(value) = cookie.and_then(|cookie| cookie.value()).filter(|value| !value.is_empty()) {

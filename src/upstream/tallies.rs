@@ -31,7 +31,7 @@ const PLACES: usize = 256;
 const OF_LATE: u32 = 250;
 
 impl Tallies {
-    pub fn new(many: usize) -> Tallies {
+    pub(super) fn new(many: usize) -> Tallies {
         let (many, hasher) = (u32::try_from(many).unwrap_or(u32::MAX), foldhash::fast::RandomState::default());
         Tallies { many, hasher, tallies: Box::new(std::array::from_fn(|_| Tally::default())) }
     }
@@ -40,7 +40,7 @@ impl Tallies {
         &self.tallies[self.hasher.hash_one(client) as usize % PLACES]
     }
 
-    pub fn began(&self, client: Option<IpAddr>) {
+    pub(super) fn began(&self, client: Option<IpAddr>) {
         if let Some(client) = client {
             let tally = self.of(client);
             if tally.in_flight.fetch_add(1, Ordering::Relaxed) == self.many {
@@ -50,7 +50,7 @@ impl Tallies {
     }
 
     /// A request of this client's is over; `by_itself`: nobody had to end it.
-    pub fn ended(&self, client: Option<IpAddr>, by_itself: bool) {
+    pub(super) fn ended(&self, client: Option<IpAddr>, by_itself: bool) {
         let Some(tally) = client.map(|client| self.of(client)) else { return };
         tally.in_flight.fetch_sub(1, Ordering::Relaxed);
         if by_itself {
@@ -59,7 +59,7 @@ impl Tallies {
     }
 
     /// Whether a client has many in flight, and since they are many none has ended, or none of late.
-    pub fn has_only_taken(&self, client: Option<IpAddr>) -> bool {
+    pub(super) fn has_only_taken(&self, client: Option<IpAddr>) -> bool {
         let Some(tally) = client.map(|client| self.of(client)) else { return false };
         if tally.in_flight.load(Ordering::Relaxed) <= self.many {
             return false;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use stent::coherence::tags::Place;
+use stent::coherence::tags::RequestPlace;
 use stent::entry::purge::{Birth, PurgeLog, Standing, Strength};
 use stent::entry::tag::TagSet;
 use stent::fields::authority::Scheme;
@@ -625,7 +625,7 @@ routes:
 ";
     let loaded = stent::config::parse("test.yaml", yaml, &|_| None);
     let routes = loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).settings.routes;
-    let place = |path: &str, query: &str| Place {
+    let place = |path: &str, query: &str| RequestPlace {
         plain: None,
         scheme: Scheme::Http,
         authority: "clinic.example".to_owned(),

@@ -10,7 +10,7 @@ use stent::asker::principal::PrincipalKey;
 use stent::coherence::errand::{Asks, Conditions, Errand, StandingIn};
 use stent::coherence::extent::Extent;
 use stent::coherence::find::Spot;
-use stent::coherence::tags::{Place, principal_parts};
+use stent::coherence::tags::{RequestPlace, principal_parts};
 use stent::entry::key::{Key, Partition};
 use stent::fields::authority::Scheme;
 use stent::policy::plan::{Lookup, Plan, plan};
@@ -150,7 +150,7 @@ impl Clinic {
             headers: sent(route, asked, spot.vary()),
             credentialed: lookup.credentialed,
             max_object: MAX_OBJECT,
-            place: Place {
+            place: RequestPlace {
                 plain: None,
                 scheme: Scheme::Http,
                 authority: HOST.to_owned(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::header;
-use stent::coherence::flight::Turn;
+use stent::coherence::flight::FlightTurn;
 use stent::entry::stored::Entry;
 
 use crate::clinic::{Clinic, Kind, Person, Resource, Rules};
@@ -59,7 +59,7 @@ pub enum Way {
     /// Confirmed by the origin.
     Confirmed,
     /// By a flight that was joined, the first or the one that was begun in its place.
-    Followed(Turn),
+    Followed(FlightTurn),
     /// By the hand of the flight's own leader.
     Own,
 }
@@ -122,7 +122,7 @@ impl Given<'_> {
     /// on.
     fn check_refusals(&self, refusals: &[Refusal]) -> Result<(), Broken> {
         let Given { asker, way, body, last, .. } = self;
-        let is_ill = body.status >= 500 && *way == Way::Followed(Turn::Second);
+        let is_ill = body.status >= 500 && *way == Way::Followed(FlightTurn::Second);
         let is_another = matches!(way, Way::Followed(_)) && !body.is_a_success() && !is_ill;
         ensure(!is_another, || format!("another was answered {}", body.status))?;
         let copy = (body.number, last.number);

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, Method, header};
 use http_body::Body;
-use stent::body::spool::Reader;
+use stent::body::spool::SpoolReader;
 use stent::coherence::errand::{Asks, Errand, StandingIn};
 use stent::coherence::fetch::Fetch;
 use stent::coherence::find::{Found, Refresh};
-use stent::coherence::flight::{Demand, Flight, Joined, Landing, Turn};
+use stent::coherence::flight::{Demand, Flight, FlightTurn, Joined, Landing};
 use stent::coherence::head::arriving;
 use stent::coherence::waiter::{Instead, Waiter, is_its_leaders, leaves_out, varies_by};
 use stent::coherence::{Passenger, Waits};
@@ -66,7 +66,7 @@ struct Waiting {
 }
 
 struct Reading {
-    reader: Reader,
+    reader: SpoolReader,
     read: Vec<u8>,
     record: usize,
 }
@@ -75,7 +75,7 @@ struct Reading {
 pub enum Own {
     /// An answer that is nobody else's: its record, its fields, and those that it was asked for with.
     Answer(usize, HeaderMap, HeaderMap),
-    Reader(Reader),
+    Reader(SpoolReader),
 }
 
 impl Request {
@@ -356,7 +356,7 @@ impl History<'_> {
 
     /// What came was another's alone: one of those who waited asks first, and if that one is refused too, each for itself.
     fn not_shared(&mut self, number: usize, waiting: Waiting) {
-        if waiting.flight.turn == Turn::First && self.now.instant < waiting.flight.deadline {
+        if waiting.flight.turn == FlightTurn::First && self.now.instant < waiting.flight.deadline {
             tell!(self, "that is not for request {number}, which looks for another to lead");
             self.requests[number].state = State::Looking(Some(waiting.flight));
         } else {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::asker::facet::Claims;
 use crate::asker::principal::PrincipalKey;
 use crate::asker::token::keys::VerifyingKey;
-use crate::ground::found::{Found, json_bytes};
+use crate::ground::found::{Findings, json_bytes};
 
 /// How tokens are verified.
 #[derive(Debug, Clone)]
@@ -42,13 +42,13 @@ const REMEMBERED_BYTES: u64 = 16 << 20;
 pub struct Tokens {
     settings: TokenSettings,
     secret: PrincipalKey,
-    verified: Found<Arc<Claims>>,
+    verified: Findings<Arc<Claims>>,
 }
 
 impl Tokens {
     /// Nothing is verified yet.
     pub fn new(settings: TokenSettings, secret: PrincipalKey) -> Tokens {
-        Tokens { settings, secret, verified: Found::new(REMEMBERED_BYTES) }
+        Tokens { settings, secret, verified: Findings::new(REMEMBERED_BYTES) }
     }
 
     /// The claims of a token that holds now.

@@ -6,7 +6,7 @@ fn budget() -> Arc<Budget> {
     Arc::new(Budget::beside(4000, 0))
 }
 
-async fn read(reader: &mut Reader) -> Option<Result<Bytes, BodyError>> {
+async fn read(reader: &mut SpoolReader) -> Option<Result<Bytes, BodyError>> {
     Some(reader.frame().await?.map(|frame| frame.into_data().unwrap_or_default()))
 }
 

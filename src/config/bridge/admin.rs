@@ -3,20 +3,24 @@
 use std::path::Path;
 
 use super::secrets::{check_mode, check_mode_of_own};
-use crate::config::admin::{AdminSettings, AdminToken, Scope};
+use crate::config::admin::{AdminSettings, AdminToken, TokenScope};
 use crate::config::bridge::values::{address, file};
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::edge::settings::ServerSettings;
 
 /// Shorter tokens can be guessed.
 const SHORTEST_TOKEN: usize = 16;
-const SCOPES: [(&str, Scope); 4] =
-    [("read", Scope::Read), ("purge", Scope::Purge), ("reload", Scope::Reload), ("bypass", Scope::Bypass)];
+const SCOPES: [(&str, TokenScope); 4] = [
+    ("read", TokenScope::Read),
+    ("purge", TokenScope::Purge),
+    ("reload", TokenScope::Reload),
+    ("bypass", TokenScope::Bypass),
+];
 const LARGEST_SECRET_FILE: u64 = 64 << 10;
 
-pub(super) fn admin(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> Option<AdminSettings> {
+pub(super) fn admin(reader: &mut NodeReader, node: Option<&Node>, folder: &Path) -> Option<AdminSettings> {
     let table = reader.table(node?, &["listen", "tokens"], &[])?;
     let before = reader.errors();
     let tokens = table.get("tokens").map(|node| tokens(reader, node, folder)).unwrap_or_default();
@@ -30,14 +34,14 @@ pub(super) fn admin(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> 
         let message = format!("`{listen}` can be reached from other machines, so `admin` needs tokens");
         let hint =
             "write tokens: {NAME: {token: {file: /run/secrets/admin}, may: [read, purge]}}, or listen on 127.0.0.1";
-        reader.error(Kind::Unsafe, listen_node, message, hint);
+        reader.error(MessageKind::Unsafe, listen_node, message, hint);
     }
     Some(AdminSettings { listen, tokens })
 }
 
 /// The admin listener's address must not be one for clients.
 pub(super) fn check_listeners(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     root: &Node,
     server: &ServerSettings,
     admin: Option<&AdminSettings>,
@@ -48,11 +52,11 @@ pub(super) fn check_listeners(
     let taken = server.listen.contains(&admin.listen).then_some("server.listen").or(tls);
     if let Some(taken) = taken.filter(|_| admin.listen.port() != 0) {
         let message = format!("`{}` is also an address of `{taken}`", admin.listen);
-        reader.error(Kind::Contradiction, node, message, "give `admin` a port of its own, like 127.0.0.1:9090");
+        reader.error(MessageKind::Contradiction, node, message, "give `admin` a port of its own, like 127.0.0.1:9090");
     }
 }
 
-fn tokens(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<AdminToken> {
+fn tokens(reader: &mut NodeReader, node: &Node, folder: &Path) -> Vec<AdminToken> {
     let mut tokens: Vec<AdminToken> = Vec::new();
     for (name, node) in reader.named(node).unwrap_or_default() {
         let Some(table) = reader.table(node, &["token", "may"], &[]) else { continue };
@@ -84,18 +88,18 @@ fn tokens(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<AdminToken> {
         if let Some(other) = tokens.iter().find(|other| other.secret == secret) {
             let message =
                 format!("`{}` and `{}` have the same token, so their use cannot be told apart", other.name, name.text);
-            reader.error(Kind::Duplicate, node, message, "give each name a token of its own");
+            reader.error(MessageKind::Duplicate, node, message, "give each name a token of its own");
         }
         tokens.push(AdminToken { name: name.text.clone(), secret, may });
     }
     tokens
 }
 
-fn scopes(reader: &mut Reader, node: &Node) -> Option<Vec<Scope>> {
+fn scopes(reader: &mut NodeReader, node: &Node) -> Option<Vec<TokenScope>> {
     let mut scopes = Vec::new();
     let items = reader.one_or_list(node)?;
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "the list is empty", "write [read], [purge] or [read, purge]");
+        reader.error(MessageKind::Missing, node, "the list is empty", "write [read], [purge] or [read, purge]");
     }
     for item in items {
         let scope = reader.choice(item, &SCOPES)?;
@@ -107,7 +111,7 @@ fn scopes(reader: &mut Reader, node: &Node) -> Option<Vec<Scope>> {
 }
 
 /// A secret: text, or `{file: path}` whose content is read now. Messages never say what it is.
-fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
+fn secret(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<String> {
     let (secret, node) = match &node.kind {
         NodeKind::Map(_) => {
             let table = reader.table(node, &["file"], &[])?;
@@ -131,24 +135,24 @@ fn secret(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
     let hint = "make one with `openssl rand -hex 32`";
     if secret.len() < SHORTEST_TOKEN {
         let message = format!("the token has fewer than {SHORTEST_TOKEN} characters, so it could be guessed");
-        reader.error(Kind::Unsafe, node, message, hint);
+        reader.error(MessageKind::Unsafe, node, message, hint);
         return None;
     }
     if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = "the token has characters that an Authorization header cannot carry";
-        reader.error(Kind::Value, node, message, hint);
+        reader.error(MessageKind::Value, node, message, hint);
         return None;
     }
     Some(secret)
 }
 
 /// The content of a file with a secret, read now, without the end of its last line.
-pub(super) fn secret_file(reader: &mut Reader, node: &Node, folder: &Path) -> Option<String> {
+pub(super) fn secret_file(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<String> {
     let content = file(reader, node, folder, LARGEST_SECRET_FILE)?;
     let trimmed = content.strip_suffix('\n').map_or(content.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if trimmed.is_empty() {
         let name = reader.text(node)?;
-        reader.error(Kind::Value, node, format!("`{name}` is empty"), "write the secret into it");
+        reader.error(MessageKind::Value, node, format!("`{name}` is empty"), "write the secret into it");
         return None;
     }
     Some(trimmed.to_owned())

@@ -3,10 +3,10 @@
 //! The earlier route takes every host, path, method and header that the later one takes. A later
 //! route that only several earlier ones together leave nothing to is not found.
 
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::node::Node;
-use crate::config::reader::Reader;
-use crate::config::source::Place;
+use crate::config::reader::NodeReader;
+use crate::config::source::SourcePlace;
 use crate::rules::route::Route;
 use crate::rules::route::covering::Covering;
 use crate::rules::route::shape::Shape;
@@ -14,7 +14,7 @@ use crate::rules::route::shape::Shape;
 /// The routes above the one at hand.
 #[derive(Default)]
 pub(super) struct Earlier {
-    routes: Vec<(Told, Place)>,
+    routes: Vec<(Told, SourcePlace)>,
     shapes: Covering,
 }
 
@@ -27,7 +27,7 @@ struct Told {
 
 impl Earlier {
     /// Reports `route` if nothing is left for it; then remembers it.
-    pub(super) fn check(&mut self, reader: &mut Reader, node: &Node, route: &Route) {
+    pub(super) fn check(&mut self, reader: &mut NodeReader, node: &Node, route: &Route) {
         // The value of `path` is what people look at.
         let at = node.get("path").unwrap_or(node);
         let shape = Shape::of(route);
@@ -36,7 +36,7 @@ impl Earlier {
             let message =
                 format!("the route `{}` can never match: `{name}` in line {line} takes all its requests", route.name);
             let hint = format!("move it above `{name}`, or remove one of the two");
-            let problem = Problem::error(Kind::Contradiction, at.place, &at.path, message);
+            let problem = ConfigProblem::error(MessageKind::Contradiction, at.place, &at.path, message);
             reader.push(problem.hint(hint).related(*place, format!("`{name}` takes {}", earlier.path)));
         }
         let told = Told { name: route.name.clone(), line: route.line, path: route.path.text.clone() };

@@ -9,16 +9,16 @@ use super::secrets::check_mode;
 use crate::asker::identity::{Identity, TokenSource};
 use crate::asker::token::TokenSettings;
 use crate::asker::token::keys::{self, ALGORITHMS, Algorithm};
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::Node;
-use crate::config::reader::{Reader, Table};
+use crate::config::reader::{NodeReader, NodeTable};
 
 /// Clocks that differ by more are set wrongly.
 const MOST_LEEWAY_SECONDS: u64 = 300;
 
 /// Where the token stands, even if something else is wrong: what depends on there being one is not reported too.
 pub(super) fn jwt(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     node: &Node,
     identity: &Identity,
     folder: &Path,
@@ -31,7 +31,7 @@ pub(super) fn jwt(
     let leeway = table.get("leeway").and_then(|node| reader.duration(node));
     if let Some(leeway) = leeway.filter(|leeway| leeway.value.as_secs() > MOST_LEEWAY_SECONDS) {
         let message = "`leeway` lets a token that has expired be believed for that long";
-        reader.error(Kind::Unsafe, leeway.node, message, "write 5m or less, and set the clocks");
+        reader.error(MessageKind::Unsafe, leeway.node, message, "write 5m or less, and set the clocks");
     }
     let (issuers, audiences) = (texts(reader, table, "issuer"), texts(reader, table, "audience"));
     let keys = keys(reader, table, &algorithms, folder);
@@ -39,7 +39,7 @@ pub(super) fn jwt(
     (source, keys.map(|keys| TokenSettings { keys, issuers, audiences, leeway }))
 }
 
-fn source(reader: &mut Reader, table: Table<'_>, identity: &Identity) -> Option<TokenSource> {
+fn source(reader: &mut NodeReader, table: NodeTable<'_>, identity: &Identity) -> Option<TokenSource> {
     let node = table.get("from").unwrap_or(table.node);
     let text = match table.get("from") {
         Some(node) => reader.text(node)?,
@@ -58,25 +58,30 @@ fn source(reader: &mut Reader, table: Table<'_>, identity: &Identity) -> Option<
         }
         _ => {
             let hint = "write authorization, cookie.NAME or header.NAME";
-            reader.error(Kind::Value, node, format!("`{text}` is not where a token stands"), hint);
+            reader.error(MessageKind::Value, node, format!("`{text}` is not where a token stands"), hint);
             return None;
         }
     };
     if !listed {
         let message = format!("`{text}` holds a token, but it is no part of `identity.principal`");
-        reader.error(Kind::Contradiction, node, message, format!("write principal: [{text}]: a token is a credential"));
+        reader.error(
+            MessageKind::Contradiction,
+            node,
+            message,
+            format!("write principal: [{text}]: a token is a credential"),
+        );
     }
     Some(source)
 }
 
-fn texts(reader: &mut Reader, table: Table<'_>, key: &str) -> Vec<String> {
+fn texts(reader: &mut NodeReader, table: NodeTable<'_>, key: &str) -> Vec<String> {
     let items = table.get(key).and_then(|node| reader.one_or_list(node)).unwrap_or_default();
     items.iter().filter_map(|item| Some(reader.text(item)?.to_owned())).collect()
 }
 
 fn keys(
-    reader: &mut Reader,
-    table: Table<'_>,
+    reader: &mut NodeReader,
+    table: NodeTable<'_>,
     algorithms: &[Algorithm],
     folder: &Path,
 ) -> Option<Vec<keys::VerifyingKey>> {
@@ -101,7 +106,7 @@ fn keys(
         Err(reason) => {
             let name = reader.text(file)?;
             let hint = "it must hold a JSON web key set (RFC 7517) with the public keys of whoever signs the tokens";
-            reader.error(Kind::Value, file, format!("`{name}` cannot be used: {reason}"), hint);
+            reader.error(MessageKind::Value, file, format!("`{name}` cannot be used: {reason}"), hint);
             None
         }
     }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::Reader;
-use crate::telemetry::settings::{Access, Included, LogSettings};
+use crate::config::reader::NodeReader;
+use crate::telemetry::settings::{AccessLines, Included, LogSettings};
 
-pub(super) fn log(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> LogSettings {
+pub(super) fn log(reader: &mut NodeReader, node: Option<&Node>, folder: &Path) -> LogSettings {
     let mut settings = LogSettings::default();
     let Some(table) = node.and_then(|node| reader.table(node, &["access", "slow", "include"], &[])) else {
         return settings;
@@ -28,14 +28,14 @@ pub(super) fn log(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> Lo
     settings
 }
 
-fn access(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Access> {
+fn access(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<AccessLines> {
     let NodeKind::Map(_) = &node.kind else {
         let words = [("off", "off"), ("stdout", "stdout"), ("stderr", "stderr")];
         let hint = "write stdout, stderr, off or {file: access.log}";
         let word = match reader.scalar(node, "a word or {file: path}", hint)?.text.as_str() {
             path if path.contains(['/', '.']) => {
                 reader.error(
-                    Kind::Value,
+                    MessageKind::Value,
                     node,
                     format!("`{path}` looks like a file"),
                     format!("write {{file: {path}}}"),
@@ -45,9 +45,9 @@ fn access(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Access> {
             _ => reader.choice(node, &words)?,
         };
         return Some(match word {
-            "stdout" => Access::Stdout,
-            "stderr" => Access::Stderr,
-            _ => Access::Off,
+            "stdout" => AccessLines::Stdout,
+            "stderr" => AccessLines::Stderr,
+            _ => AccessLines::Off,
         });
     };
     let table = reader.table(node, &["file"], &[])?;
@@ -55,19 +55,19 @@ fn access(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Access> {
         reader.missing(node, "file", "the file is missing", "write access: {file: access.log}");
         return None;
     };
-    Some(Access::File(folder.join(reader.text(file)?)))
+    Some(AccessLines::File(folder.join(reader.text(file)?)))
 }
 
-fn include(reader: &mut Reader, node: &Node, all: &mut Vec<Included>) {
+fn include(reader: &mut NodeReader, node: &Node, all: &mut Vec<Included>) {
     let words =
         [("client", Included::Client), ("host", Included::Host), ("path", Included::Path), ("query", Included::Query)];
     let Some(included) = reader.choice(node, &words) else { return };
     if matches!(included, Included::Path | Included::Query) {
         let message = "paths and queries may name patients: whoever reads the log reads that";
-        reader.warn(Kind::Unsafe, node, message, "leave it out unless the log is kept as records are");
+        reader.warn(MessageKind::Unsafe, node, message, "leave it out unless the log is kept as records are");
     }
     if all.contains(&included) {
-        return reader.error(Kind::Duplicate, node, "it is listed twice", "keep one of the two");
+        return reader.error(MessageKind::Duplicate, node, "it is listed twice", "keep one of the two");
     }
     all.push(included);
 }

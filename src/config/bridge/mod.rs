@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use crate::config::Settings;
-use crate::config::message::Problem;
+use crate::config::message::ConfigProblem;
 use crate::config::node::Node;
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::config::selftest::SelfTest;
 
 mod admin;
@@ -39,9 +39,9 @@ const KNOWN: [&str; 9] = ["server", "admin", "log", "cache", "identity", "upstre
 const NOT_YET: [&str; 2] = ["include", "limits"];
 
 /// Settings and self tests, worth something only if no problem is an error. Secrets are read relative to the file's folder.
-pub(super) fn cross(root: &Node, file: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<Problem>) {
+pub(super) fn cross(root: &Node, file: &Path) -> (Option<(Settings, Vec<SelfTest>)>, Vec<ConfigProblem>) {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let mut reader = Reader::default();
+    let mut reader = NodeReader::default();
     reader.file = file.to_owned();
     let Some(table) = reader.table(root, &KNOWN, &NOT_YET) else { return (None, reader.into_problems()) };
     let server = server::server(&mut reader, table.get("server"), folder);
@@ -56,9 +56,9 @@ pub(super) fn cross(root: &Node, file: &Path) -> (Option<(Settings, Vec<SelfTest
     let upstreams = upstreams::upstreams(&mut reader, root, &who.identity);
     let around = share::Surroundings { who: &who, identity_is_sound };
     let policies = policies::policies(&mut reader, root, &around);
-    let scope = routes::Scope { around, upstreams: &upstreams, policies: policies.as_deref(), cache: &cache };
+    let scope = routes::RouteScope { around, upstreams: &upstreams, policies: policies.as_deref(), cache: &cache };
     let routes = routes::routes(&mut reader, root, &scope);
-    let names = tests::Names {
+    let names = tests::TestNames {
         routes: routes.iter().map(|route| route.name.as_str()).collect(),
         policies: policies.iter().flatten().map(|policy| policy.name).chain(policies::BUILT_IN).collect(),
         trusted: who.identity.trusted_headers().cloned().collect(),
@@ -67,7 +67,7 @@ pub(super) fn cross(root: &Node, file: &Path) -> (Option<(Settings, Vec<SelfTest
     let tests = table.get("tests").map(|node| tests::read(&mut reader, node, &names)).unwrap_or_default();
     let upstreams = upstreams.settings;
     paths::check(&mut reader, root, &who.identity, &upstreams, &routes);
-    let identity::Who { identity, tokens, .. } = who;
+    let identity::ConfiguredIdentity { identity, tokens, .. } = who;
     let settings = Settings { server, admin, log, cache, identity, tokens, upstreams, routes };
     (Some((settings, tests)), reader.into_problems())
 }

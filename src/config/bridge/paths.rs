@@ -1,9 +1,9 @@
 //! `upstreams.NAME.paths`: by which names an origin knows one path; and what in a configuration shows that it knows several.
 
 use crate::asker::identity::{CookieRole, Identity};
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::Node;
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::rules::caching::Caching;
 use crate::rules::path::aliases::{Aliases, Telling};
 use crate::rules::route::Route;
@@ -11,7 +11,7 @@ use crate::upstream::settings::UpstreamSettings;
 
 const TELLING: [(&str, Telling); 2] = [("distinct", Telling::Distinct), ("ignored", Telling::Ignored)];
 
-pub(super) fn aliases(reader: &mut Reader, node: &Node) -> Option<Aliases> {
+pub(super) fn aliases(reader: &mut NodeReader, node: &Node) -> Option<Aliases> {
     let table = reader.table(node, &["parameters", "case", "suffixes"], &[])?;
     let mut aliases = Aliases::default();
     for (key, telling) in [("parameters", &mut aliases.parameters), ("case", &mut aliases.case)] {
@@ -23,13 +23,13 @@ pub(super) fn aliases(reader: &mut Reader, node: &Node) -> Option<Aliases> {
         let rest = suffix.strip_prefix('.');
         if !rest.is_some_and(|rest| rest.len() <= 16 && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
             reader.error(
-                Kind::Value,
+                MessageKind::Value,
                 item,
                 format!("`{text}` is not the end of a path's last part"),
                 "write .json, or \".\" for a dot alone",
             );
         } else if aliases.suffixes.contains(&suffix) {
-            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
         } else {
             aliases.suffixes.push(suffix);
         }
@@ -40,7 +40,7 @@ pub(super) fn aliases(reader: &mut Reader, node: &Node) -> Option<Aliases> {
 /// Where nothing is said: does something show that the origin has other names for its paths? A write by one of them would leave what
 /// is kept by another.
 pub(super) fn check(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     root: &Node,
     identity: &Identity,
     upstreams: &[UpstreamSettings],
@@ -59,7 +59,7 @@ pub(super) fn check(
         }
         if let Some((because, write)) = by_session(identity).or_else(|| by_routes(&own)) {
             let message = format!("{because}: a write by the one name leaves what is kept by the other");
-            reader.warn(Kind::Unsafe, node, message, write);
+            reader.warn(MessageKind::Unsafe, node, message, write);
         }
     }
 }

@@ -13,8 +13,8 @@
 //! 3. `share: public` on `/**` is a warning: it takes whatever the routes above leave, known or not.
 //! 4. `<int:id>` alone says nothing: `/media/medications/<int:id>/<file>` with the tag `medication:<id>` may be public.
 
-use crate::config::message::Kind;
-use crate::config::reader::{Reader, Table};
+use crate::config::message::MessageKind;
+use crate::config::reader::{NodeReader, NodeTable};
 use crate::rules::caching::{Caching, Share};
 use crate::rules::route::Route;
 use crate::rules::tag_template::{PurgeTemplate, TagPiece, TagSource, TagTemplate};
@@ -25,7 +25,7 @@ const WORDS: [&str; 9] =
 const COMPOUNDS: [(&str, &str); 4] =
     [("medical", "record"), ("health", "record"), ("clinical", "record"), ("lab", "result")];
 
-pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
+pub(super) fn check(reader: &mut NodeReader, table: NodeTable<'_>, route: &Route) {
     let Caching::Named(policy) = &route.caching else { return };
     if policy.share.is_sensitive() {
         return;
@@ -35,14 +35,14 @@ pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
     if let Some((what, word)) = evidence(route) {
         let node = ["share", "policy", "path"].into_iter().find_map(|key| table.get(key)).unwrap_or(table.node);
         let message = format!("`share: {share}` on a route of patient data: its {what} says `{word}`");
-        reader.error(Kind::Unsafe, node, message, hint);
+        reader.error(MessageKind::Unsafe, node, message, hint);
     } else if policy.share == Share::Public
         && route.purges.contains(&PurgeTemplate::Principal)
         && let Some(node) = table.get("purges")
     {
         let message = "`share: public` on a route that changes with who is signed in, since it purges `principal`";
         reader.error(
-            Kind::Unsafe,
+            MessageKind::Unsafe,
             node,
             message,
             "give the writes a route of their own, with methods: [POST], above this one",
@@ -53,7 +53,7 @@ pub(super) fn check(reader: &mut Reader, table: Table<'_>, route: &Route) {
         && let Some(node) = table.get("path")
     {
         let message = "`share: public` on every path that no route above takes, whatever it turns out to hold";
-        reader.warn(Kind::Unsafe, node, message, "name what is public: path: /static/**");
+        reader.warn(MessageKind::Unsafe, node, message, "name what is public: path: /static/**");
     }
 }
 

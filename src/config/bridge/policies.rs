@@ -9,9 +9,9 @@ use super::identity::{MEANINGLESS, cookie_pattern};
 use super::share::{self, Surroundings, parts_beside};
 use super::vary;
 use crate::asker::identity::{Identity, form};
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::{Reader, Table, Written};
+use crate::config::reader::{NodeReader, NodeTable, Written};
 use crate::config::units::show_duration;
 use crate::fields::glob::glob;
 use crate::rules::caching::{Access, ClientNoCache, Expired, NamedPolicy, Share, TypePattern};
@@ -69,7 +69,11 @@ pub(super) struct Policy<'n> {
 }
 
 /// `None`: the section cannot be read, and names in it cannot be known.
-pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroundings<'_>) -> Option<Vec<Policy<'n>>> {
+pub(super) fn policies<'n>(
+    reader: &mut NodeReader,
+    root: &'n Node,
+    around: &Surroundings<'_>,
+) -> Option<Vec<Policy<'n>>> {
     let Some(node) = root.get("policies") else {
         return (!reader.is_meant(root, "policies")).then(Vec::new);
     };
@@ -77,7 +81,7 @@ pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroun
     for (key, node) in reader.named(node)? {
         if BUILT_IN.contains(&key.text.as_str()) {
             let message = format!("the policy `{}` is built in and cannot be defined anew", key.text);
-            let problem = Problem::error(Kind::Duplicate, key.place, &node.path, message);
+            let problem = ConfigProblem::error(MessageKind::Duplicate, key.place, &node.path, message);
             reader.push(problem.hint("give yours another name"));
             continue;
         }
@@ -102,8 +106,8 @@ pub(super) fn policies<'n>(reader: &mut Reader, root: &'n Node, around: &Surroun
 }
 
 pub(super) fn draft<'n>(
-    reader: &mut Reader,
-    table: Table<'n>,
+    reader: &mut NodeReader,
+    table: NodeTable<'n>,
     around: &Surroundings<'_>,
     parts: &HashSet<String>,
 ) -> Draft<'n> {
@@ -148,17 +152,17 @@ pub(super) fn draft<'n>(
 const CLIENT_NO_CACHE: [(&str, ClientNoCache); 2] =
     [("heed", ClientNoCache::Heeded), ("ignore", ClientNoCache::Ignored)];
 
-fn expired<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, Expired>> {
+fn expired<'n>(reader: &mut NodeReader, node: &'n Node) -> Option<Written<'n, Expired>> {
     let value = if reader.boolean(node)? { Expired::Overridden } else { Expired::Heeded };
     Some(Written { value, node })
 }
 
-fn types<'n>(reader: &mut Reader, node: &'n Node) -> Option<Vec<(TypePattern, Written<'n, Duration>)>> {
+fn types<'n>(reader: &mut NodeReader, node: &'n Node) -> Option<Vec<(TypePattern, Written<'n, Duration>)>> {
     let mut types = Vec::new();
     for (key, node) in reader.map(node)? {
         let Some(pattern) = pattern(&key.text) else {
             let message = format!("`{}` is not a media type", key.text);
-            let problem = Problem::error(Kind::Value, key.place, &node.path, message);
+            let problem = ConfigProblem::error(MessageKind::Value, key.place, &node.path, message);
             reader.push(problem.hint("write text/css, image/* or fingerprinted"));
             continue;
         };
@@ -186,7 +190,7 @@ fn pattern(text: &str) -> Option<TypePattern> {
 }
 
 /// Names of cookies whose setting does not hinder an answer from being kept.
-pub(super) fn strip_cookies(reader: &mut Reader, node: &Node, who: &Identity) -> Vec<String> {
+pub(super) fn strip_cookies(reader: &mut NodeReader, node: &Node, who: &Identity) -> Vec<String> {
     let mut names = Vec::new();
     for item in reader.one_or_list(node).unwrap_or_default() {
         let everything = "would strip every cookie, and with them whoever signs in";
@@ -197,7 +201,7 @@ pub(super) fn strip_cookies(reader: &mut Reader, node: &Node, who: &Identity) ->
             let message =
                 format!("`{pattern}` protects forms: a page that is kept without it breaks the form that is on it");
             reader.error(
-                Kind::Unsafe,
+                MessageKind::Unsafe,
                 item,
                 message,
                 "remove it: a form's cookie is keyed and sent, and hinders nothing",
@@ -205,7 +209,7 @@ pub(super) fn strip_cookies(reader: &mut Reader, node: &Node, who: &Identity) ->
         }
         if let Some(cookie) = who.cookies.iter().find(|name| glob(&pattern, name)) {
             let message = format!("an answer that sets `{cookie}` is one person's: it is part of the principal");
-            reader.error(Kind::Unsafe, item, message, "remove it: such answers are not kept");
+            reader.error(MessageKind::Unsafe, item, message, "remove it: such answers are not kept");
         }
         names.push(pattern);
     }
@@ -239,7 +243,7 @@ impl<'n> Draft<'n> {
     }
 
     /// Does what holds in the end contradict itself? Only what `local` had a part in is reported.
-    pub(super) fn check(&self, reader: &mut Reader, local: &Draft<'_>, around: &Surroundings<'_>) {
+    pub(super) fn check(&self, reader: &mut NodeReader, local: &Draft<'_>, around: &Surroundings<'_>) {
         if local.share.is_some() || local.access.is_some() {
             share::check(reader, self.share.as_ref(), self.access.as_ref(), around);
         }
@@ -251,7 +255,7 @@ impl<'n> Draft<'n> {
             let message =
                 format!("`ttl` is {ttl}, but nothing older than the `ceiling` of {ceiling} is ever delivered");
             reader.error(
-                Kind::Contradiction,
+                MessageKind::Contradiction,
                 at.node,
                 message,
                 format!("write a `ttl` of {ceiling} or less, or a `ceiling` of {ttl} or more"),
@@ -262,7 +266,7 @@ impl<'n> Draft<'n> {
                 let ceiling = show_duration(ceiling.value);
                 let message = format!("{} is longer than the `ceiling` of {ceiling}", show_duration(time.value));
                 reader.error(
-                    Kind::Contradiction,
+                    MessageKind::Contradiction,
                     time.node,
                     message,
                     format!("write {ceiling} or less, or a longer `ceiling`"),
@@ -276,7 +280,7 @@ impl<'n> Draft<'n> {
                 "`touch` lets a principal's session go on, and answers of `share: {}` are no principal's",
                 share.value
             );
-            reader.error(Kind::Contradiction, touch.node, message, "remove it, or write share: principal");
+            reader.error(MessageKind::Contradiction, touch.node, message, "remove it, or write share: principal");
         }
         if let (Some(share), Some(expired)) = (&self.share, local.expired)
             && share.value == Share::Principal
@@ -284,7 +288,7 @@ impl<'n> Draft<'n> {
         {
             let message =
                 "`override` lets answers be shared that the origin says are over, and `share: principal` shares none";
-            reader.error(Kind::Contradiction, expired.node, message, "remove it: the `ttl` holds without it");
+            reader.error(MessageKind::Contradiction, expired.node, message, "remove it: the `ttl` holds without it");
         }
         if let (Some(share), Some(node)) = (&self.share, local.signed_in)
             && share.value != Share::Anonymous
@@ -293,7 +297,7 @@ impl<'n> Draft<'n> {
                 "`signed_in` means something with `share: anonymous` only, and this is `share: {}`",
                 share.value
             );
-            reader.error(Kind::Contradiction, node, message, "remove it, or write share: anonymous");
+            reader.error(MessageKind::Contradiction, node, message, "remove it, or write share: anonymous");
         }
     }
 

@@ -1,11 +1,11 @@
 //! `query:` of a route: which parameters are keyed, and how.
 
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::rules::query::{OtherQuery, QueryOrder, QueryRule, QueryRules};
 
-pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
+pub(super) fn query(reader: &mut NodeReader, node: &Node) -> Option<QueryRules> {
     let mut rules = QueryRules { rules: Vec::new(), other: OtherQuery::Pass, order: QueryOrder::AsSent };
     let (mut other, mut unlisted) = (None, OtherQuery::Pass);
     for (key, value) in reader.map(node)? {
@@ -26,7 +26,7 @@ pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
         if stem.is_empty() || stem.contains(['*', '&', '=', '#', '?']) {
             let message = format!("`{}` cannot be the name of a parameter", key.text);
             let hint = "write a name; a `*` may stand at its end only: utm_*; for all the others there is `other:`";
-            reader.push(Problem::error(Kind::Value, key.place, &value.path, message).hint(hint));
+            reader.push(ConfigProblem::error(MessageKind::Value, key.place, &value.path, message).hint(hint));
             continue;
         }
         let Some(rule) = rule(reader, value) else { continue };
@@ -38,7 +38,7 @@ pub(super) fn query(reader: &mut Reader, node: &Node) -> Option<QueryRules> {
     Some(rules)
 }
 
-fn rule(reader: &mut Reader, node: &Node) -> Option<QueryRule> {
+fn rule(reader: &mut NodeReader, node: &Node) -> Option<QueryRule> {
     if !matches!(node.kind, NodeKind::Map(_)) {
         let example = "any, drop or pass; for a number, {default: 1, min: 1, max: 100}";
         return reader.parsed(node, "a rule", example, |text| match text {
@@ -59,17 +59,17 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<QueryRule> {
         && min > max
     {
         let message = format!("`min` ({min}) is greater than `max` ({max})");
-        reader.error(Kind::Contradiction, node, message, "swap them");
+        reader.error(MessageKind::Contradiction, node, message, "swap them");
     } else if let Some(default) = default
         && (min.is_some_and(|min| default < min) || max.is_some_and(|max| default > max))
     {
         let message = format!("the default of {default} is outside of `min` and `max`");
-        reader.error(Kind::Contradiction, node, message, "write a default between them");
+        reader.error(MessageKind::Contradiction, node, message, "write a default between them");
     }
     Some(QueryRule::Number { default, min, max })
 }
 
-fn integer(reader: &mut Reader, node: &Node) -> Option<i64> {
+fn integer(reader: &mut NodeReader, node: &Node) -> Option<i64> {
     reader.parsed(node, "a number", "a whole number", |text| {
         text.parse().map_err(|_| (format!("`{text}` is not a whole number"), "write a number like 20".to_owned()))
     })

@@ -14,11 +14,11 @@ use super::upstreams::Upstreams;
 use super::{covers, patient, query, server, templates, vary};
 use crate::asker::identity::Identity;
 use crate::config::fingerprint;
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::{Reader, Table, is_name};
-use crate::config::source::Place;
+use crate::config::reader::{NodeReader, NodeTable, is_name};
+use crate::config::source::SourcePlace;
 use crate::fields::harmless::is_harmless;
 use crate::fields::method::is_safe;
 use crate::fields::targeted::Targeted;
@@ -53,7 +53,7 @@ const KNOWN: [&str; 17] = [
 const NOT_YET: [&str; 6] = ["project", "limits", "preflight", "slo", "images", "warm"];
 
 /// What routes are read against.
-pub(super) struct Scope<'a, 'n> {
+pub(super) struct RouteScope<'a, 'n> {
     pub around: Surroundings<'a>,
     pub upstreams: &'a Upstreams<'n>,
     /// `None`: the section cannot be read, and names in it cannot be known.
@@ -61,7 +61,7 @@ pub(super) struct Scope<'a, 'n> {
     pub cache: &'a CacheSettings,
 }
 
-pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) -> Vec<Route> {
+pub(super) fn routes(reader: &mut NodeReader, root: &Node, scope: &RouteScope<'_, '_>) -> Vec<Route> {
     let hint = "write routes: [{name: rest, path: /**}]";
     let Some(node) = root.get("routes") else {
         reader.missing(root, "routes", "`routes` is missing: no request would be answered", hint);
@@ -69,7 +69,7 @@ pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) ->
     };
     let Some(items) = reader.list(node) else { return Vec::new() };
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "there are no routes", hint);
+        reader.error(MessageKind::Missing, node, "there are no routes", hint);
     }
     let mut routes = Vec::new();
     let mut names: HashMap<&str, u32> = HashMap::new();
@@ -94,7 +94,7 @@ pub(super) fn routes(reader: &mut Reader, root: &Node, scope: &Scope<'_, '_>) ->
     routes
 }
 
-fn name<'n>(reader: &mut Reader, table: Table<'n>, names: &mut HashMap<&'n str, u32>) -> Option<&'n str> {
+fn name<'n>(reader: &mut NodeReader, table: NodeTable<'n>, names: &mut HashMap<&'n str, u32>) -> Option<&'n str> {
     let Some(node) = table.get("name") else {
         let message = "the route has no name; logs, metrics and purges need one";
         reader.missing(table.node, "name", message, "write name: patients");
@@ -103,12 +103,12 @@ fn name<'n>(reader: &mut Reader, table: Table<'n>, names: &mut HashMap<&'n str, 
     let name = reader.text(node)?;
     if !is_name(name) {
         let hint = "use letters, digits, spaces, `-`, `_` and `.`; 64 characters at most";
-        reader.error(Kind::Value, node, format!("`{name}` cannot be a name"), hint);
+        reader.error(MessageKind::Value, node, format!("`{name}` cannot be a name"), hint);
         return None;
     }
     if let Some(line) = names.get(name) {
         let message = format!("the route in line {line} is called `{name}` too");
-        reader.error(Kind::Duplicate, node, message, "give each route a name of its own");
+        reader.error(MessageKind::Duplicate, node, message, "give each route a name of its own");
         return Some(name);
     }
     names.insert(name, node.place.line);
@@ -116,7 +116,7 @@ fn name<'n>(reader: &mut Reader, table: Table<'n>, names: &mut HashMap<&'n str, 
 }
 
 /// Which requests it takes. A path that cannot be read is the empty one, and an error.
-fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
+fn shape(reader: &mut NodeReader, table: NodeTable<'_>, name: &str) -> Route {
     let path = match table.get("path") {
         Some(node) => reader.parsed(node, "a path", "/api/patients/<int:id>", templates::path),
         None => {
@@ -138,7 +138,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
         && let Some(node) = table.get("host")
     {
         reader.error(
-            Kind::Duplicate,
+            MessageKind::Duplicate,
             node,
             format!("`<{part}>` is in the host and in the path"),
             "give each part a name of its own",
@@ -174,7 +174,7 @@ fn shape(reader: &mut Reader, table: Table<'_>, name: &str) -> Route {
     }
 }
 
-fn methods(reader: &mut Reader, node: &Node) -> Vec<Method> {
+fn methods(reader: &mut NodeReader, node: &Node) -> Vec<Method> {
     const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let mut methods: Vec<Method> = Vec::new();
     let items = reader.one_or_list(node).unwrap_or_default();
@@ -187,13 +187,16 @@ fn methods(reader: &mut Reader, node: &Node) -> Vec<Method> {
         match (custom, meant) {
             (Some(method), None) if !methods.contains(&method) => methods.push(method),
             (Some(_), None) => {
-                reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two")
+                reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two")
             }
-            (_, Some(meant)) => {
-                reader.error(Kind::Value, item, format!("`{text}` is not a method"), format!("did you mean `{meant}`?"))
-            }
+            (_, Some(meant)) => reader.error(
+                MessageKind::Value,
+                item,
+                format!("`{text}` is not a method"),
+                format!("did you mean `{meant}`?"),
+            ),
             (None, None) => reader.error(
-                Kind::Value,
+                MessageKind::Value,
                 item,
                 format!("`{text}` is not a method that a route can take"),
                 format!("write one of {}", STANDARD.join(", ")),
@@ -203,13 +206,15 @@ fn methods(reader: &mut Reader, node: &Node) -> Vec<Method> {
     methods
 }
 
-fn headers(reader: &mut Reader, node: &Node) -> Vec<(HeaderName, Option<String>)> {
+fn headers(reader: &mut NodeReader, node: &Node) -> Vec<(HeaderName, Option<String>)> {
     let mut headers = Vec::new();
     for (key, value) in reader.map(node).unwrap_or_default() {
         let Ok(name) = HeaderName::from_bytes(key.text.as_bytes()) else {
             let message = format!("`{}` cannot be the name of a header", key.text);
-            reader
-                .push(Problem::error(Kind::Value, key.place, &value.path, message).hint("write a name like x-client"));
+            reader.push(
+                ConfigProblem::error(MessageKind::Value, key.place, &value.path, message)
+                    .hint("write a name like x-client"),
+            );
             continue;
         };
         let hint = "write the value it must have, or `any` if it only has to be there";
@@ -221,7 +226,7 @@ fn headers(reader: &mut Reader, node: &Node) -> Vec<(HeaderName, Option<String>)
 
 /// Where requests go, how answers are kept, and what they touch. Without a `sound` path and host its parts are not
 /// known, and neither is whether a tag may use them.
-fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>, sound: bool) {
+fn contents(reader: &mut NodeReader, table: NodeTable<'_>, route: &mut Route, scope: &RouteScope<'_, '_>, sound: bool) {
     if let Some(index) = upstream(reader, table, scope.upstreams) {
         route.upstream = index;
     }
@@ -250,11 +255,11 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
     }
     if let Some(node) = table.get("purges").filter(|_| route.read_only) {
         let message = "a route that is `read_only` changes nothing, so it purges nothing";
-        reader.error(Kind::Contradiction, node, message, "remove `purges` or `read_only`");
+        reader.error(MessageKind::Contradiction, node, message, "remove `purges` or `read_only`");
     }
     if let Some(node) = table.get("purges").filter(|_| purges_nobody(route, &scope.around)) {
         let message = "`purges: [principal]` purges nothing: `identity.principal` is empty, so nobody is a principal";
-        reader.warn(Kind::Contradiction, node, message, SIGNED_IN_BY);
+        reader.warn(MessageKind::Contradiction, node, message, SIGNED_IN_BY);
     }
     route.settle = table.get("settle").and_then(|node| settle(reader, node, route.read_only));
     if let Some((node, rules)) = table.get("query").and_then(|node| Some((node, query::query(reader, node)?))) {
@@ -262,7 +267,7 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         for (name, _) in rules.rules.iter().filter(|(name, _)| is_credential(name, credentials)) {
             let message =
                 format!("`{name}` is a credential in the URL: a request that has it is passed, whatever is said here");
-            reader.warn(Kind::Contradiction, node, message, format!("remove `{name}`"));
+            reader.warn(MessageKind::Contradiction, node, message, format!("remove `{name}`"));
         }
         route.query = rules;
     }
@@ -276,7 +281,7 @@ fn contents(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Sc
         let message =
             "these `purges` never happen: the route takes reading methods alone, and has a policy that answers them";
         reader.warn(
-            Kind::Contradiction,
+            MessageKind::Contradiction,
             node,
             message,
             "remove `policy` where reading acts (a sign-out by a link), or add the methods that write",
@@ -300,7 +305,7 @@ fn purges_nobody(route: &Route, around: &Surroundings<'_>) -> bool {
 }
 
 /// `true`, or a table of limits, none of which is there yet.
-fn websocket(reader: &mut Reader, node: &Node) -> Upgrades {
+fn websocket(reader: &mut NodeReader, node: &Node) -> Upgrades {
     let allowed = match &node.kind {
         NodeKind::Map(_) => reader.table(node, &[], &["per", "max", "close"]).map(|_| true),
         _ => reader.boolean(node),
@@ -309,12 +314,12 @@ fn websocket(reader: &mut Reader, node: &Node) -> Upgrades {
 }
 
 /// For how long an origin may answer as before a write.
-fn settle(reader: &mut Reader, node: &Node, read_only: bool) -> Option<Duration> {
+fn settle(reader: &mut NodeReader, node: &Node, read_only: bool) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(3600);
     let settle = reader.positive_duration(node, "write the time after which a read shows the write, such as 5s")?.value;
     if settle > LONGEST {
         reader.error(
-            Kind::Value,
+            MessageKind::Value,
             node,
             "`settle` is longer than an hour",
             "write 1h or less, or purge when it is done",
@@ -323,13 +328,13 @@ fn settle(reader: &mut Reader, node: &Node, read_only: bool) -> Option<Duration>
     }
     if read_only {
         let message = "a route that is `read_only` changes nothing, so nothing settles";
-        reader.error(Kind::Contradiction, node, message, "remove `settle` or `read_only`");
+        reader.error(MessageKind::Contradiction, node, message, "remove `settle` or `read_only`");
     }
     Some(settle)
 }
 
 /// Who may use the method `PURGE`.
-fn purge_from(reader: &mut Reader, node: &Node) -> Vec<IpNet> {
+fn purge_from(reader: &mut NodeReader, node: &Node) -> Vec<IpNet> {
     let Some(table) = reader.table(node, &["from"], &[]) else { return Vec::new() };
     let Some(items) = table.get("from").and_then(|node| reader.one_or_list(node)) else {
         let message = "`purge` does not say from where it is allowed";
@@ -337,13 +342,13 @@ fn purge_from(reader: &mut Reader, node: &Node) -> Vec<IpNet> {
         return Vec::new();
     };
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "`purge.from` is an empty list", "write purge: {from: [10.0.0.0/8]}");
+        reader.error(MessageKind::Missing, node, "`purge.from` is an empty list", "write purge: {from: [10.0.0.0/8]}");
     }
     let everybody = ("lets everybody purge", "name only the networks of your own applications");
     items.iter().filter_map(|item| server::network(reader, item, everybody)).collect()
 }
 
-fn upstream(reader: &mut Reader, table: Table<'_>, upstreams: &Upstreams<'_>) -> Option<usize> {
+fn upstream(reader: &mut NodeReader, table: NodeTable<'_>, upstreams: &Upstreams<'_>) -> Option<usize> {
     let names = upstreams.names.as_ref()?;
     let Some(node) = table.get("upstream") else {
         if names.len() > 1 {
@@ -361,7 +366,7 @@ fn upstream(reader: &mut Reader, table: Table<'_>, upstreams: &Upstreams<'_>) ->
     let found = names.iter().position(|other| *other == name);
     if found.is_none() {
         let hint = suggestion(name, names);
-        reader.error(Kind::UnknownName, node, format!("there is no upstream `{name}`"), hint);
+        reader.error(MessageKind::UnknownName, node, format!("there is no upstream `{name}`"), hint);
     }
     found
 }
@@ -385,7 +390,7 @@ fn part_names(host: Option<&HostTemplate>, path: &PathTemplate) -> Vec<String> {
     in_path.chain(in_host).collect()
 }
 
-fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scope<'_, '_>) {
+fn policy(reader: &mut NodeReader, table: NodeTable<'_>, route: &mut Route, scope: &RouteScope<'_, '_>) {
     let name = match table.get("policy") {
         Some(node) => match reader.text(node) {
             Some(name) => name,
@@ -412,7 +417,7 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
         }
         if let Some(node) = table.get("policy").filter(|_| name == "rfc9111") {
             reader.warn(
-                Kind::Unsafe,
+                MessageKind::Unsafe,
                 node,
                 BY_THE_LETTER,
                 "write policy: origin, unless no answer here depends on a cookie",
@@ -425,7 +430,12 @@ fn policy(reader: &mut Reader, table: Table<'_>, route: &mut Route, scope: &Scop
     let Some(policy) = policies.iter().find(|policy| policy.name == name) else {
         if let Some(node) = table.get("policy") {
             let names: Vec<&str> = policies.iter().map(|policy| policy.name).chain(BUILT_IN).collect();
-            reader.error(Kind::UnknownName, node, format!("there is no policy `{name}`"), suggestion(name, &names));
+            reader.error(
+                MessageKind::UnknownName,
+                node,
+                format!("there is no policy `{name}`"),
+                suggestion(name, &names),
+            );
         }
         return;
     };
@@ -460,14 +470,14 @@ fn key_conditions(policy: &mut NamedPolicy, conditions: &[(HeaderName, Option<St
 const BY_THE_LETTER: &str = "`rfc9111` takes only `Authorization` for a credential: what is made for a cookie, or sets one, may be shared with everybody";
 
 /// Built-in policies are what they are, save that a route may name the cookies that `origin` strips.
-fn overrides_nothing(reader: &mut Reader, table: Table<'_>, name: &str) {
+fn overrides_nothing(reader: &mut NodeReader, table: NodeTable<'_>, name: &str) {
     let allowed = |key: &str| key == "compress" || key == "strip_cookies" && name == "origin";
     // What is served at a route can be said whatever is kept.
     let vary: &[&str] = if name == "pass" { &["vary"] } else { &[] };
     let keys = policies::KEYS.iter().filter(|key| !allowed(key)).chain(vary);
     for key in keys {
         let Some(node) = table.get(key) else { continue };
-        let place: Place = node.label();
+        let place: SourcePlace = node.label();
         let (message, hint) = if table.get("policy").is_some() {
             (
                 format!("`{key}` cannot change the built-in policy `{name}`"),
@@ -479,12 +489,12 @@ fn overrides_nothing(reader: &mut Reader, table: Table<'_>, name: &str) {
                 "write policy: NAME, or remove it".to_owned(),
             )
         };
-        reader.push(Problem::error(Kind::Contradiction, place, &node.path, message).hint(hint));
+        reader.push(ConfigProblem::error(MessageKind::Contradiction, place, &node.path, message).hint(hint));
     }
     if let Some(node) = table.get("query").filter(|_| name == "pass") {
         let message = "`query` does nothing on a route whose requests are passed through";
         reader.push(
-            Problem::error(Kind::Contradiction, node.label(), &node.path, message)
+            ConfigProblem::error(MessageKind::Contradiction, node.label(), &node.path, message)
                 .hint("write policy: NAME, or remove it")
                 .warning(),
         );

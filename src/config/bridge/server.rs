@@ -11,10 +11,10 @@ use ipnet::{IpNet, Ipv4Net};
 use super::templates;
 use super::tls::tls;
 use crate::config::bridge::values::addresses;
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::config::units;
 use crate::edge::settings::{Drain, ServerLimits, ServerSettings, Timing};
 use crate::entry::tag::MOST_TAGS;
@@ -37,7 +37,7 @@ const MOST_VARY: u64 = 64;
 /// Those of a URL have to fit.
 const LEAST_TAGS: u64 = 64;
 
-pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) -> ServerSettings {
+pub(super) fn server(reader: &mut NodeReader, node: Option<&Node>, folder: &Path) -> ServerSettings {
     let mut settings = ServerSettings {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
         tls: None,
@@ -63,7 +63,7 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) ->
         let node = table.get("tls").and_then(|tls| tls.get("listen"));
         if let Some(node) = node.filter(|_| address.port() != 0 && settings.listen.contains(address)) {
             let message = format!("`{address}` is also an address of `server.listen`, where no TLS is spoken");
-            reader.error(Kind::Contradiction, node, message, "give TLS a port of its own, like 0.0.0.0:8443");
+            reader.error(MessageKind::Contradiction, node, message, "give TLS a port of its own, like 0.0.0.0:8443");
         }
     }
     settings.workers = table.get("workers").and_then(|node| workers(reader, node));
@@ -84,7 +84,7 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) ->
             let Some(time) = table.get(key).and_then(|node| reader.duration(node)) else { continue };
             if time.value > LONGEST_DRAIN {
                 let message = format!("`{key}` is longer than an hour");
-                reader.error(Kind::Value, time.node, message, "write 1h or less");
+                reader.error(MessageKind::Value, time.node, message, "write 1h or less");
             }
             *target = time.value;
         }
@@ -95,7 +95,7 @@ pub(super) fn server(reader: &mut Reader, node: Option<&Node>, folder: &Path) ->
     settings
 }
 
-fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {
+fn workers(reader: &mut NodeReader, node: &Node) -> Option<usize> {
     let example = "auto or a number from 1 to 64";
     let workers = reader.parsed(node, "a number of workers", example, |text| match text {
         "auto" => Ok(None),
@@ -108,7 +108,11 @@ fn workers(reader: &mut Reader, node: &Node) -> Option<usize> {
 }
 
 /// A network; one that holds everybody is worth a word, and advice.
-pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&str, &'static str)) -> Option<IpNet> {
+pub(super) fn network(
+    reader: &mut NodeReader,
+    node: &Node,
+    (everybody, advice): (&str, &'static str),
+) -> Option<IpNet> {
     let network = reader.parsed(node, "a network", "10.0.0.0/8", |text| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map(|network| canonical(network.trunc())).map_err(|_| {
@@ -119,7 +123,7 @@ pub(super) fn network(reader: &mut Reader, node: &Node, (everybody, advice): (&s
         })
     })?;
     if network.prefix_len() == 0 {
-        reader.warn(Kind::Unsafe, node, format!("`{network}` {everybody}"), advice);
+        reader.warn(MessageKind::Unsafe, node, format!("`{network}` {everybody}"), advice);
     }
     Some(network)
 }
@@ -132,13 +136,13 @@ fn canonical(network: IpNet) -> IpNet {
     v4.map_or(network, IpNet::V4)
 }
 
-fn refused(reader: &mut Reader, items: &[Node]) -> RefusedPaths {
+fn refused(reader: &mut NodeReader, items: &[Node]) -> RefusedPaths {
     let mut refused = RefusedPaths::default();
     let mut written: Vec<&str> = Vec::new();
     for item in items {
         let Some(text) = reader.text(item) else { continue };
         if written.contains(&text) {
-            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
             continue;
         }
         written.push(text);
@@ -148,14 +152,14 @@ fn refused(reader: &mut Reader, items: &[Node]) -> RefusedPaths {
         }
         match refused_path(text) {
             Ok(path) => refused.add(&path),
-            Err((message, hint)) => reader.error(Kind::Value, item, message, hint),
+            Err((message, hint)) => reader.error(MessageKind::Value, item, message, hint),
         }
     }
     refused
 }
 
 /// A path that is refused with all that is below it, in normal form.
-fn refused_path(text: &str) -> Result<String, templates::Refusal> {
+fn refused_path(text: &str) -> Result<String, templates::TemplateRefusal> {
     if !text.starts_with('/') && nearest(text, [LOOPBACK_WORD]).is_some() {
         return Err((format!("`{text}` is neither a path nor a known list"), format!("write {LOOPBACK_WORD}")));
     }
@@ -189,7 +193,7 @@ fn refused_path(text: &str) -> Result<String, templates::Refusal> {
 /// A second; whoever is slower is cut off.
 const MOST_MIN_RATE: u64 = 1 << 20;
 
-fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
+fn limits(reader: &mut NodeReader, node: &Node, limits: &mut ServerLimits) {
     let known = ["connections", "header_bytes", "headers", "body", "header_timeout", "idle_timeout", "min_rate"];
     let Some(table) = reader.table(node, &known, &[]) else { return };
     if let Some(count) = table.get("connections").and_then(|node| reader.count(node, 1, 1_000_000)) {
@@ -216,7 +220,7 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
             None if is_off => limits.min_rate = 0,
             Some(size) if size.value > MOST_MIN_RATE => {
                 let message = "`min_rate` is what the slowest honest client does, not what is usual: 1MiB is the most";
-                reader.error(Kind::Value, size.node, message, "write 1KiB, or off");
+                reader.error(MessageKind::Value, size.node, message, "write 1KiB, or off");
             }
             Some(size) => limits.min_rate = size.value,
             None => {}
@@ -225,40 +229,45 @@ fn limits(reader: &mut Reader, node: &Node, limits: &mut ServerLimits) {
 }
 
 /// How long a head may be; `usual` is what is written otherwise.
-pub(super) fn header_bytes(reader: &mut Reader, node: &Node, usual: &str) -> Option<usize> {
+pub(super) fn header_bytes(reader: &mut NodeReader, node: &Node, usual: &str) -> Option<usize> {
     let size = reader.size(node)?;
     if !(LEAST_HEADER_BYTES..=MOST_HEADER_BYTES).contains(&size.value) {
-        reader.error(Kind::Value, size.node, "`header_bytes` must be from 8KiB to 1MiB", format!("write {usual}"));
+        reader.error(
+            MessageKind::Value,
+            size.node,
+            "`header_bytes` must be from 8KiB to 1MiB",
+            format!("write {usual}"),
+        );
         return None;
     }
     usize::try_from(size.value).ok()
 }
 
 /// Headers of answers by which origins name tags; they are taken off before clients see them.
-fn tag_fields(reader: &mut Reader, items: &[Node]) -> Arc<[HeaderName]> {
+fn tag_fields(reader: &mut NodeReader, items: &[Node]) -> Arc<[HeaderName]> {
     let mut fields: Vec<HeaderName> = Vec::new();
     for item in items {
         let Some(text) = reader.text(item) else { continue };
         let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
-            reader.error(Kind::Value, item, format!("`{text}` is not a header's name"), "write X-Site-Tags");
+            reader.error(MessageKind::Value, item, format!("`{text}` is not a header's name"), "write X-Site-Tags");
             continue;
         };
         if TAG_FIELDS.contains(&name.as_str()) || name == "cache-groups" {
-            reader.warn(Kind::Duplicate, item, format!("`{text}` is known without being listed"), "remove it");
+            reader.warn(MessageKind::Duplicate, item, format!("`{text}` is known without being listed"), "remove it");
         } else if is_meant_for_clients(&name) {
             let message = format!("`{text}` means something else, and clients would not see it any more");
-            reader.error(Kind::Value, item, message, "name a header that lists tags: X-Site-Tags");
+            reader.error(MessageKind::Value, item, message, "name a header that lists tags: X-Site-Tags");
         } else if is_secret(name.as_str(), &[]) {
             let message =
                 format!("`{text}` is taken for what hands out a credential, and no answer that has it is kept");
             reader.error(
-                Kind::Contradiction,
+                MessageKind::Contradiction,
                 item,
                 message,
                 "let the application list tags in another header: X-Site-Tags",
             );
         } else if fields.contains(&name) {
-            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
         } else {
             fields.push(name);
         }
@@ -301,7 +310,7 @@ fn is_meant_for_clients(name: &HeaderName) -> bool {
 }
 
 /// `12%`, or `off`.
-fn client_share(reader: &mut Reader, node: &Node) -> Option<Option<u8>> {
+fn client_share(reader: &mut NodeReader, node: &Node) -> Option<Option<u8>> {
     reader.parsed(node, "a share", "a share of `memory`, like 12%, or off", |text| {
         if text == "off" {
             return Ok(None);
@@ -314,7 +323,7 @@ fn client_share(reader: &mut Reader, node: &Node) -> Option<Option<u8>> {
     })
 }
 
-pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
+pub(super) fn cache(reader: &mut NodeReader, node: Option<&Node>) -> CacheSettings {
     let mut settings = CacheSettings::default();
     let known = ["mode", "memory", "client_share", "max_object", "variants", "vary", "tags", "tag_headers", "targeted"];
     let Some(table) = node.and_then(|node| reader.table(node, &known, &["redis", "pools"])) else { return settings };
@@ -331,7 +340,7 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
     }
     if let Some(size) = table.get("memory").and_then(|node| reader.size(node)) {
         if size.value < LEAST_MEMORY {
-            reader.error(Kind::Value, size.node, "`memory` must be 1MiB at least", "write 256MiB");
+            reader.error(MessageKind::Value, size.node, "`memory` must be 1MiB at least", "write 256MiB");
         }
         settings.memory = size.value;
     }
@@ -344,7 +353,7 @@ pub(super) fn cache(reader: &mut Reader, node: Option<&Node>) -> CacheSettings {
             let shown = units::show_size(settings.memory);
             let message = format!("`max_object` is larger than `memory`, which is {shown}");
             reader.error(
-                Kind::Contradiction,
+                MessageKind::Contradiction,
                 size.node,
                 message,
                 format!("write {shown} or less, or give `memory` more"),

@@ -9,7 +9,7 @@
 
 /// Why a cookie had better not be ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum CookieMeaning {
     /// Known software tells by this cookie who is signed in; the name may end in, or hold, a `*`.
     SignsIn(String),
     /// This word in its name says that it does.
@@ -188,7 +188,7 @@ const SILENT: &[&str] = &[
 const PREFIXES: [&str; 2] = ["__Secure-", "__Host-"];
 
 /// What somebody would ignore who ignores cookies of this name; with a `*` at its end, all whose names begin so.
-pub(super) fn meaning(pattern: &str) -> Option<Meaning> {
+pub(super) fn meaning(pattern: &str) -> Option<CookieMeaning> {
     let lower = pattern.to_ascii_lowercase();
     let (stem, ending) = match lower.strip_suffix('*') {
         Some(stem) => (stem, Ending::Any),
@@ -210,16 +210,16 @@ pub(super) fn meaning(pattern: &str) -> Option<Meaning> {
     let written_so = |known: &&&str| touches(known, as_written, ending);
     let all = || SESSIONS.iter().chain(TOKENS);
     if let Some(known) = all().find(written_so).or_else(|| all().find(touched)) {
-        return Some(Meaning::SignsIn(named(known)));
+        return Some(CookieMeaning::SignsIn(named(known)));
     }
     if let Some(known) = MESSAGES.iter().find(touched) {
-        return Some(Meaning::Messages(named(known)));
+        return Some(CookieMeaning::Messages(named(known)));
     }
     let prefix = PREFIXES.iter().find(|prefix| prefix.to_ascii_lowercase().starts_with(stem));
     if let (Some(prefix), Ending::Any) = (prefix, ending) {
-        return Some(Meaning::SignsIn(format!("{prefix}session")));
+        return Some(CookieMeaning::SignsIn(format!("{prefix}session")));
     }
-    word(pattern).map(Meaning::Sounds)
+    word(pattern).map(CookieMeaning::Sounds)
 }
 
 /// What may follow a name that somebody wrote.
@@ -292,13 +292,15 @@ fn words(name: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn signs_in(name: &str) -> Option<Meaning> {
-        Some(Meaning::SignsIn(name.to_owned()))
+    fn signs_in(name: &str) -> Option<CookieMeaning> {
+        Some(CookieMeaning::SignsIn(name.to_owned()))
     }
 
+    // A table.
+    #[allow(clippy::too_many_lines)]
     #[test]
     fn what_a_name_means() {
-        let check = |pattern: &str, want: Option<Meaning>| assert_eq!(meaning(pattern), want, "{pattern}");
+        let check = |pattern: &str, want: Option<CookieMeaning>| assert_eq!(meaning(pattern), want, "{pattern}");
         // Exact names, of exact ones and of patterns, in any case.
         for name in [
             "sessionid",
@@ -391,22 +393,22 @@ mod tests {
         check("SESS*", signs_in("SESS*"));
         check("jsess*", signs_in("JSESSIONID"));
         // What one person is told.
-        check("messages", Some(Meaning::Messages("messages".to_owned())));
-        check("mess*", Some(Meaning::Messages("messages".to_owned())));
+        check("messages", Some(CookieMeaning::Messages("messages".to_owned())));
+        check("mess*", Some(CookieMeaning::Messages("messages".to_owned())));
         // By words alone.
-        check("clinicsession2", Some(Meaning::Sounds("session")));
-        check("my_sess", Some(Meaning::Sounds("sess")));
-        check("user-auth", Some(Meaning::Sounds("auth")));
-        check("authenticated", Some(Meaning::Sounds("auth")));
-        check("portalAuth*", Some(Meaning::Sounds("auth")));
-        check("x_oauth", Some(Meaning::Sounds("auth")));
-        check("Authorization", Some(Meaning::Sounds("auth")));
-        check("clinic_sso", Some(Meaning::Sounds("sso")));
-        check("userToken", Some(Meaning::Sounds("token")));
-        check("stay_remembered", Some(Meaning::Sounds("remember")));
-        check("lastLogin", Some(Meaning::Sounds("login")));
-        check("x-identity", Some(Meaning::Sounds("identity")));
-        check("appJwt", Some(Meaning::Sounds("jwt")));
+        check("clinicsession2", Some(CookieMeaning::Sounds("session")));
+        check("my_sess", Some(CookieMeaning::Sounds("sess")));
+        check("user-auth", Some(CookieMeaning::Sounds("auth")));
+        check("authenticated", Some(CookieMeaning::Sounds("auth")));
+        check("portalAuth*", Some(CookieMeaning::Sounds("auth")));
+        check("x_oauth", Some(CookieMeaning::Sounds("auth")));
+        check("Authorization", Some(CookieMeaning::Sounds("auth")));
+        check("clinic_sso", Some(CookieMeaning::Sounds("sso")));
+        check("userToken", Some(CookieMeaning::Sounds("token")));
+        check("stay_remembered", Some(CookieMeaning::Sounds("remember")));
+        check("lastLogin", Some(CookieMeaning::Sounds("login")));
+        check("x-identity", Some(CookieMeaning::Sounds("identity")));
+        check("appJwt", Some(CookieMeaning::Sounds("jwt")));
         // What protects forms, counts visits or merely looks alike.
         for name in [
             "csrftoken",

@@ -7,26 +7,26 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::identity::{Who, source};
+use super::identity::{ConfiguredIdentity, source};
 use super::templates;
 use crate::asker::facet::{Facet, FacetSource, Worth};
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::{Reader, Table, Written};
+use crate::config::reader::{NodeReader, NodeTable, Written};
 use crate::rules::caching::{Access, Ask, AskPath, Caching, Share, Slash, Yes};
 use crate::rules::route::Route;
 use crate::rules::template::Segment;
 
 /// What reading a share depends on.
 pub(super) struct Surroundings<'a> {
-    pub who: &'a Who,
+    pub who: &'a ConfiguredIdentity,
     /// `identity` could be read, so what it lacks is known.
     pub identity_is_sound: bool,
 }
 
 pub(super) fn share<'n>(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     node: &'n Node,
     around: &Surroundings<'_>,
     parts: &HashSet<String>,
@@ -46,13 +46,13 @@ pub(super) fn share<'n>(
         _ => {
             let words = ["public", "anonymous", "principal", "permitted"];
             let hint = nearest(text, words).map_or(forms.to_owned(), |name| format!("did you mean `{name}`?"));
-            reader.error(Kind::Value, node, format!("`{text}` is not a value of `share`"), hint);
+            reader.error(MessageKind::Value, node, format!("`{text}` is not a value of `share`"), hint);
             return None;
         }
     };
     if value == Share::Principal && around.who.nobody() && around.identity_is_sound {
         let message = "`share: principal` needs to know who is asking, but `identity.principal` is empty";
-        reader.error(Kind::Contradiction, node, message, SIGNED_IN_BY);
+        reader.error(MessageKind::Contradiction, node, message, SIGNED_IN_BY);
         return None;
     }
     Some(Written { value, node })
@@ -61,19 +61,19 @@ pub(super) fn share<'n>(
 pub(super) const SIGNED_IN_BY: &str =
     "write identity: {principal: [authorization, cookie.sessionid]}, with what your application signs in by";
 
-fn is_facet(name: &str, who: &Who, parts: &HashSet<String>) -> bool {
+fn is_facet(name: &str, who: &ConfiguredIdentity, parts: &HashSet<String>) -> bool {
     who.facet(name).is_some() || who.broken.contains(name) || parts.contains(name) || source(name).is_some()
 }
 
 fn facets(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     node: &Node,
     items: &[Node],
     around: &Surroundings<'_>,
     parts: &HashSet<String>,
 ) -> Option<Share> {
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "there are no facets to share by", "write share: [tenant, role]");
+        reader.error(MessageKind::Missing, node, "there are no facets to share by", "write share: [tenant, role]");
         return None;
     }
     let mut found: Vec<(&Node, Facet)> = Vec::new();
@@ -95,7 +95,7 @@ fn facets(
             }
         };
         if found.iter().any(|(_, other)| other.name == name) {
-            reader.error(Kind::Duplicate, item, format!("`{name}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{name}` is listed twice"), "keep one of the two");
             return None;
         }
         found.push((item, Facet { name: name.to_owned(), source: facet_source }));
@@ -108,7 +108,7 @@ fn facets(
         );
         let hint =
             "share by something proven besides, like a claim of a token (jwt.tenant_id), or write share: principal";
-        reader.error(Kind::Unsafe, item, message, hint);
+        reader.error(MessageKind::Unsafe, item, message, hint);
         return None;
     }
     if let Some((item, name)) = unnamed {
@@ -123,14 +123,14 @@ fn facets(
             }
             None => format!("write identity: {{facets: {{{name}: jwt.{name}}}}}"),
         };
-        reader.error(Kind::UnknownName, item, format!("there is no facet `{name}`"), hint);
+        reader.error(MessageKind::UnknownName, item, format!("there is no facet `{name}`"), hint);
         return None;
     }
     Some(Share::Facets(found.into_iter().map(|(_, facet)| facet).collect()))
 }
 
 /// `token`, or `{ask: /authz/<id>, yes: 204, for: 60s}`.
-pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, Access>> {
+pub(super) fn access<'n>(reader: &mut NodeReader, node: &'n Node) -> Option<Written<'n, Access>> {
     let forms = "write token, or {ask: /authz/<id>, yes: 204, for: 60s}";
     if let NodeKind::Scalar(scalar) = &node.kind
         && !node.is_empty()
@@ -138,7 +138,7 @@ pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<
         if scalar.text == "token" {
             return Some(Written { value: Access::Token, node });
         }
-        reader.error(Kind::Value, node, format!("`{}` is not a value of `access`", scalar.text), forms);
+        reader.error(MessageKind::Value, node, format!("`{}` is not a value of `access`", scalar.text), forms);
         return None;
     }
     let table = reader.table(node, &["ask", "for", "yes"], &[])?;
@@ -161,17 +161,17 @@ pub(super) fn access<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<
     };
     if let (Ask::Path(_), Yes::Usual) = (&about, &yes) {
         let message = "`access` does not say what a yes is: any success that is not HTML counts as one";
-        reader.warn(Kind::Unsafe, ask, message, "write yes: 204, or yes: {json: allowed}");
+        reader.warn(MessageKind::Unsafe, ask, message, "write yes: 204, or yes: {json: allowed}");
     }
     if let (Ask::Same, Yes::Field(_), Some(node)) = (&about, &yes, table.get("yes")) {
         let message = "`ask: self` asks for the answer itself, whose JSON says nothing of who may have it";
-        reader.error(Kind::Contradiction, node, message, "write ask: /authz/<id>, or remove `yes`");
+        reader.error(MessageKind::Contradiction, node, message, "write ask: /authz/<id>, or remove `yes`");
     }
     Some(Written { value: Access::Ask { about, keep, yes }, node })
 }
 
 /// `204`, or `{json: allowed}`.
-fn yes(reader: &mut Reader, node: &Node) -> Option<Yes> {
+fn yes(reader: &mut NodeReader, node: &Node) -> Option<Yes> {
     let forms = "write 204, or {json: allowed} for a field of the answer's JSON that is true";
     if let NodeKind::Map(_) = &node.kind {
         let table = reader.table(node, &["json"], &[])?;
@@ -181,7 +181,12 @@ fn yes(reader: &mut Reader, node: &Node) -> Option<Yes> {
         };
         let name = reader.text(field)?;
         if name.split('.').any(str::is_empty) {
-            reader.error(Kind::Value, field, format!("`{name}` cannot be the name of a field"), "write result.allow");
+            reader.error(
+                MessageKind::Value,
+                field,
+                format!("`{name}` cannot be the name of a field"),
+                "write result.allow",
+            );
             return None;
         }
         return Some(Yes::Field(name.to_owned()));
@@ -190,13 +195,13 @@ fn yes(reader: &mut Reader, node: &Node) -> Option<Yes> {
     match scalar.text.parse::<u16>() {
         Ok(status @ 200..=299) => Some(Yes::Status(status)),
         _ => {
-            reader.error(Kind::Value, node, format!("`{}` cannot be a yes", scalar.text), forms);
+            reader.error(MessageKind::Value, node, format!("`{}` cannot be a yes", scalar.text), forms);
             None
         }
     }
 }
 
-fn ask_path(text: &str) -> Result<AskPath, templates::Refusal> {
+fn ask_path(text: &str) -> Result<AskPath, templates::TemplateRefusal> {
     let template = templates::path(text)?;
     if template.rest {
         let hint = "write a path with parts of the route: /authz/<id>";
@@ -208,7 +213,7 @@ fn ask_path(text: &str) -> Result<AskPath, templates::Refusal> {
 
 /// Whether share and access fit together, and what they need is there. Only what `local` had a part in is reported.
 pub(super) fn check(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     share: Option<&Written<'_, Share>>,
     access: Option<&Written<'_, Access>>,
     around: &Surroundings<'_>,
@@ -218,7 +223,7 @@ pub(super) fn check(
         None if share.value == Share::Permitted => {
             let message = "`share: permitted` does not say how it is found out who may have an answer";
             reader.error(
-                Kind::Missing,
+                MessageKind::Missing,
                 share.node,
                 message,
                 "write access: {ask: /authz/<id>, yes: 204, for: 60s}, or access: token",
@@ -226,14 +231,14 @@ pub(super) fn check(
         }
         Some(access) if !share.value.is_sensitive() => {
             let message = format!("`access` means nothing with `share: {}`: nobody is asked who they are", share.value);
-            reader.error(Kind::Contradiction, access.node, message, "remove it, or write share: permitted");
+            reader.error(MessageKind::Contradiction, access.node, message, "remove it, or write share: permitted");
         }
         Some(access)
             if access.value == Access::Token && around.who.identity.token.is_none() && around.identity_is_sound =>
         {
             let message = "`access: token` needs keys to verify tokens with";
             reader.error(
-                Kind::Missing,
+                MessageKind::Missing,
                 access.node,
                 message,
                 "write identity: {jwt: {from: authorization, keys: {file: jwks.json}}}",
@@ -241,7 +246,7 @@ pub(super) fn check(
         }
         Some(access) if access.value != Access::Token && around.who.nobody() && around.identity_is_sound => {
             let message = "the origin is asked with the caller's credentials, but `identity.principal` is empty";
-            reader.error(Kind::Contradiction, access.node, message, SIGNED_IN_BY);
+            reader.error(MessageKind::Contradiction, access.node, message, SIGNED_IN_BY);
         }
         _ => {}
     }
@@ -249,12 +254,12 @@ pub(super) fn check(
     let said = share.value.facets().iter().find(|facet| matches!(facet.source, FacetSource::Access(_)));
     if let Some(facet) = said.filter(|_| !asks) {
         let message = format!("`{}` is what the origin says when it is asked, but it is asked for nothing", facet.name);
-        reader.error(Kind::Missing, share.node, message, "write access: {ask: /authz/<id>, yes: 204, for: 60s}");
+        reader.error(MessageKind::Missing, share.node, message, "write access: {ask: /authz/<id>, yes: 204, for: 60s}");
     }
 }
 
 /// Whether a route has the parts that its policy shares or asks by.
-pub(super) fn check_parts(reader: &mut Reader, table: Table<'_>, route: &Route, parts: &[String]) {
+pub(super) fn check_parts(reader: &mut NodeReader, table: NodeTable<'_>, route: &Route, parts: &[String]) {
     let Caching::Named(policy) = &route.caching else { return };
     let shared = policy.share.facets().iter().filter_map(|facet| match &facet.source {
         FacetSource::Part(name) => Some(name),
@@ -273,7 +278,7 @@ pub(super) fn check_parts(reader: &mut Reader, table: Table<'_>, route: &Route, 
         let message =
             format!("the policy needs `<{name}>`, which this route does not have: its requests are all passed");
         reader.warn(
-            Kind::Contradiction,
+            MessageKind::Contradiction,
             node,
             message,
             format!("write <{name}> in its path, or give it another policy"),

@@ -1,12 +1,12 @@
 //! `tags:` and `purges:` of a route.
 
-use super::identity::Who;
-use super::templates::Refusal;
+use super::identity::ConfiguredIdentity;
+use super::templates::TemplateRefusal;
 use crate::asker::facet::FacetSource;
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::nearest::nearest;
 use crate::config::node::Node;
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::rules::caching::Caching;
 use crate::rules::query::QueryRule;
 use crate::rules::route::Route;
@@ -15,7 +15,12 @@ use crate::rules::tag_template::{PurgeTemplate, SEPARATORS, TagPiece, TagSource,
 /// More tags on one answer are a mistake in the data or in the template.
 const MOST_TAGS: usize = 32;
 
-pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], who: &Who) -> Vec<TagTemplate> {
+pub(super) fn tags(
+    reader: &mut NodeReader,
+    node: &Node,
+    parts: &[String],
+    who: &ConfiguredIdentity,
+) -> Vec<TagTemplate> {
     let items = reader.one_or_list(node).unwrap_or_default();
     too_many(reader, node, items.len());
     let mut tags: Vec<TagTemplate> = Vec::new();
@@ -24,12 +29,12 @@ pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], who: &Who
         if text == "principal" {
             let message =
                 "`principal` is something to purge, not a tag: answers with `share: principal` carry it by themselves";
-            reader.error(Kind::Contradiction, item, message, "write it in `purges`, or remove it");
+            reader.error(MessageKind::Contradiction, item, message, "write it in `purges`, or remove it");
             continue;
         }
         if let Some(tag) = tag(reader, item, text, parts, who, false) {
             if tags.contains(&tag) {
-                reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+                reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
             }
             tags.push(tag);
         }
@@ -37,7 +42,12 @@ pub(super) fn tags(reader: &mut Reader, node: &Node, parts: &[String], who: &Who
     tags
 }
 
-pub(super) fn purges(reader: &mut Reader, node: &Node, parts: &[String], who: &Who) -> Vec<PurgeTemplate> {
+pub(super) fn purges(
+    reader: &mut NodeReader,
+    node: &Node,
+    parts: &[String],
+    who: &ConfiguredIdentity,
+) -> Vec<PurgeTemplate> {
     let items = reader.one_or_list(node).unwrap_or_default();
     too_many(reader, node, items.len());
     let mut purges: Vec<PurgeTemplate> = Vec::new();
@@ -49,21 +59,28 @@ pub(super) fn purges(reader: &mut Reader, node: &Node, parts: &[String], who: &W
         };
         let Some(purge) = purge else { continue };
         if purges.contains(&purge) {
-            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
         }
         purges.push(purge);
     }
     purges
 }
 
-fn too_many(reader: &mut Reader, node: &Node, count: usize) {
+fn too_many(reader: &mut NodeReader, node: &Node, count: usize) {
     if count > MOST_TAGS {
         let hint = "name what the answer is about; wider purges need no tags of their own";
-        reader.error(Kind::Value, node, format!("{count} tags are too many: {MOST_TAGS} are the most"), hint);
+        reader.error(MessageKind::Value, node, format!("{count} tags are too many: {MOST_TAGS} are the most"), hint);
     }
 }
 
-fn tag(reader: &mut Reader, node: &Node, text: &str, parts: &[String], who: &Who, star: bool) -> Option<TagTemplate> {
+fn tag(
+    reader: &mut NodeReader,
+    node: &Node,
+    text: &str,
+    parts: &[String],
+    who: &ConfiguredIdentity,
+    star: bool,
+) -> Option<TagTemplate> {
     let own = |hole: &str| parts.iter().any(|part| part == hole);
     let mut holes = text.split('<').skip(1).filter_map(|hole| hole.split_once('>'));
     // What is wrong with the facet was said where it stands.
@@ -74,7 +91,12 @@ fn tag(reader: &mut Reader, node: &Node, text: &str, parts: &[String], who: &Who
 }
 
 /// A tag; `parts` are the names that its holes may have. A `*` may end a tag that is purged, not one that an answer carries.
-fn template(text: &str, parts: &[String], who: &Who, star_may_end: bool) -> Result<TagTemplate, Refusal> {
+fn template(
+    text: &str,
+    parts: &[String],
+    who: &ConfiguredIdentity,
+    star_may_end: bool,
+) -> Result<TagTemplate, TemplateRefusal> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('<') {
@@ -112,7 +134,7 @@ fn template(text: &str, parts: &[String], who: &Who, star_may_end: bool) -> Resu
     Ok(TagTemplate { pieces })
 }
 
-fn literal(piece: &str, whole: &str) -> Result<(), Refusal> {
+fn literal(piece: &str, whole: &str) -> Result<(), TemplateRefusal> {
     let good = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
     match piece.chars().find(|c| !good(*c)) {
         None => Ok(()),
@@ -132,7 +154,7 @@ fn literal(piece: &str, whole: &str) -> Result<(), Refusal> {
 }
 
 /// A hole that may say what stands between the things that its value lists: `query.ids:,`.
-fn listed(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal> {
+fn listed(hole: &str, parts: &[String], who: &ConfiguredIdentity) -> Result<TagSource, TemplateRefusal> {
     let Some((name, separator)) = hole.rsplit_once(':') else { return source(hole, parts, who) };
     if separator.contains(|c: char| c.is_alphanumeric() || c == '_') {
         return source(hole, parts, who);
@@ -152,7 +174,7 @@ fn listed(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal>
 }
 
 /// Warns of tags made of a parameter that may list several things, while it is not said what stands between them.
-pub(super) fn unlisted(reader: &mut Reader, node: &Node, route: &Route) {
+pub(super) fn unlisted(reader: &mut NodeReader, node: &Node, route: &Route) {
     let items = reader.one_or_list(node).unwrap_or_default();
     for item in items {
         let Some(text) = reader.text(item) else { continue };
@@ -167,7 +189,7 @@ pub(super) fn unlisted(reader: &mut Reader, node: &Node, route: &Route) {
             );
             let hint =
                 format!("write <query.{name}:,> if the parameter may list several things, and also if it never does");
-            reader.warn(Kind::Value, item, message, hint);
+            reader.warn(MessageKind::Value, item, message, hint);
         }
     }
 }
@@ -177,7 +199,7 @@ fn may_list(route: &Route, name: &str) -> bool {
     route.caching != Caching::Pass && route.query.rule_of(name) == QueryRule::Any
 }
 
-fn source(hole: &str, parts: &[String], who: &Who) -> Result<TagSource, Refusal> {
+fn source(hole: &str, parts: &[String], who: &ConfiguredIdentity) -> Result<TagSource, TemplateRefusal> {
     let fields = |fields: &str| fields.split('.').map(str::to_owned).collect::<Vec<String>>();
     let empty = |text: &str| text.split('.').any(str::is_empty);
     let no_name = || {

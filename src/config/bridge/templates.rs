@@ -7,7 +7,7 @@ use crate::config::nearest::nearest;
 use crate::rules::template::{HostTemplate, PartKind, PathTemplate, Segment};
 
 /// What is wrong and what to write.
-pub(super) type Refusal = (String, String);
+pub(super) type TemplateRefusal = (String, String);
 
 const KINDS: [(&str, PartKind); 5] = [
     ("str", PartKind::Text),
@@ -17,7 +17,7 @@ const KINDS: [(&str, PartKind); 5] = [
     ("text", PartKind::Text),
 ];
 
-pub(super) fn path(text: &str) -> Result<PathTemplate, Refusal> {
+pub(super) fn path(text: &str) -> Result<PathTemplate, TemplateRefusal> {
     let no = |message: String, hint: &str| Err((message, hint.to_owned()));
     let Some(inner) = text.strip_prefix('/') else {
         return no(format!("`{text}` does not begin with `/`"), &format!("write /{text}"));
@@ -54,7 +54,7 @@ pub(super) fn path(text: &str) -> Result<PathTemplate, Refusal> {
     Ok(template)
 }
 
-fn segment(piece: &str) -> Result<Segment, Refusal> {
+fn segment(piece: &str) -> Result<Segment, TemplateRefusal> {
     let no = |message: String, hint: String| Err((message, hint));
     if piece.is_empty() {
         return no("the path has an empty segment (`//`)".to_owned(), "write a single `/`".to_owned());
@@ -96,7 +96,7 @@ fn segment(piece: &str) -> Result<Segment, Refusal> {
     Ok(Segment::Literal(encoded(piece)))
 }
 
-fn part(hole: &str) -> Result<Segment, Refusal> {
+fn part(hole: &str) -> Result<Segment, TemplateRefusal> {
     let (kind, name) = hole.split_once(':').unwrap_or(("str", hole));
     if kind == "path" {
         return Err((
@@ -147,7 +147,7 @@ fn encoded(piece: &str) -> String {
     out
 }
 
-pub(super) fn host(text: &str) -> Result<HostTemplate, Refusal> {
+pub(super) fn host(text: &str) -> Result<HostTemplate, TemplateRefusal> {
     let hint = "write clinic.example, *.clinic.example or <tenant>.clinic.example".to_owned();
     if text.contains("://") {
         return Err((format!("`{text}` is a URL"), "write the host only: clinic.example".to_owned()));

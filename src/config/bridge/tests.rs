@@ -5,14 +5,14 @@ use http::{HeaderName, Method};
 use super::identity::is_cookie_name;
 use crate::asker::facet::certificate::SubjectField;
 use crate::asker::identity::TokenSource;
-use crate::config::message::{Kind, Problem};
+use crate::config::message::{ConfigProblem, MessageKind};
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, NodeKind};
-use crate::config::reader::{Reader, Table, Written};
-use crate::config::selftest::{Ask, Credential, Expect, Expected, Outcome, SelfTest};
+use crate::config::reader::{NodeReader, NodeTable, Written};
+use crate::config::selftest::{Credential, Expect, Expected, SelfTest, TestOutcome, TestRequest};
 
 /// Names that a test may expect.
-pub(super) struct Names<'a> {
+pub(super) struct TestNames<'a> {
     pub routes: Vec<&'a str>,
     pub policies: Vec<&'a str>,
     /// Headers that only trusted proxies may set.
@@ -21,12 +21,12 @@ pub(super) struct Names<'a> {
     pub token: Option<TokenSource>,
 }
 
-pub(super) fn read(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<SelfTest> {
+pub(super) fn read(reader: &mut NodeReader, node: &Node, names: &TestNames<'_>) -> Vec<SelfTest> {
     let items = reader.list(node).unwrap_or_default();
     items.iter().filter_map(|item| test(reader, item, names)).collect()
 }
 
-fn test(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<SelfTest> {
+fn test(reader: &mut NodeReader, node: &Node, names: &TestNames<'_>) -> Option<SelfTest> {
     let table = reader.table(node, &["ask", "as", "expect"], &[])?;
     let credentials = table.get("as").map(|node| credentials(reader, node, names)).unwrap_or_default();
     let expect = match table.get("expect") {
@@ -41,7 +41,7 @@ fn test(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<SelfTest>
         return None;
     };
     let (method, host, target) = reader.parsed(ask, "a request", "GET /api/patients/7", request)?;
-    Some(SelfTest { line: node.place.line, ask: Ask { method, host, target, credentials }, expect: expect? })
+    Some(SelfTest { line: node.place.line, ask: TestRequest { method, host, target, credentials }, expect: expect? })
 }
 
 fn request(text: &str) -> Result<(Method, Option<String>, String), (String, String)> {
@@ -68,12 +68,12 @@ fn request(text: &str) -> Result<(Method, Option<String>, String), (String, Stri
     Ok((method, host, target.to_owned()))
 }
 
-fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Credential> {
+fn credentials(reader: &mut NodeReader, node: &Node, names: &TestNames<'_>) -> Vec<Credential> {
     let hint = "write nobody, or {authorization: a}, {cookie.sessionid: a}, {header.x-user: a}, {trusted.x-tenant: a}, {jwt: {sub: a}}, {cert: {o: a}}";
     match &node.kind {
         NodeKind::Scalar(scalar) if scalar.text == "nobody" => return Vec::new(),
         NodeKind::Scalar(_) if !node.is_empty() => {
-            reader.error(Kind::Value, node, "this does not say who asks", hint);
+            reader.error(MessageKind::Value, node, "this does not say who asks", hint);
             return Vec::new();
         }
         _ => {}
@@ -87,7 +87,12 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
             None if key.text == "jwt" => match &names.token {
                 Some(source) => object(reader, value).map(|claims| Credential::Token(source.clone(), claims)),
                 None => {
-                    reader.error(Kind::Contradiction, value, "there is no `identity.jwt` to verify a token with", hint);
+                    reader.error(
+                        MessageKind::Contradiction,
+                        value,
+                        "there is no `identity.jwt` to verify a token with",
+                        hint,
+                    );
                     None
                 }
             },
@@ -99,7 +104,7 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
             }
             Some(("header", name)) if names.trusted.iter().any(|trusted| trusted.as_str() == name) => {
                 let message = format!("`{name}` is dropped unless a trusted proxy sets it");
-                reader.error(Kind::Contradiction, value, message, format!("write {{trusted.{name}: a}}"));
+                reader.error(MessageKind::Contradiction, value, message, format!("write {{trusted.{name}: a}}"));
                 None
             }
             Some(("cookie", name)) if is_cookie_name(name) => {
@@ -111,7 +116,7 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
             }
             _ => {
                 let message = format!("unknown key `{}`", key.text);
-                reader.push(Problem::error(Kind::UnknownKey, key.place, &value.path, message).hint(hint));
+                reader.push(ConfigProblem::error(MessageKind::UnknownKey, key.place, &value.path, message).hint(hint));
                 None
             }
         };
@@ -121,7 +126,7 @@ fn credentials(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Vec<Crede
 }
 
 /// A certificate with these fields that holds.
-fn certificate(reader: &mut Reader, node: &Node) -> Option<Credential> {
+fn certificate(reader: &mut NodeReader, node: &Node) -> Option<Credential> {
     let mut fields = Vec::new();
     for (key, value) in reader.map(node)? {
         match SubjectField::named(&key.text) {
@@ -129,17 +134,17 @@ fn certificate(reader: &mut Reader, node: &Node) -> Option<Credential> {
             None => {
                 let message = format!("`{}` is not a field of a certificate", key.text);
                 let hint = format!("these are known: {}", SubjectField::ALL.map(|(name, _)| name).join(", "));
-                reader.push(Problem::error(Kind::UnknownKey, key.place, &value.path, message).hint(hint));
+                reader.push(ConfigProblem::error(MessageKind::UnknownKey, key.place, &value.path, message).hint(hint));
             }
         }
     }
     Some(Credential::Certificate(fields))
 }
 
-fn expect(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<Expect> {
+fn expect(reader: &mut NodeReader, node: &Node, names: &TestNames<'_>) -> Option<Expect> {
     let known = ["route", "policy", "share", "outcome", "tags", "purges", "ttl", "query"];
     let table = reader.table(node, &known, &[])?;
-    let outcomes = [("pass", Outcome::Pass), ("lookup", Outcome::Lookup), ("refuse", Outcome::Refuse)];
+    let outcomes = [("pass", TestOutcome::Pass), ("lookup", TestOutcome::Lookup), ("refuse", TestOutcome::Refuse)];
     let share = table.get("share").and_then(|node| match &node.kind {
         NodeKind::List(items) => {
             let names: Option<Vec<&str>> = items.iter().map(|item| reader.text(item)).collect();
@@ -169,7 +174,7 @@ fn expect(reader: &mut Reader, node: &Node, names: &Names<'_>) -> Option<Expect>
 }
 
 /// A map as JSON, for claims and the like.
-fn object(reader: &mut Reader, node: &Node) -> Option<serde_json::Map<String, serde_json::Value>> {
+fn object(reader: &mut NodeReader, node: &Node) -> Option<serde_json::Map<String, serde_json::Value>> {
     let entries = reader.map(node)?;
     Some(entries.iter().map(|(key, value)| (key.text.clone(), json(value))).collect())
 }
@@ -190,7 +195,7 @@ fn at<T>(node: &Node, value: T) -> Expected<T> {
     Expected { value, place: node.place, path: node.path.clone() }
 }
 
-fn known_name(reader: &mut Reader, table: Table<'_>, key: &str, names: &[&str]) -> Option<Expected<String>> {
+fn known_name(reader: &mut NodeReader, table: NodeTable<'_>, key: &str, names: &[&str]) -> Option<Expected<String>> {
     let node = table.get(key)?;
     let name = reader.text(node)?;
     if !names.contains(&name) {
@@ -198,13 +203,13 @@ fn known_name(reader: &mut Reader, table: Table<'_>, key: &str, names: &[&str]) 
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("these exist: {}", names.join(", ")),
         };
-        reader.error(Kind::UnknownName, node, format!("there is no {key} `{name}`"), hint);
+        reader.error(MessageKind::UnknownName, node, format!("there is no {key} `{name}`"), hint);
         return None;
     }
     Some(at(node, name.to_owned()))
 }
 
-fn texts(reader: &mut Reader, table: Table<'_>, key: &str) -> Option<Expected<Vec<String>>> {
+fn texts(reader: &mut NodeReader, table: NodeTable<'_>, key: &str) -> Option<Expected<Vec<String>>> {
     let node = table.get(key)?;
     let items = reader.one_or_list(node)?;
     let texts: Vec<String> = items.iter().filter_map(|item| Some(reader.text(item)?.to_owned())).collect();

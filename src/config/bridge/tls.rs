@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use super::secrets::check_mode;
 use crate::config::bridge::values::{addresses, file};
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::Node;
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 use crate::edge::settings::{ServerSettings, TlsSettings};
 use crate::edge::tls::subject::Validity;
-use crate::edge::tls::{Fault, Own, Roots, Terms};
+use crate::edge::tls::{Fault, OwnCertificate, Roots, TlsTerms};
 use crate::ground::clock::wall;
 
 /// More than all the authorities that a system comes with.
@@ -43,7 +43,7 @@ pub(super) fn certificates(root: &Node, server: &ServerSettings) -> Certificates
 }
 
 /// `None` as well where something in it is wrong.
-pub(super) fn tls(reader: &mut Reader, node: &Node, folder: &Path) -> Option<TlsSettings> {
+pub(super) fn tls(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<TlsSettings> {
     let later = ["hsts", "preload", "early_hints"];
     let table = reader.table(node, &["listen", "certs", "client_ca"], &later)?;
     let listen = match table.get("listen") {
@@ -65,26 +65,26 @@ pub(super) fn tls(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Tls
         Some(node) => Some(client_ca(reader, node, folder)?),
         None => None,
     };
-    match Terms::new(own?, roots) {
+    match TlsTerms::new(own?, roots) {
         Ok(terms) => Some(TlsSettings { listen: listen?, terms }),
         Err(error) => {
             let hint = "see to the files that `certs` and `client_ca` name";
-            reader.error(Kind::Value, node, format!("`tls` cannot be used: {error}"), hint);
+            reader.error(MessageKind::Value, node, format!("`tls` cannot be used: {error}"), hint);
             None
         }
     }
 }
 
-fn certs(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Vec<Own>> {
+fn certs(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<Vec<OwnCertificate>> {
     let items = reader.list(node)?;
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "there are no certificates to show", PAIR);
+        reader.error(MessageKind::Missing, node, "there are no certificates to show", PAIR);
     }
-    let own: Vec<Option<Own>> = items.iter().map(|item| pair(reader, item, folder)).collect();
-    own.into_iter().collect::<Option<Vec<Own>>>().filter(|own| !own.is_empty())
+    let own: Vec<Option<OwnCertificate>> = items.iter().map(|item| pair(reader, item, folder)).collect();
+    own.into_iter().collect::<Option<Vec<OwnCertificate>>>().filter(|own| !own.is_empty())
 }
 
-fn pair(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Own> {
+fn pair(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<OwnCertificate> {
     let table = reader.table(node, &["cert", "key"], &[])?;
     let [cert, key] = ["cert", "key"].map(|name| {
         let found = table.get(name);
@@ -98,7 +98,7 @@ fn pair(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Own> {
         key.and_then(|node| file(reader, node, folder, LARGEST_FILE)),
     );
     let (cert, key) = (cert?, key?);
-    match Own::read(chain?.as_bytes(), secret?.as_bytes()) {
+    match OwnCertificate::read(chain?.as_bytes(), secret?.as_bytes()) {
         Ok(own) => {
             check_mode(reader, key, folder);
             check_validity(reader, cert, &own);
@@ -116,11 +116,11 @@ fn pair(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Own> {
     }
 }
 
-fn check_validity(reader: &mut Reader, node: &Node, own: &Own) {
+fn check_validity(reader: &mut NodeReader, node: &Node, own: &OwnCertificate) {
     let Some(validity) = own.validity() else { return };
     let Some(name) = reader.text(node) else { return };
     if let Some((standing, hint)) = standing(&validity, wall()) {
-        reader.warn(Kind::Value, node, format!("the certificate in `{name}` {standing}"), hint);
+        reader.warn(MessageKind::Value, node, format!("the certificate in `{name}` {standing}"), hint);
     }
 }
 
@@ -140,7 +140,7 @@ fn standing(validity: &Validity, now: SystemTime) -> Option<(String, &'static st
     (left < soon).then(|| (format!("expires soon: {until_text}"), hint))
 }
 
-fn client_ca(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Roots> {
+fn client_ca(reader: &mut NodeReader, node: &Node, folder: &Path) -> Option<Roots> {
     let text = file(reader, node, folder, LARGEST_FILE)?;
     let roots = Roots::read(text.as_bytes());
     let roots = match roots {
@@ -156,14 +156,14 @@ fn client_ca(reader: &mut Reader, node: &Node, folder: &Path) -> Option<Roots> {
     {
         let message = format!("the certificate of an authority in `{name}` {standing}");
         let hint = "what it signs ends with it: get the next one from whoever runs it, add it to the file, and reload";
-        reader.warn(Kind::Value, node, message, hint);
+        reader.warn(MessageKind::Value, node, message, hint);
     }
     Some(roots)
 }
 
-fn unusable(reader: &mut Reader, node: &Node, reason: &str, hint: &str) {
+fn unusable(reader: &mut NodeReader, node: &Node, reason: &str, hint: &str) {
     if let Some(name) = reader.text(node) {
-        reader.error(Kind::Value, node, format!("`{name}` cannot be used: {reason}"), hint);
+        reader.error(MessageKind::Value, node, format!("`{name}` cannot be used: {reason}"), hint);
     }
 }
 

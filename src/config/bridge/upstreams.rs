@@ -8,13 +8,13 @@ use super::identity::is_cookie_name;
 use super::paths;
 use super::server::header_bytes;
 use crate::asker::identity::{CookieRole, Identity};
-use crate::config::message::{Kind, Problem};
-use crate::config::node::{Key, Node, NodeKind};
-use crate::config::reader::{Reader, Table, Written};
+use crate::config::message::{ConfigProblem, MessageKind};
+use crate::config::node::{KeyNode, Node, NodeKind};
+use crate::config::reader::{NodeReader, NodeTable, Written};
 use crate::config::units::show_duration;
 use crate::http1::bounds::{MAX_FIELDS, MAX_HEAD};
 use crate::rules::path::RequestPath;
-use crate::upstream::settings::{Balance, HeadLimits, Told, UpstreamSettings};
+use crate::upstream::settings::{Balance, HeadLimits, ToldBy, UpstreamSettings};
 
 /// All upstreams by name; the settings only of those that could be read.
 pub(super) struct Upstreams<'n> {
@@ -27,7 +27,7 @@ pub(super) struct Upstreams<'n> {
 #[derive(Default, Clone, Copy)]
 struct Draft<'n> {
     balance: Option<Balance>,
-    told: Option<Told>,
+    told: Option<ToldBy>,
     paths: Option<&'n Node>,
     sign_in: Option<Written<'n, &'n str>>,
     sticky: Option<Written<'n, &'n str>>,
@@ -59,7 +59,7 @@ const SHARED: [&str; 11] = [
 ];
 const NOT_YET: [&str; 2] = ["health", "breaker"];
 
-pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
+pub(super) fn upstreams<'n>(reader: &mut NodeReader, root: &'n Node, identity: &Identity) -> Upstreams<'n> {
     let mut upstreams = Upstreams { names: None, settings: Vec::new() };
     let hint = "write upstreams: {app: {servers: [http://127.0.0.1:8000]}}";
     let Some(node) = root.get("upstreams") else {
@@ -70,7 +70,7 @@ pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Iden
     let defaults = entries.iter().find(|(name, _)| name.text == "defaults");
     let defaults = defaults.and_then(|(_, node)| reader.table(node, &SHARED, &NOT_YET));
     let defaults = defaults.map(|table| draft(reader, table, identity)).unwrap_or_default();
-    let services: Vec<(&Key, &Node)> = entries.into_iter().filter(|(name, _)| name.text != "defaults").collect();
+    let services: Vec<(&KeyNode, &Node)> = entries.into_iter().filter(|(name, _)| name.text != "defaults").collect();
     if services.is_empty() {
         reader.missing(node, "", "no upstream is defined", hint);
         return upstreams;
@@ -81,7 +81,7 @@ pub(super) fn upstreams<'n>(reader: &mut Reader, root: &'n Node, identity: &Iden
     upstreams
 }
 
-fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draft<'n> {
+fn draft<'n>(reader: &mut NodeReader, table: NodeTable<'n>, identity: &Identity) -> Draft<'n> {
     let balances =
         [("round_robin", Balance::RoundRobin), ("least_connections", Balance::LeastConnections), ("p2c", Balance::P2c)];
     let mut draft = Draft {
@@ -123,43 +123,43 @@ fn draft<'n>(reader: &mut Reader, table: Table<'n>, identity: &Identity) -> Draf
 const MOST_FIELDS: u64 = 4096;
 
 /// By which fields an origin is told of the client.
-const TOLD: [(&str, Told); 4] =
-    [("both", Told::Both), ("rfc7239", Told::Standard), ("x-forwarded", Told::XForwarded), ("off", Told::Not)];
+const TOLD: [(&str, ToldBy); 4] =
+    [("both", ToldBy::Both), ("rfc7239", ToldBy::Standard), ("x-forwarded", ToldBy::XForwarded), ("off", ToldBy::Not)];
 
 /// The path that whoever is not signed in is sent to.
-fn sign_in<'n>(reader: &mut Reader, node: &'n Node) -> Option<Written<'n, &'n str>> {
+fn sign_in<'n>(reader: &mut NodeReader, node: &'n Node) -> Option<Written<'n, &'n str>> {
     let text = reader.text(node)?;
     let path = RequestPath::new(text);
     if !text.starts_with('/') || text == "/" || text.contains(['?', '#', '*', '<', '\\']) || path.ambiguity.is_some() {
         let message = format!("`{text}` is not the path of a page to sign in at");
-        reader.error(Kind::Value, node, message, "write its path alone, like /accounts/login/");
+        reader.error(MessageKind::Value, node, message, "write its path alone, like /accounts/login/");
         return None;
     }
     Some(Written { value: text, node })
 }
 
 /// The name of the cookie in `cookie.NAME`.
-fn sticky<'n>(reader: &mut Reader, node: &'n Node, identity: &Identity) -> Option<Written<'n, &'n str>> {
+fn sticky<'n>(reader: &mut NodeReader, node: &'n Node, identity: &Identity) -> Option<Written<'n, &'n str>> {
     let text = reader.text(node)?;
     let Some(name) = text.strip_prefix("cookie.").filter(|name| is_cookie_name(name)) else {
         let message = format!("`{text}` does not say what a request goes to its server by");
-        reader.error(Kind::Value, node, message, "write cookie.NAME, with the exact name: cookie.JSESSIONID");
+        reader.error(MessageKind::Value, node, message, "write cookie.NAME, with the exact name: cookie.JSESSIONID");
         return None;
     };
     if identity.cookie(name) == CookieRole::Ignored {
         let message = format!("`{name}` is ignored, so what is fetched to be kept is sent without it, to any server");
-        reader.warn(Kind::Contradiction, node, message, "move it from `ignore_cookies` to `affinity_cookies`");
+        reader.warn(MessageKind::Contradiction, node, message, "move it from `ignore_cookies` to `affinity_cookies`");
     }
     Some(Written { value: name, node })
 }
 
-fn time<'n>(reader: &mut Reader, table: Table<'n>, key: &str, hint: &str) -> Option<Written<'n, Duration>> {
+fn time<'n>(reader: &mut NodeReader, table: NodeTable<'n>, key: &str, hint: &str) -> Option<Written<'n, Duration>> {
     table.get(key).and_then(|node| reader.positive_duration(node, hint))
 }
 
 fn upstream(
-    reader: &mut Reader,
-    name: &Key,
+    reader: &mut NodeReader,
+    name: &KeyNode,
     node: &Node,
     defaults: Draft<'_>,
     identity: &Identity,
@@ -179,7 +179,7 @@ fn upstream(
     };
     if let (Some(sticky), [_]) = (own.sticky, servers.as_slice()) {
         let message = "`sticky` does nothing where there is one server";
-        reader.warn(Kind::Contradiction, sticky.node, message, "remove it, or list the other servers");
+        reader.warn(MessageKind::Contradiction, sticky.node, message, "remove it, or list the other servers");
     }
     let paths = own.paths.or(defaults.paths).and_then(|node| paths::aliases(reader, node)).unwrap_or_default();
     let max_connections = own.max.or(defaults.max).unwrap_or(100);
@@ -226,13 +226,14 @@ fn as_written(written: Option<Written<'_, Duration>>, value: Duration) -> String
 }
 
 /// Do the times and counts fit each other?
-fn check(reader: &mut Reader, node: &Node, settings: &UpstreamSettings, own: Draft<'_>, defaults: Draft<'_>) {
+fn check(reader: &mut NodeReader, node: &Node, settings: &UpstreamSettings, own: Draft<'_>, defaults: Draft<'_>) {
     let UpstreamSettings { timeout, deadline, connect_timeout, retries, .. } = settings;
     let shown_timeout = as_written(own.timeout.or(defaults.timeout), *timeout);
     let shown_deadline = as_written(own.deadline.or(defaults.deadline), *deadline);
     let contradiction = |at: Option<&Node>, message: String, hint: String| {
         let place = at.map_or(node.label(), |node| node.place);
-        Problem::error(Kind::Contradiction, place, at.map_or(&node.path, |node| &node.path), message).hint(hint)
+        ConfigProblem::error(MessageKind::Contradiction, place, at.map_or(&node.path, |node| &node.path), message)
+            .hint(hint)
     };
     let deadline_from = if own.deadline.or(defaults.deadline).is_some() { "" } else { " unless it is written" };
     if timeout > deadline {
@@ -266,11 +267,11 @@ fn check(reader: &mut Reader, node: &Node, settings: &UpstreamSettings, own: Dra
     }
 }
 
-fn servers(reader: &mut Reader, node: &Node) -> Vec<Authority> {
+fn servers(reader: &mut NodeReader, node: &Node) -> Vec<Authority> {
     let mut servers: Vec<Authority> = Vec::new();
     let Some(items) = reader.one_or_list(node) else { return servers };
     if items.is_empty() {
-        reader.error(Kind::Missing, node, "the list of servers is empty", "write [http://127.0.0.1:8000]");
+        reader.error(MessageKind::Missing, node, "the list of servers is empty", "write [http://127.0.0.1:8000]");
     }
     for item in items {
         let Some(text) = reader.text(item) else { continue };
@@ -280,7 +281,7 @@ fn servers(reader: &mut Reader, node: &Node) -> Vec<Authority> {
         }
         let Some(server) = reader.parsed(item, "a server", "http://127.0.0.1:8000", server) else { continue };
         if servers.contains(&server) {
-            reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
         }
         servers.push(server);
     }

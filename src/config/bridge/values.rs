@@ -3,28 +3,28 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::Node;
-use crate::config::reader::Reader;
+use crate::config::reader::NodeReader;
 
-pub(super) fn addresses(reader: &mut Reader, node: &Node) -> Option<Vec<SocketAddr>> {
+pub(super) fn addresses(reader: &mut NodeReader, node: &Node) -> Option<Vec<SocketAddr>> {
     let items = reader.one_or_list(node)?;
     if items.is_empty() {
         let message = format!("`{}` is an empty list", node.path);
-        reader.error(Kind::Missing, node, message, "write listen: 127.0.0.1:8080");
+        reader.error(MessageKind::Missing, node, message, "write listen: 127.0.0.1:8080");
     }
     let mut addresses = Vec::new();
     for item in items {
         let Some(address) = address(reader, item) else { continue };
         if address.port() != 0 && addresses.contains(&address) {
-            reader.error(Kind::Duplicate, item, format!("`{address}` is listed twice"), "keep one of the two");
+            reader.error(MessageKind::Duplicate, item, format!("`{address}` is listed twice"), "keep one of the two");
         }
         addresses.push(address);
     }
     Some(addresses)
 }
 
-pub(super) fn address(reader: &mut Reader, node: &Node) -> Option<SocketAddr> {
+pub(super) fn address(reader: &mut NodeReader, node: &Node) -> Option<SocketAddr> {
     reader.parsed(node, "an address", "an address and a port, like 127.0.0.1:8080", |text| {
         text.parse().map_err(|_| {
             let port = text.strip_prefix(':').unwrap_or(text);
@@ -45,7 +45,7 @@ pub(super) fn address(reader: &mut Reader, node: &Node) -> Option<SocketAddr> {
 }
 
 /// The content of a file, read now, of which `most` bytes matter.
-pub(super) fn file(reader: &mut Reader, node: &Node, folder: &Path, most: u64) -> Option<String> {
+pub(super) fn file(reader: &mut NodeReader, node: &Node, folder: &Path, most: u64) -> Option<String> {
     use std::io::Read as _;
     let name = reader.text(node)?;
     let path = folder.join(name);
@@ -64,7 +64,7 @@ pub(super) fn file(reader: &mut Reader, node: &Node, folder: &Path, most: u64) -
             _ => error.to_string(),
         };
         let hint = "the path is relative to the folder of this file; the process must be able to read it";
-        reader.error(Kind::Value, node, format!("`{name}` cannot be read: {reason}"), hint);
+        reader.error(MessageKind::Value, node, format!("`{name}` cannot be read: {reason}"), hint);
         return None;
     }
     Some(content)

@@ -3,16 +3,16 @@
 use http::HeaderName;
 
 use super::headers as fields;
-use crate::config::message::Kind;
+use crate::config::message::MessageKind;
 use crate::config::node::Node;
-use crate::config::reader::{Reader, Table};
+use crate::config::reader::{NodeReader, NodeTable};
 use crate::rules::canonical::Serves;
 
 const SERVED: [&str; 3] = ["language", "encoding", "accept"];
 const NOT_YET: [&str; 1] = ["device"];
 
 /// Under a policy of one's own.
-pub(super) fn vary(reader: &mut Reader, node: &Node) -> (Vec<HeaderName>, Serves) {
+pub(super) fn vary(reader: &mut NodeReader, node: &Node) -> (Vec<HeaderName>, Serves) {
     let Some(table) = reader.table(node, &[&SERVED[..], &["headers"]].concat(), &NOT_YET) else {
         return Default::default();
     };
@@ -22,18 +22,23 @@ pub(super) fn vary(reader: &mut Reader, node: &Node) -> (Vec<HeaderName>, Serves
 }
 
 /// Under a built-in policy, where the origin's own `Vary` names what is keyed.
-pub(super) fn served(reader: &mut Reader, node: &Node) -> Serves {
+pub(super) fn served(reader: &mut NodeReader, node: &Node) -> Serves {
     let known = [&SERVED[..], &["headers"]].concat();
     let Some(table) = reader.table(node, &known, &NOT_YET) else { return Serves::default() };
     if let Some(node) = table.get("headers") {
         let message = "`vary.headers` does nothing under a built-in policy: the origin's `Vary` names what is keyed";
-        reader.error(Kind::Contradiction, node, message, "define a policy of your own in `policies`, or remove it");
+        reader.error(
+            MessageKind::Contradiction,
+            node,
+            message,
+            "define a policy of your own in `policies`, or remove it",
+        );
     }
     serves(reader, table)
 }
 
-fn serves(reader: &mut Reader, table: Table<'_>) -> Serves {
-    let list = |reader: &mut Reader, key: &str, example: &str, read: fn(&str) -> Option<String>| {
+fn serves(reader: &mut NodeReader, table: NodeTable<'_>) -> Serves {
+    let list = |reader: &mut NodeReader, key: &str, example: &str, read: fn(&str) -> Option<String>| {
         table.get(key).map(|node| served_values(reader, node, key, example, read)).unwrap_or_default()
     };
     Serves {
@@ -44,7 +49,7 @@ fn serves(reader: &mut Reader, table: Table<'_>) -> Serves {
 }
 
 fn served_values(
-    reader: &mut Reader,
+    reader: &mut NodeReader,
     node: &Node,
     key: &str,
     example: &str,
@@ -54,7 +59,7 @@ fn served_values(
     let Some(items) = reader.one_or_list(node) else { return values };
     if items.is_empty() {
         reader.error(
-            Kind::Missing,
+            MessageKind::Missing,
             node,
             format!("`{key}` is an empty list"),
             format!("write {example}, or remove it"),
@@ -69,10 +74,10 @@ fn served_values(
                     "accept" => "a media type",
                     _ => "a content coding",
                 };
-                reader.error(Kind::Value, item, format!("`{text}` is not {what}"), format!("write {example}"));
+                reader.error(MessageKind::Value, item, format!("`{text}` is not {what}"), format!("write {example}"));
             }
             Some(value) if values.iter().any(|other| other.eq_ignore_ascii_case(&value)) => {
-                reader.error(Kind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
+                reader.error(MessageKind::Duplicate, item, format!("`{text}` is listed twice"), "keep one of the two");
             }
             Some(value) => values.push(value),
         }
@@ -103,13 +108,13 @@ fn media(text: &str) -> Option<String> {
 }
 
 /// Headers that are keyed and sent, in lower case.
-fn headers(reader: &mut Reader, node: &Node, serves: &Serves) -> Vec<HeaderName> {
+fn headers(reader: &mut NodeReader, node: &Node, serves: &Serves) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for item in reader.one_or_list(node).unwrap_or_default() {
         let Some(text) = reader.text(item) else { continue };
         let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
             reader.error(
-                Kind::Value,
+                MessageKind::Value,
                 item,
                 format!("`{text}` cannot be the name of a header"),
                 "write a name like x-client-version",
@@ -131,16 +136,21 @@ fn headers(reader: &mut Reader, node: &Node, serves: &Serves) -> Vec<HeaderName>
             None
         };
         if let Some((reason, hint)) = refused {
-            reader.error(Kind::Contradiction, item, format!("`{name}` {reason}"), hint);
+            reader.error(MessageKind::Contradiction, item, format!("`{name}` {reason}"), hint);
         } else if name == http::header::ACCEPT {
             reader.warn(
-                Kind::Contradiction,
+                MessageKind::Contradiction,
                 item,
                 "`accept` is always keyed",
                 "remove it, or list the media types that the origin has beside: accept: [text/html]",
             );
         } else if serves.reduces(&name) {
-            reader.warn(Kind::Contradiction, item, format!("`{name}` is keyed by what is listed beside"), "remove it");
+            reader.warn(
+                MessageKind::Contradiction,
+                item,
+                format!("`{name}` is keyed by what is listed beside"),
+                "remove it",
+            );
         } else {
             names.push(name);
         }

@@ -6,11 +6,11 @@ use serde_json::Value;
 use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
 use crate::proxy::current::Proxy;
-use crate::proxy::explain::{Question, Store};
+use crate::proxy::explain::{ExplainQuestion, Store};
 use crate::rules::query;
 
 /// `?method=GET&url=…&at=…`, of somebody who shows nothing.
-pub fn by_query(proxy: &Proxy, query: &str) -> Result<Value, Problem> {
+pub(super) fn by_query(proxy: &Proxy, query: &str) -> Result<Value, Problem> {
     let one = |name: &str| query::parameters(query, name).pop();
     let Some(url) = one("url") else { return Err(NOT_UNDERSTOOD) };
     let method = one("method").unwrap_or_else(|| "GET".to_owned());
@@ -18,17 +18,17 @@ pub fn by_query(proxy: &Proxy, query: &str) -> Result<Value, Problem> {
     let at = one("at").map(|at| at.replace(' ', "+"));
     answer(
         proxy,
-        &Question { method, url, headers: Vec::new(), certificate: Vec::new(), from_trusted_proxy: false, at },
+        &ExplainQuestion { method, url, headers: Vec::new(), certificate: Vec::new(), from_trusted_proxy: false, at },
     )
 }
 
 /// A question as JSON.
-pub fn by_body(proxy: &Proxy, body: &[u8]) -> Result<Value, Problem> {
+pub(super) fn by_body(proxy: &Proxy, body: &[u8]) -> Result<Value, Problem> {
     let question = serde_json::from_slice(body).map_err(|_| NOT_UNDERSTOOD)?;
     answer(proxy, &question)
 }
 
-fn answer(proxy: &Proxy, question: &Question) -> Result<Value, Problem> {
+fn answer(proxy: &Proxy, question: &ExplainQuestion) -> Result<Value, Problem> {
     let told = proxy.explain(question, Store::Asked);
     let told = told.map_err(|wrong| problem(StatusCode::BAD_REQUEST, "not-a-request", wrong))?;
     serde_json::to_value(told).map_err(|_| UNTOLD)

@@ -21,7 +21,7 @@ use crate::store::sweep::look_through;
 
 /// One thing that a call names.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(super) struct PurgeItem {
     pub(super) what: What,
     /// In which list of the call it stands, and where in it: what a caller wrote may name a patient, and is not repeated.
     pub(super) at: (&'static str, usize),
@@ -37,17 +37,17 @@ pub(super) enum What {
     All,
 }
 
-impl Item {
-    pub(super) fn new(at: (&'static str, usize), what: What, name: impl FnOnce(&mut TagSet)) -> Item {
+impl PurgeItem {
+    pub(super) fn new(at: (&'static str, usize), what: What, name: impl FnOnce(&mut TagSet)) -> PurgeItem {
         let mut tags = TagSet::default();
         name(&mut tags);
-        Item { what, at, tags }
+        PurgeItem { what, at, tags }
     }
 }
 
 /// What is known of a call.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownTags {
     /// How many stored answers it takes; `None`: the store is too large to count.
     pub(super) met: Option<u64>,
     /// Where the things stand, by their list, which no route can carry and no stored answer carries.
@@ -61,9 +61,9 @@ pub(super) struct Known {
 /// How long routes are gone through for one call.
 const LOOKED_FOR: Duration = Duration::from_millis(100);
 
-impl Known {
+impl KnownTags {
     /// Looks; blocks, though not for long. Of a store with more than `most` answers nothing is counted.
-    pub(super) fn of(proxy: &Proxy, items: &[Item], most: u64) -> Known {
+    pub(super) fn of(proxy: &Proxy, items: &[PurgeItem], most: u64) -> KnownTags {
         let mut by_hash: HashMap<TagHash, Vec<usize>> = HashMap::new();
         for (index, item) in items.iter().enumerate() {
             item.tags.hashes().iter().for_each(|hash| by_hash.entry(*hash).or_default().push(index));
@@ -77,7 +77,7 @@ impl Known {
                 Some((*tags.hashes().first()?, route.name.as_str()))
             })
             .collect();
-        let mut known = Known::default();
+        let mut known = KnownTags::default();
         let (mut met, mut carried) = (0, vec![false; items.len()]);
         let whole = look_through(&proxy.cache.memory, most, |_, slot| {
             let Some(entry) = slot.entry() else { return };
@@ -121,7 +121,7 @@ impl Known {
 }
 
 /// The routes that can keep an answer which this takes.
-fn carriers<'r>(routes: &'r [Arc<Route>], item: &Item) -> Vec<&'r Route> {
+fn carriers<'r>(routes: &'r [Arc<Route>], item: &PurgeItem) -> Vec<&'r Route> {
     let keeping = routes.iter().map(|route| &**route).filter(|route| route.caching != Caching::Pass);
     match &item.what {
         What::All => keeping.collect(),

@@ -19,15 +19,15 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
 use crate::body::Body;
-use crate::config::admin::{AdminToken, Scope};
+use crate::config::admin::{AdminToken, TokenScope};
 use crate::control::admin::problem::problem;
 use crate::control::admin::purge::{Purge, Receipt};
 use crate::control::posts::Posts;
 use crate::control::reload::Configuration;
 use crate::edge::connection::{Client, Reply, Service};
-use crate::edge::error::{Connection, Problem};
+use crate::edge::error::{AfterError, Problem};
 use crate::edge::incoming::{self, Refusal};
-use crate::edge::places::Places;
+use crate::edge::places::ClientPlaces;
 use crate::edge::watch::Stage;
 use crate::fields::authority::without_port;
 use crate::ground::notice;
@@ -48,7 +48,7 @@ pub struct Admin {
     configuration: Arc<Configuration>,
     registry: Arc<Registry>,
     /// The places for client connections.
-    places: Arc<Places>,
+    places: Arc<ClientPlaces>,
     stage: watch::Receiver<Stage>,
     posts: Posts,
     /// The port that it is called on.
@@ -88,7 +88,7 @@ impl Admin {
     pub fn new(
         configuration: Arc<Configuration>,
         registry: Arc<Registry>,
-        places: Arc<Places>,
+        places: Arc<ClientPlaces>,
         stage: watch::Receiver<Stage>,
         posts: Posts,
         port: u16,
@@ -100,7 +100,7 @@ impl Admin {
         // Which host is meant decides whether a web page may ask, and what a purge is about: no two words for it.
         incoming::host(head).map_err(Problem::from)?;
         if compatible::is_foreign(head) {
-            let who = self.allow(head, Scope::Purge)?;
+            let who = self.allow(head, TokenScope::Purge)?;
             let foreign = compatible::read(head, &read(body).await?, self.port)?;
             return Ok(foreign.answer(&self.purge(&foreign.purge, &who)?));
         }
@@ -113,32 +113,32 @@ impl Admin {
                 Readiness::Stopping => Err(STOPPING),
             },
             "/metrics" if is_get => {
-                self.allow(head, Scope::Read)?;
+                self.allow(head, TokenScope::Read)?;
                 Ok(self.metrics())
             }
             "/api/v1/status" if is_get => {
-                self.allow(head, Scope::Read)?;
+                self.allow(head, TokenScope::Read)?;
                 Ok(json_answer(&self.status().await))
             }
             "/api/v1/routes" if is_get => {
-                self.allow(head, Scope::Read)?;
+                self.allow(head, TokenScope::Read)?;
                 Ok(json_answer(&self.routes()))
             }
             "/api/v1/upstreams" if is_get => {
-                self.allow(head, Scope::Read)?;
+                self.allow(head, TokenScope::Read)?;
                 Ok(json_answer(&self.upstreams()))
             }
             "/api/v1/explain" if is_get => {
-                self.allow(head, Scope::Read)?;
+                self.allow(head, TokenScope::Read)?;
                 Ok(json_answer(&explain::by_query(&self.proxy(), head.uri.query().unwrap_or(""))?))
             }
             // With headers, which may be credentials: a body is in nobody's log.
             "/api/v1/explain" if head.method == Method::POST => {
-                self.allow(head, Scope::Read)?;
+                self.allow(head, TokenScope::Read)?;
                 Ok(json_answer(&explain::by_body(&self.proxy(), &read(body).await?)?))
             }
             "/api/v1/purge" if head.method == Method::POST => {
-                let who = self.allow(head, Scope::Purge)?;
+                let who = self.allow(head, TokenScope::Purge)?;
                 let call = Purge::read(&read(body).await?)?;
                 let configuration = self.configuration.clone();
                 // Off the thread that answers health checks; and to its end, even if the caller goes away.
@@ -152,11 +152,11 @@ impl Admin {
                 told.await.unwrap_or(Err(BROKEN)).map(|receipt| json_answer(&receipt))
             }
             "/api/v1/reload" if head.method == Method::POST => {
-                let who = self.allow(head, Scope::Reload)?;
+                let who = self.allow(head, TokenScope::Reload)?;
                 reload::call(&self.configuration, &who)
             }
             "/api/v1/bypass" if head.method == Method::POST || head.method == Method::DELETE => {
-                let who = self.allow(head, Scope::Bypass)?;
+                let who = self.allow(head, TokenScope::Bypass)?;
                 let call = bypass::Call::read(&read(body).await?, &head.method)?;
                 Ok(json_answer(&bypass::call(&self.configuration.current, &call, &who)?))
             }
@@ -175,7 +175,7 @@ impl Admin {
 
     /// The name of the token with this scope that the caller holds. Without any token configured (on loopback only)
     /// everybody may.
-    fn allow(&self, head: &http::request::Parts, scope: Scope) -> Result<String, Problem> {
+    fn allow(&self, head: &http::request::Parts, scope: TokenScope) -> Result<String, Problem> {
         let settings = self.configuration.admin.load();
         let tokens = settings.as_ref().map_or(&[][..], |settings| &settings.tokens);
         if tokens.is_empty() {
@@ -380,11 +380,11 @@ const UNKNOWN: Problem = problem(
     "There are /livez, /readyz, /metrics, /api/v1/status, /api/v1/routes, /api/v1/upstreams, /api/v1/explain, and POST /api/v1/purge, /api/v1/reload and /api/v1/bypass.",
 );
 const TOO_LONG: Problem = Problem {
-    connection: Connection::Close,
+    connection: AfterError::Close,
     ..problem(StatusCode::PAYLOAD_TOO_LARGE, "too-long", "A call may have 1 MiB.")
 };
 const TOO_SLOW: Problem = Problem {
-    connection: Connection::Close,
+    connection: AfterError::Close,
     ..problem(StatusCode::REQUEST_TIMEOUT, "too-slow", "A call is to come within ten seconds.")
 };
 const NO_TOKEN: Problem =

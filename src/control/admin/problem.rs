@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use crate::edge::error::{Connection, Problem};
+use crate::edge::error::{AfterError, Problem};
 
 pub(super) const fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Problem {
-    Problem { status, detail, code, connection: Connection::Keep }
+    Problem { status, detail, code, connection: AfterError::Keep }
 }

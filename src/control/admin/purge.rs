@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::control::admin::known::{Item, Known, What};
+use crate::control::admin::known::{KnownTags, PurgeItem, What};
 use crate::control::admin::named::{As, Named, Unread};
 use crate::control::admin::problem::problem;
 use crate::edge::error::Problem;
@@ -19,7 +19,7 @@ use crate::store::sweep::{COUNTED_UNASKED, MOST_COUNTED};
 /// What is to be purged; something must be named.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Purge {
+pub(crate) struct Purge {
     /// Tags; `a:*` takes all that begin with `a:`.
     pub tags: Vec<String>,
     /// URLs or paths, `?*` for any query.
@@ -37,17 +37,17 @@ pub struct Purge {
 }
 
 /// What came of it: the answer goes out after every worker can see the record, since there is one log for all of them.
-pub struct Receipt {
+pub(crate) struct Receipt {
     /// Where the purge stands in the log; where the log stands, if nothing was purged.
     pub epoch: Stamp,
     dry_run: bool,
     took_ms: f64,
-    known: Option<Known>,
+    known: Option<KnownTags>,
 }
 
 impl Receipt {
     /// As callers read it.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut receipt = json!({"epoch": self.epoch.0, "acknowledged": !self.dry_run, "took_ms": self.took_ms});
         if let Some(known) = &self.known {
             receipt["known"] = json!(known.known());
@@ -66,16 +66,16 @@ impl Receipt {
 
 impl Purge {
     /// Reads a call.
-    pub fn read(body: &[u8]) -> Result<Purge, Problem> {
+    pub(crate) fn read(body: &[u8]) -> Result<Purge, Problem> {
         serde_json::from_slice(body).map_err(|_| NOT_UNDERSTOOD)
     }
 
     /// As [`Purge::apply`], and says what is known of what is named; or says only that. Blocks for a moment.
-    pub fn apply_and_tell(&self, current: &Current) -> Result<Receipt, Problem> {
+    pub(crate) fn apply_and_tell(&self, current: &Current) -> Result<Receipt, Problem> {
         let began = monotonic();
         let proxy = current.load_full();
         let most = if self.count || self.dry_run { MOST_COUNTED } else { COUNTED_UNASKED };
-        let known = Some(Known::of(&proxy, &self.items(&proxy)?, most));
+        let known = Some(KnownTags::of(&proxy, &self.items(&proxy)?, most));
         let receipt = match self.dry_run {
             true => Receipt { epoch: proxy.cache.log.stamp(), dry_run: true, took_ms: 0.0, known },
             false => Receipt { known, ..self.apply(current)? },
@@ -84,7 +84,7 @@ impl Purge {
     }
 
     /// Carries it out by the rules in force; once more, should others have come into force meanwhile.
-    pub fn apply(&self, current: &Current) -> Result<Receipt, Problem> {
+    pub(crate) fn apply(&self, current: &Current) -> Result<Receipt, Problem> {
         let began = monotonic();
         loop {
             let proxy = current.load_full();
@@ -116,7 +116,7 @@ impl Purge {
     }
 
     /// What is named, each with its tags.
-    fn items(&self, proxy: &Proxy) -> Result<Vec<Item>, Problem> {
+    fn items(&self, proxy: &Proxy) -> Result<Vec<PurgeItem>, Problem> {
         if self.tags.is_empty() && self.urls.is_empty() && self.prefixes.is_empty() && !self.all {
             return Err(NOTHING);
         }
@@ -125,19 +125,19 @@ impl Purge {
             if !is_tag(tag) {
                 return Err(NOT_A_TAG);
             }
-            items.push(Item::new(("tags", at), What::Tag(tag.clone()), |tags| tags.name(tag)));
+            items.push(PurgeItem::new(("tags", at), What::Tag(tag.clone()), |tags| tags.name(tag)));
         }
         for (at, url) in self.urls.iter().enumerate() {
             let named = Named::read(url, As::Url).map_err(Unread::problem)?;
-            items.push(Item::new(("urls", at), What::Url(named.clone()), |tags| named.url(proxy, tags)));
+            items.push(PurgeItem::new(("urls", at), What::Url(named.clone()), |tags| named.url(proxy, tags)));
         }
         for (at, prefix) in self.prefixes.iter().enumerate() {
             let named = Named::read(prefix, As::Prefix).map_err(Unread::problem)?;
             let (host, path) = (named.host.clone(), named.path.clone());
-            items.push(Item::new(("prefixes", at), What::Prefix(named), |tags| tags.prefix(&host, &path)));
+            items.push(PurgeItem::new(("prefixes", at), What::Prefix(named), |tags| tags.prefix(&host, &path)));
         }
         if self.all {
-            items.push(Item::new(("all", 0), What::All, TagSet::all));
+            items.push(PurgeItem::new(("all", 0), What::All, TagSet::all));
         }
         Ok(items)
     }
@@ -195,7 +195,7 @@ mod tests {
             ("named-by-nobody", 0, None, None),
         ] {
             let call = Purge { tags: vec![tag.to_owned()], ..Purge::default() };
-            let told = Known::of(&proxy, &call.items(&proxy).unwrap(), most);
+            let told = KnownTags::of(&proxy, &call.items(&proxy).unwrap(), most);
             assert_eq!((told.met, told.known()), (met, known), "{tag} {most}");
         }
     }

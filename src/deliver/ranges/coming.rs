@@ -10,9 +10,9 @@ use http::{Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
-use crate::deliver::multipart::{Piece, content_range, multipart, unsatisfiable};
+use crate::deliver::multipart::{MultipartPiece, content_range, multipart, unsatisfiable};
 use crate::fields::portion::Portion;
-use crate::fields::range::{Selected, select};
+use crate::fields::range::{SelectedRanges, select};
 
 /// What a GET is to have of an answer whose body is still coming.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Coming {
     /// All of it, as it comes.
     Whole,
     /// This, of so many bytes.
-    Part(Selected, u64),
+    Part(SelectedRanges, u64),
     /// Something that is not in it, or of which that cannot be told.
     Elsewhere,
 }
@@ -33,8 +33,8 @@ impl Coming {
             return Coming::Whole;
         }
         match (select(request, fields, length.unwrap_or(u64::MAX)), length) {
-            (Selected::Whole, _) => Coming::Whole,
-            (Selected::Several(spans), _) if !spans.is_sorted_by_key(|span| span.first) => Coming::Whole,
+            (SelectedRanges::Whole, _) => Coming::Whole,
+            (SelectedRanges::Several(spans), _) if !spans.is_sorted_by_key(|span| span.first) => Coming::Whole,
             (selected, Some(length)) => Coming::Part(selected, length),
             (_, None) => Coming::Elsewhere,
         }
@@ -43,7 +43,7 @@ impl Coming {
     /// The same of a part that is coming, with the fields of the whole.
     pub fn of_part(request: &HeaderMap, fields: &HeaderMap, part: Portion) -> Coming {
         match select(request, fields, part.length) {
-            Selected::One(span) if part.span.holds(span) => Coming::Part(Selected::One(span), part.length),
+            SelectedRanges::One(span) if part.span.holds(span) => Coming::Part(SelectedRanges::One(span), part.length),
             _ => Coming::Elsewhere,
         }
     }
@@ -51,16 +51,16 @@ impl Coming {
 
 /// Makes a part of a whole answer (200) whose body is still coming, from byte `from` on: each piece is sent as soon as it is
 /// there, and behind the last there is nothing to wait for.
-pub fn cut(response: Response<Body>, selected: Selected, length: u64, from: u64) -> Response<Body> {
+pub fn cut(response: Response<Body>, selected: SelectedRanges, length: u64, from: u64) -> Response<Body> {
     let (mut head, source) = response.into_parts();
     let pieces = match selected {
-        Selected::Whole => return Response::from_parts(head, source),
-        Selected::Unsatisfiable => return unsatisfiable(&head.headers, length),
-        Selected::One(span) => {
+        SelectedRanges::Whole => return Response::from_parts(head, source),
+        SelectedRanges::Unsatisfiable => return unsatisfiable(&head.headers, length),
+        SelectedRanges::One(span) => {
             content_range(&mut head.headers, span, length);
-            vec![Piece::Span(span)]
+            vec![MultipartPiece::Span(span)]
         }
-        Selected::Several(spans) => match multipart(head.headers.clone(), &spans, length) {
+        SelectedRanges::Several(spans) => match multipart(head.headers.clone(), &spans, length) {
             None => return Response::from_parts(head, source),
             Some((headers, pieces)) => {
                 head.headers = headers;
@@ -80,15 +80,15 @@ struct Cuts {
     ahead: Bytes,
     /// Where in the whole that begins.
     at: u64,
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<MultipartPiece>,
 }
 
 impl Cuts {
     /// What there is of the next piece, if that is anything.
     fn next(&mut self) -> Option<Bytes> {
         let span = match self.pieces.front_mut()? {
-            Piece::Span(span) => span,
-            Piece::Text(text) => {
+            MultipartPiece::Span(span) => span,
+            MultipartPiece::Text(text) => {
                 let text = std::mem::take(text);
                 self.pieces.pop_front();
                 return Some(text);
@@ -132,9 +132,9 @@ impl HttpBody for Cuts {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = |piece: &Piece| match piece {
-            Piece::Text(text) => text.len() as u64,
-            Piece::Span(span) => span.length(),
+        let length = |piece: &MultipartPiece| match piece {
+            MultipartPiece::Text(text) => text.len() as u64,
+            MultipartPiece::Span(span) => span.length(),
         };
         SizeHint::with_exact(self.pieces.iter().map(length).sum())
     }
@@ -189,7 +189,7 @@ mod tests {
     fn what_breaks_off_breaks_off_its_parts() {
         let body = Body::stream(Slices([Bytes::from_static(b"0123")].into()));
         let span = Span { first: 2, last: 5 };
-        let mut body = cut(Response::new(body), Selected::One(span), 10, 0).into_body();
+        let mut body = cut(Response::new(body), SelectedRanges::One(span), 10, 0).into_body();
         let mut next = || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(body.frame());
         assert_eq!(next().unwrap().unwrap().into_data().unwrap(), "23");
         assert!(next().unwrap().is_err());

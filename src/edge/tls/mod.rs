@@ -26,7 +26,7 @@ const MAX_SESSIONS: usize = 4096;
 
 /// What sessions are agreed on by.
 #[derive(Clone)]
-pub struct Terms {
+pub struct TlsTerms {
     config: Arc<ServerConfig>,
     /// Digests of the certificates that are shown.
     shown: Vec<[u8; 32]>,
@@ -36,7 +36,7 @@ pub struct Terms {
 
 /// A certificate to show, and its key.
 #[derive(Clone)]
-pub struct Own(Arc<CertifiedKey>);
+pub struct OwnCertificate(Arc<CertifiedKey>);
 
 /// Authorities by which clients' certificates are verified.
 #[derive(Clone)]
@@ -51,9 +51,9 @@ pub enum Fault {
     Key(&'static str),
 }
 
-impl Terms {
+impl TlsTerms {
     /// Shows these, of which the first is the default; clients may show one that `roots` verify.
-    pub fn new(own: Vec<Own>, roots: Option<Roots>) -> Result<Terms, rustls::Error> {
+    pub fn new(own: Vec<OwnCertificate>, roots: Option<Roots>) -> Result<TlsTerms, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let digests = |all: &[CertificateDer<'_>]| all.iter().map(|one| *blake3::hash(one).as_bytes()).collect();
         let shown = own.iter().flat_map(|own| own.0.cert.first()).map(|one| *blake3::hash(one).as_bytes()).collect();
@@ -71,7 +71,7 @@ impl Terms {
         let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(ByName(own)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.session_storage = ServerSessionMemoryCache::new(MAX_SESSIONS);
-        Ok(Terms { config: Arc::new(config), shown, roots: told })
+        Ok(TlsTerms { config: Arc::new(config), shown, roots: told })
     }
 
     /// By whom certificates of clients are verified.
@@ -80,7 +80,7 @@ impl Terms {
     }
 
     /// Whether the same certificates are shown.
-    pub fn shows_same(&self, other: &Terms) -> bool {
+    pub fn shows_same(&self, other: &TlsTerms) -> bool {
         self.shown == other.shown
     }
 
@@ -91,24 +91,24 @@ impl Terms {
 }
 
 /// Whether the same is shown, and clients are verified by the same.
-impl PartialEq for Terms {
-    fn eq(&self, other: &Terms) -> bool {
+impl PartialEq for TlsTerms {
+    fn eq(&self, other: &TlsTerms) -> bool {
         self.shown == other.shown && self.roots == other.roots
     }
 }
 
-impl Eq for Terms {}
+impl Eq for TlsTerms {}
 
 /// Keys are in it.
-impl fmt::Debug for Terms {
+impl fmt::Debug for TlsTerms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Terms(…)")
+        f.write_str("TlsTerms(…)")
     }
 }
 
-impl Own {
+impl OwnCertificate {
     /// From PEM (RFC 7468): a certificate, with those between it and its root behind it; and its private key.
-    pub fn read(chain: &[u8], key: &[u8]) -> Result<Own, Fault> {
+    pub fn read(chain: &[u8], key: &[u8]) -> Result<OwnCertificate, Fault> {
         let chain = certificates(chain).map_err(Fault::Certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| Fault::Key("it holds no private key that can be read (PEM, not encrypted)"))?;
@@ -119,7 +119,7 @@ impl Own {
             .map_err(|_| Fault::Key("it holds a key of a kind that cannot be used"))?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
-            Ok(()) => Ok(Own(Arc::new(certified))),
+            Ok(()) => Ok(OwnCertificate(Arc::new(certified))),
             Err(rustls::Error::InconsistentKeys(_)) => Err(Fault::Key("it is not the key of the certificate")),
             Err(_) => Err(Fault::Certificate("its first certificate cannot be read")),
         }
@@ -161,7 +161,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str
 }
 
 /// Certificates by the name that a client asks for (RFC 6066 §3); the first where none is for that.
-struct ByName(Vec<Own>);
+struct ByName(Vec<OwnCertificate>);
 
 impl fmt::Debug for ByName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,8 +172,8 @@ impl fmt::Debug for ByName {
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let is_named = |own: &&Own| name.as_ref().is_some_and(|name| own.is_for(name));
-        let fits = |own: &&Own| own.0.key.choose_scheme(hello.signature_schemes()).is_some();
+        let is_named = |own: &&OwnCertificate| name.as_ref().is_some_and(|name| own.is_for(name));
+        let fits = |own: &&OwnCertificate| own.0.key.choose_scheme(hello.signature_schemes()).is_some();
         let mut named = self.0.iter().filter(is_named);
         let own = named.clone().find(fits).or_else(|| named.next()).or(self.0.first());
         own.map(|own| own.0.clone())

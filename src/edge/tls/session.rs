@@ -13,9 +13,9 @@ use rustls::{InvalidMessage, ServerConnection};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
-use super::{Terms, subject};
+use super::{TlsTerms, subject};
 use crate::asker::facet::certificate::{Authorities, Certificate};
-use crate::edge::linger::{Came, DRAIN_TIME, MAX_LINGER};
+use crate::edge::linger::{ClientAct, DRAIN_TIME, MAX_LINGER};
 use crate::http1::wire::Wire as _;
 
 /// Records that a client does not take yet, in bytes.
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// A connection on which nothing was said yet.
-    pub fn new(socket: TcpStream, terms: &Terms) -> io::Result<Session> {
+    pub fn new(socket: TcpStream, terms: &TlsTerms) -> io::Result<Session> {
         let mut tls = ServerConnection::new(terms.config.clone()).map_err(io::Error::other)?;
         tls.set_buffer_limit(Some(MAX_UNSENT));
         Ok(Session { socket, tls: Mutex::new(tls), begun: AtomicBool::new(false), authorities: terms.authorities() })
@@ -174,13 +174,13 @@ impl Session {
     }
 
     /// Waits for the client to send something or to end.
-    pub fn poll_came(&self, cx: &mut Context<'_>) -> Poll<io::Result<Came>> {
+    pub fn poll_came(&self, cx: &mut Context<'_>) -> Poll<io::Result<ClientAct>> {
         let mut tls = self.tls();
         loop {
             match tls.reader().fill_buf() {
-                Ok([]) => return Poll::Ready(Ok(Came::End)),
-                Ok(_) => return Poll::Ready(Ok(Came::Data)),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(Came::End)),
+                Ok([]) => return Poll::Ready(Ok(ClientAct::End)),
+                Ok(_) => return Poll::Ready(Ok(ClientAct::Data)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(ClientAct::End)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }

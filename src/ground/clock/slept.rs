@@ -15,18 +15,18 @@ const LEAST: Duration = Duration::from_millis(500);
 
 /// What the clocks say at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
+pub(super) struct ClockReading {
     pub monotonic: Instant,
     /// Since the machine started, its sleep included.
     pub boot: Duration,
     pub wall: SystemTime,
 }
 
-impl Reading {
-    pub(super) fn now() -> Reading {
+impl ClockReading {
+    pub(super) fn now() -> ClockReading {
         // The monotonic clock last: a pause between two of the readings is then not taken for a sleep.
         let (boot, wall) = (since_boot(), SystemTime::now());
-        Reading { monotonic: Instant::now(), boot, wall }
+        ClockReading { monotonic: Instant::now(), boot, wall }
     }
 }
 
@@ -49,11 +49,11 @@ pub(super) struct Slept {
     nanos: AtomicU64,
     /// By how much the wall clock was ahead of the monotonic one at the last look, in milliseconds.
     ahead_ms: AtomicI64,
-    last: Mutex<Reading>,
+    last: Mutex<ClockReading>,
 }
 
 impl Slept {
-    pub(super) fn since(first: Reading) -> Slept {
+    pub(super) fn since(first: ClockReading) -> Slept {
         let slept = Slept {
             began: first.monotonic,
             nanos: AtomicU64::new(0),
@@ -74,7 +74,7 @@ impl Slept {
     }
 
     /// Takes a reading into account.
-    pub(super) fn look(&self, now: Reading) {
+    pub(super) fn look(&self, now: ClockReading) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Some(passed) = now.monotonic.checked_duration_since(last.monotonic) else {
             // Another thread has looked meanwhile.
@@ -114,14 +114,14 @@ mod tests {
 
     /// Clocks that a test lets go, each by itself.
     struct Machine {
-        at: Reading,
+        at: ClockReading,
         slept: Slept,
     }
 
     impl Machine {
         fn new() -> Machine {
             let wall = SystemTime::UNIX_EPOCH + HOUR * 500_000;
-            let at = Reading { monotonic: Instant::now(), boot: HOUR, wall };
+            let at = ClockReading { monotonic: Instant::now(), boot: HOUR, wall };
             Machine { at, slept: Slept::since(at) }
         }
 

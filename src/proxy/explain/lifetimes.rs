@@ -9,7 +9,7 @@ use crate::fields::targeted::{CDN_CACHE_CONTROL, SURROGATE_CONTROL, Targeted};
 use crate::policy::admit::{Admit, admit};
 use crate::policy::answered::{Answered, Downstream};
 use crate::policy::not_stored::NotStored;
-use crate::proxy::explanation::{LifetimeTold, Told};
+use crate::proxy::explanation::{LifetimeTold, ToldField};
 use crate::rules::caching::{Caching, TypePattern};
 use crate::rules::route::Route;
 
@@ -47,9 +47,9 @@ fn lifetime(route: &Route, path: &str, credentialed: Credentialed, media_type: O
         Caching::Named(policy) => Some(policy),
         Caching::Pass | Caching::Http(_) => None,
     };
-    let from_origin = || Told { seconds: None, from: "origin".to_owned() };
+    let from_origin = || ToldField { seconds: None, from: "origin".to_owned() };
     let by_policy = |time: Option<Duration>| {
-        time.map_or_else(from_origin, |time| Told { seconds: Some(time.as_secs()), from: "policy".to_owned() })
+        time.map_or_else(from_origin, |time| ToldField { seconds: Some(time.as_secs()), from: "policy".to_owned() })
     };
     let ceiling = policy.and_then(|policy| policy.ceiling);
     let from = if media_type.is_some() { "types" } else { "policy" };
@@ -58,7 +58,7 @@ fn lifetime(route: &Route, path: &str, credentialed: Credentialed, media_type: O
             let fresh = terms.lifetime.fresh_for;
             let (time, from) =
                 if terms.lifetime.ceiling < fresh { (terms.lifetime.ceiling, "ceiling") } else { (fresh, from) };
-            (Told { seconds: Some(time.as_secs()), from: from.to_owned() }, terms.downstream)
+            (ToldField { seconds: Some(time.as_secs()), from: from.to_owned() }, terms.downstream)
         }
         Admit::RememberUncacheable(NotStored::NoLifetime) if caching.is_sensitive() => {
             (from_origin(), Downstream::Private)

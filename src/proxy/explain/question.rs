@@ -15,7 +15,7 @@ use crate::hop::trust::Trust;
 /// A request that is asked about, as people write it. It may hold credentials, so it cannot be printed.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub struct ExplainQuestion {
     /// Its method.
     pub method: String,
     /// `http://clinic.example/path?query`, or a path on `localhost`.
@@ -34,7 +34,7 @@ pub struct Question {
     pub at: Option<String>,
 }
 
-impl Question {
+impl ExplainQuestion {
     /// The head as it would arrive, and the client that would send it.
     pub(super) fn read(
         &self,

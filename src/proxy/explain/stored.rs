@@ -15,7 +15,7 @@ use crate::policy::rescue::{Rescue, rescue};
 use crate::policy::reuse::{Freshness, Reuse, reuse};
 use crate::proxy::current::Proxy;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::explanation::{AnswerTold, Found, StoredTold};
+use crate::proxy::explanation::{AnswerTold, FoundEntry, StoredTold};
 use crate::rules::caching::Caching;
 
 impl Proxy {
@@ -29,10 +29,12 @@ impl Proxy {
     ) -> StoredTold {
         let now = when.now.instant;
         let (found, answer) = match slot {
-            Some(Slot::Entry(entry)) => (Found::Answer, Some(self.answer_told(exchange, lookup, &entry, now))),
-            Some(Slot::Incomplete(part)) => (Found::Part, Some(self.answer_told(exchange, lookup, part.entry(), now))),
-            Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until => (Found::Uncacheable, None),
-            Some(Slot::Uncacheable(_) | Slot::TooLong(_) | Slot::Variants(_)) | None => (Found::Nothing, None),
+            Some(Slot::Entry(entry)) => (FoundEntry::Answer, Some(self.answer_told(exchange, lookup, &entry, now))),
+            Some(Slot::Incomplete(part)) => {
+                (FoundEntry::Part, Some(self.answer_told(exchange, lookup, part.entry(), now)))
+            }
+            Some(Slot::Uncacheable(until) | Slot::TooLong(until)) if now < until => (FoundEntry::Uncacheable, None),
+            Some(Slot::Uncacheable(_) | Slot::TooLong(_) | Slot::Variants(_)) | None => (FoundEntry::Nothing, None),
         };
         let varies_by = vary.iter().map(ToString::to_string).collect();
         StoredTold { found, varies_by, epoch: self.cache.log.stamp().0, answer }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::body::Body;
 use crate::body::ending::Ending;
-use crate::body::spool::Reader;
+use crate::body::spool::SpoolReader;
 use crate::coherence::errand::{Arrived, Asks};
 use crate::coherence::fetch::{Fetch, Heard};
 use crate::ground::failure::Failure;
@@ -35,7 +35,7 @@ pub struct Trip {
     /// Where the leader's client hears of interim answers (RFC 9110 §15.2); nobody who follows does.
     pub interim: Option<Interim>,
     /// The leader's own hand: an answer that is nobody else's goes there.
-    pub own: Option<oneshot::Sender<Own>>,
+    pub own: Option<oneshot::Sender<OwnFetch>>,
     /// Who heeds what an answer says of its asker's session, before anybody is told of it.
     pub heed: Heed,
 }
@@ -55,12 +55,12 @@ impl std::fmt::Debug for Heed {
 
 /// What only the leader gets.
 #[derive(Debug)]
-pub enum Own {
+pub enum OwnFetch {
     /// An answer that is nobody else's, the fields that it was asked for with, and the status that the origin sent.
     Answer(Box<Exchanged>, HeaderMap, StatusCode),
     /// A reader from the beginning, made before the first byte: a window never moves on without it; and the fields that are
     /// nobody else's.
-    Reader(Reader, HeaderMap),
+    Reader(SpoolReader, HeaderMap),
 }
 
 /// Flies. The landing tells what came of it.
@@ -87,13 +87,13 @@ pub async fn fly(mut fetch: Fetch<Memory>, mut trip: Trip) {
                 if let Some(own) = trip.own {
                     // The leader may have gone; then nobody wants it.
                     let sent = std::mem::take(&mut private.sent);
-                    let _ = own.send(Own::Answer(Box::new(exchanged), sent, status));
+                    let _ = own.send(OwnFetch::Answer(Box::new(exchanged), sent, status));
                 }
                 return private.handed_on(cache.clock.instant());
             }
             Heard::Fill(mut fill) => {
                 if let Some((own, reader)) = trip.own.take().zip(fill.filling().spool.reader()) {
-                    let _ = own.send(Own::Reader(reader, fill.take_withheld()));
+                    let _ = own.send(OwnFetch::Reader(reader, fill.take_withheld()));
                 }
                 let body = between(fill.beside(), exchanged.body);
                 return pump(fill, body).await;

@@ -9,7 +9,7 @@ use crate::coherence::flight::{Demand, Filling};
 use crate::coherence::waiter::Instead;
 use crate::deliver::ranges::Coming;
 use crate::fields::portion::content_range;
-use crate::fields::range::{Ranges, Selected};
+use crate::fields::range::{Ranges, SelectedRanges};
 use crate::policy::outcome::Stored;
 use crate::policy::pass::PassReason;
 use crate::proxy::exchange::Exchange;
@@ -17,7 +17,7 @@ use crate::upstream::exchange::Exchanged;
 
 impl Waiter<'_> {
     /// What of an answer that is still coming it is to have, and of how many bytes; `None` is all that comes.
-    pub(super) fn part_of(&self, filling: &Filling) -> Result<Option<(Selected, u64)>, Instead> {
+    pub(super) fn part_of(&self, filling: &Filling) -> Result<Option<(SelectedRanges, u64)>, Instead> {
         let (headers, head) = (&self.exchange.headers, &filling.head);
         if self.exchange.method != Method::GET {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Waiter<'_> {
                 Err(Instead::Pass(PassReason::Range))
             }
             // A part that nobody asked for is what the origin says.
-            (_, Some(leader)) if leader.extent.is_whole() => Ok(Some((Selected::One(part.span), part.length))),
+            (_, Some(leader)) if leader.extent.is_whole() => Ok(Some((SelectedRanges::One(part.span), part.length))),
             // It is stored by and by: beside it the rest is asked for.
             _ => Err(Instead::Again(Demand { serial: Some(self.flight.serial), ..self.demand })),
         }
@@ -53,7 +53,7 @@ impl Leader {
         &self,
         brought: &Exchanged,
         exchange: &Exchange<'_>,
-    ) -> Result<Option<(Selected, u64)>, Elsewhere> {
+    ) -> Result<Option<(SelectedRanges, u64)>, Elsewhere> {
         let Parts { status, headers, .. } = &brought.head;
         let asked_so = self.extent.span.is_some() && !self.extent.is_rest();
         if asked_so || exchange.method != Method::GET {
@@ -72,7 +72,7 @@ impl Leader {
             };
         }
         let is_other = match (Ranges::of(&exchange.headers), content_range(headers)) {
-            (Some(ranges), Some(part)) => ranges.within(part.length) != Selected::One(part.span),
+            (Some(ranges), Some(part)) => ranges.within(part.length) != SelectedRanges::One(part.span),
             (Some(_), None) => true,
             (None, _) => !self.extent.is_whole(),
         };
@@ -86,10 +86,10 @@ pub(super) struct Elsewhere;
 /// How many bytes of an answer that is not kept may be thrown away for a part of it; the origin is asked for what begins later.
 const NEAR: u64 = 1 << 20;
 
-fn is_near(selected: &Selected) -> bool {
+fn is_near(selected: &SelectedRanges) -> bool {
     match selected {
-        Selected::Whole | Selected::Unsatisfiable => true,
-        Selected::One(span) => span.first <= NEAR,
-        Selected::Several(spans) => spans.last().is_none_or(|span| span.first <= NEAR),
+        SelectedRanges::Whole | SelectedRanges::Unsatisfiable => true,
+        SelectedRanges::One(span) => span.first <= NEAR,
+        SelectedRanges::Several(spans) => spans.last().is_none_or(|span| span.first <= NEAR),
     }
 }

@@ -1,7 +1,7 @@
 //! `Accept-Encoding`, reduced to those of a route's codings that the client takes (RFC 9110 §12.5.3).
 
 use crate::entry::key::KeyBuf;
-use crate::rules::canonical::weighted::{Member, members};
+use crate::rules::canonical::weighted::{WeightedMember, members};
 
 /// Writes the codings in the route's order; `identity` where there are none. Whoever says nothing is sent no coding: the
 /// RFC would let them have any, and most of them could not read it.
@@ -23,8 +23,8 @@ pub(super) fn write_accepted(out: &mut KeyBuf, served: &[String], wanted: Option
 }
 
 /// The weight that a coding is given, by its name or by `*`. The older names of two are the same codings (§8.4.1).
-fn weight(coding: &str, wanted: &[Member<'_>]) -> Option<u16> {
-    let is = |member: &&Member<'_>| {
+fn weight(coding: &str, wanted: &[WeightedMember<'_>]) -> Option<u16> {
+    let is = |member: &&WeightedMember<'_>| {
         let name = match member.name {
             [b'x' | b'X', b'-', rest @ ..] => rest,
             name => name,

@@ -1,6 +1,6 @@
 //! `Accept-Language`, reduced to the one of a route's languages that fits best (RFC 4647 §3.4, lookup).
 
-use crate::rules::canonical::weighted::{Member, members};
+use crate::rules::canonical::weighted::{WeightedMember, members};
 
 /// The language to ask for; the first where none is wanted, or what is wanted cannot be read. There is one at least.
 pub(super) fn best<'s>(served: &'s [String], wanted: Option<&[u8]>) -> &'s str {
@@ -13,7 +13,7 @@ pub(super) fn best<'s>(served: &'s [String], wanted: Option<&[u8]>) -> &'s str {
 }
 
 /// The tag that is the range, or its beginning of the most subtags.
-fn look_up<'s>(served: &'s [String], range: &[u8], wanted: &[Member<'_>]) -> Option<&'s String> {
+fn look_up<'s>(served: &'s [String], range: &[u8], wanted: &[WeightedMember<'_>]) -> Option<&'s String> {
     let mut range = range;
     loop {
         let same = |tag: &&String| tag.as_bytes().eq_ignore_ascii_case(range) && !is_refused(tag, wanted);
@@ -29,14 +29,14 @@ fn look_up<'s>(served: &'s [String], range: &[u8], wanted: &[Member<'_>]) -> Opt
 }
 
 /// `q=0` (RFC 9110 §12.4.2) by the longest range that the tag begins with.
-fn is_refused(tag: &str, wanted: &[Member<'_>]) -> bool {
+fn is_refused(tag: &str, wanted: &[WeightedMember<'_>]) -> bool {
     let begins = |range: &[u8]| {
         let tag = tag.as_bytes();
         let start = tag.get(..range.len()).is_some_and(|start| start.eq_ignore_ascii_case(range));
         range == b"*" || start && matches!(tag.get(range.len()), None | Some(b'-'))
     };
     let ranges = wanted.iter().filter(|member| begins(member.name));
-    let length = |member: &&Member<'_>| if member.name == b"*" { 0 } else { member.name.len() };
+    let length = |member: &&WeightedMember<'_>| if member.name == b"*" { 0 } else { member.name.len() };
     ranges.max_by_key(length).is_some_and(|member| member.weight == 0)
 }
 

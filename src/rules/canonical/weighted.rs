@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 use crate::entry::key::KeyBuf;
 
 /// A list's members in the client's order.
-pub(super) type Members<'a> = SmallVec<[Member<'a>; 16]>;
+pub(super) type Members<'a> = SmallVec<[WeightedMember<'a>; 16]>;
 
 /// A name and its weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Member<'a> {
+pub(super) struct WeightedMember<'a> {
     pub name: &'a [u8],
     /// In thousandths (§12.4.2).
     pub weight: u16,
@@ -75,7 +75,7 @@ pub(super) fn members(list: &[u8]) -> Option<Members<'_>> {
         if name.is_empty() || !name.iter().all(is_name) || members.len() == MAX_MEMBERS {
             return None;
         }
-        members.push(Member { name, weight });
+        members.push(WeightedMember { name, weight });
     }
     Some(members)
 }

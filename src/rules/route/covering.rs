@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::rules::route::shape::{Host, Kind, Shape, narrower};
+use crate::rules::route::shape::{Host, SegmentKind, Shape, narrower};
 use crate::rules::template::PartKind;
 
 /// Routes in the order of their file.
@@ -58,10 +58,10 @@ fn wider(host: &Host) -> Vec<Host> {
 }
 
 impl Node {
-    fn child(&mut self, segment: &Kind) -> &mut Node {
+    fn child(&mut self, segment: &SegmentKind) -> &mut Node {
         match segment {
-            Kind::Literal(text) => self.literals.entry(text.clone()).or_default(),
-            Kind::Part(kind) => {
+            SegmentKind::Literal(text) => self.literals.entry(text.clone()).or_default(),
+            SegmentKind::Part(kind) => {
                 let at = self.parts.iter().position(|(other, _)| other == kind).unwrap_or_else(|| {
                     self.parts.push((*kind, Node::default()));
                     self.parts.len() - 1
@@ -72,18 +72,18 @@ impl Node {
     }
 
     /// Whoever ends above the end of `segments` covers them only with `/**`, which the comparison finds out.
-    fn walk(&self, segments: &[Kind], found: &mut Vec<usize>) {
+    fn walk(&self, segments: &[SegmentKind], found: &mut Vec<usize>) {
         found.extend(&self.here);
         let Some((first, rest)) = segments.split_first() else { return };
-        if let Kind::Literal(text) = first
+        if let SegmentKind::Literal(text) = first
             && let Some(child) = self.literals.get(text)
         {
             child.walk(rest, found);
         }
         for (kind, child) in &self.parts {
             let takes = match first {
-                Kind::Literal(text) => kind.takes(text),
-                Kind::Part(narrow) => narrower(*kind, *narrow) == Some(*narrow),
+                SegmentKind::Literal(text) => kind.takes(text),
+                SegmentKind::Part(narrow) => narrower(*kind, *narrow) == Some(*narrow),
             };
             if takes {
                 child.walk(rest, found);

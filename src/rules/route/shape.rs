@@ -14,7 +14,7 @@ use crate::rules::template::{HostTemplate, PartKind, PathTemplate, Segment};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     pub(super) host: Host,
-    pub(super) segments: Vec<Kind>,
+    pub(super) segments: Vec<SegmentKind>,
     rest: bool,
     /// `None`: all of them.
     methods: Option<BTreeSet<String>>,
@@ -31,7 +31,7 @@ pub(super) enum Host {
 
 /// One segment; what a part is called does not matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SegmentKind {
     Literal(String),
     Part(PartKind),
 }
@@ -50,8 +50,8 @@ impl Shape {
     /// That of a path alone.
     pub fn of_path(path: &PathTemplate) -> Shape {
         let segments = path.segments.iter().map(|segment| match segment {
-            Segment::Literal(text) => Kind::Literal(text.clone()),
-            Segment::Part(kind, _) => Kind::Part(*kind),
+            Segment::Literal(text) => SegmentKind::Literal(text.clone()),
+            Segment::Part(kind, _) => SegmentKind::Part(*kind),
         });
         Shape {
             host: Host::Any,
@@ -74,7 +74,7 @@ impl Shape {
             return None;
         }
         let both = longer.segments.iter().zip(&shorter.segments).map(|(one, two)| one.and(two));
-        let mut segments = both.collect::<Option<Vec<Kind>>>()?;
+        let mut segments = both.collect::<Option<Vec<SegmentKind>>>()?;
         segments.extend_from_slice(&longer.segments[shorter.segments.len()..]);
         let methods = match (&self.methods, &other.methods) {
             (None, methods) | (methods, None) => methods.clone(),
@@ -123,14 +123,15 @@ impl Host {
     }
 }
 
-impl Kind {
-    fn and(&self, other: &Kind) -> Option<Kind> {
+impl SegmentKind {
+    fn and(&self, other: &SegmentKind) -> Option<SegmentKind> {
         match (self, other) {
-            (Kind::Literal(one), Kind::Literal(two)) => (one == two).then(|| self.clone()),
-            (Kind::Literal(text), Kind::Part(kind)) | (Kind::Part(kind), Kind::Literal(text)) => {
-                kind.takes(text).then(|| Kind::Literal(text.clone()))
+            (SegmentKind::Literal(one), SegmentKind::Literal(two)) => (one == two).then(|| self.clone()),
+            (SegmentKind::Literal(text), SegmentKind::Part(kind))
+            | (SegmentKind::Part(kind), SegmentKind::Literal(text)) => {
+                kind.takes(text).then(|| SegmentKind::Literal(text.clone()))
             }
-            (Kind::Part(one), Kind::Part(two)) => narrower(*one, *two).map(Kind::Part),
+            (SegmentKind::Part(one), SegmentKind::Part(two)) => narrower(*one, *two).map(SegmentKind::Part),
         }
     }
 }
