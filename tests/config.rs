@@ -310,6 +310,21 @@ fn a_token_that_stands_in_a_file_that_others_may_read_is_a_warning() {
 }
 
 #[test]
+fn an_upstream_is_the_same_wherever_it_stands() {
+    let marks = |upstreams: &str| {
+        let routes = "routes: [{name: a, path: /a, upstream: app}, {name: b, path: /b, upstream: images}]";
+        let text = format!("upstreams: {{{upstreams}}}\n{routes}\n");
+        let loaded = parse("proxy.yaml", &text, &no_vars).unwrap_or_else(|report| panic!("{report}"));
+        loaded.settings.routes.iter().map(|route| (route.upstream, route.upstream_mark)).collect::<Vec<_>>()
+    };
+    let (app, images) = ("app: {servers: [http://127.0.0.1:1]}", "images: {servers: [http://127.0.0.1:2]}");
+    let (one, other) = (marks(&format!("{app}, {images}")), marks(&format!("{images}, {app}")));
+    assert_eq!((one[0].0, one[1].0, other[0].0, other[1].0), (0, 1, 1, 0));
+    assert_eq!((one[0].1, one[1].1), (other[0].1, other[1].1), "what is known of one is not taken for the other's");
+    assert_ne!(one[0].1, one[1].1);
+}
+
+#[test]
 fn a_secret_is_in_no_message() {
     let secret = "correct-horse-battery-staple";
     let app = "upstreams: {app: {servers: [http://127.0.0.1:8000]}}\nroutes: [{name: a, path: /a}]\n";

@@ -155,7 +155,7 @@ impl<S: Slots> Fetch<S> {
 
     pub(super) fn end(self, ended: RefreshEnd, now: Instant) {
         // Before the flight leaves with `self`.
-        self.cache.backoff.note(&self.takeoff.flight.key, self.errand.route.upstream, ended, now);
+        self.cache.backoff.note(&self.takeoff.flight.key, self.errand.route.upstream_mark, ended, now);
     }
 
     pub(super) fn over(self, landing: Landing, ended: RefreshEnd, now: Instant) -> Heard<S> {

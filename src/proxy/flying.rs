@@ -403,7 +403,7 @@ impl Proxy {
         let Some(target) = target(&exchange.path.text, lookup.query.as_deref()) else { return };
         let (asks, demand) = (Asks::Whole, Demand::ANY);
         let passenger = Passenger { spot, asks, asking: None, demand, failed: None, waits: Waits::NoMore, now };
-        let boarded = self.cache.board_refresh(&passenger, exchange.route.upstream, || self.deadline(exchange));
+        let boarded = self.cache.board_refresh(&passenger, exchange.route.upstream_mark, || self.deadline(exchange));
         let Some((takeoff, permit)) = boarded else { return };
         let errand = self.errand(exchange, lookup, spot, Some(entry.clone()));
         let (fetch, trip) = (

@@ -43,6 +43,7 @@ pub(super) fn compare(old: In<'_>, new: In<'_>) -> Vec<Change> {
         methods: _,
         headers: _,
         upstream: _,
+        upstream_mark: _,
         policy_name: _,
         caching: _,
         serves: _,

@@ -41,6 +41,8 @@ pub struct Route {
     pub headers: Vec<(HeaderName, Option<String>)>,
     /// Index into the upstreams of the settings.
     pub upstream: usize,
+    /// A number of the upstream's name: the same in every configuration, wherever it stands there.
+    pub upstream_mark: usize,
     /// The policy's name, as written.
     pub policy_name: String,
     /// How answers are kept and who may have them.
@@ -193,6 +195,7 @@ pub(crate) mod tests {
             methods: Vec::new(),
             headers: Vec::new(),
             upstream: 0,
+            upstream_mark: 0,
             policy_name: "pass".to_owned(),
             caching: Caching::Pass,
             serves: Serves::default(),

@@ -1,6 +1,7 @@
 //! `routes:`: each with its policy resolved, its overrides applied and its names checked.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,6 +155,7 @@ fn shape(reader: &mut NodeReader, table: NodeTable<'_>, name: &str) -> Route {
         methods,
         headers,
         upstream: 0,
+        upstream_mark: 0,
         policy_name: "pass".to_owned(),
         caching: Caching::Pass,
         serves: Serves::default(),
@@ -297,6 +299,7 @@ fn contents(reader: &mut NodeReader, table: NodeTable<'_>, route: &mut Route, sc
     let upstream = scope.upstreams.names.as_ref().and_then(|names| names.get(route.upstream)).unwrap_or(&"");
     let settings = scope.upstreams.settings.iter().find(|known| known.name == *upstream);
     route.aliases = settings.map(|settings| Arc::new(settings.paths.clone())).unwrap_or_default();
+    route.upstream_mark = foldhash::fast::FixedState::with_seed(0).hash_one(upstream) as usize;
     route.fingerprint = fingerprint::of(route, upstream, &scope.around.who.identity);
 }
 
