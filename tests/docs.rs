@@ -1,5 +1,6 @@
-//! What the documents say is what the program does: every example in README loads and passes its own tests, and every metric,
-//! reason, error, command and admin call is in README's tables, and none besides.
+//! What the documents say is what the program does: every example on every page loads and passes its own tests, and every metric,
+//! reason, error, command and admin call is in the tables of the reference, and none besides. Links lead somewhere, and every page
+//! is found from README.
 //!
 //! Reasons are read from the source text, so that one which is added is missed here at once.
 
@@ -20,6 +21,19 @@ fn root() -> &'static Path {
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// README and all pages under `docs`, by their paths.
+fn pages() -> Vec<(String, String)> {
+    let found =
+        sources(&root().join("docs")).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let names = found.map(|path| path.strip_prefix(root()).expect("below it").to_str().expect("text").to_owned());
+    ["README.md".to_owned()].into_iter().chain(names).map(|name| (name.clone(), read(&name))).collect()
+}
+
+/// A page of the reference.
+fn reference(name: &str) -> String {
+    read(&format!("docs/reference/{name}.md"))
 }
 
 fn stent(arguments: &[&str]) -> Output {
@@ -96,14 +110,17 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn every_configuration_in_the_readme_loads_and_passes_its_tests() {
+fn every_configuration_on_every_page_loads_and_passes_its_tests() {
     let folder = folder();
     let file = folder.path().join("proxy.yaml");
     let name = file.to_str().expect("text");
     let vars = |name: &str| (name == "METRICS_TOKEN").then(|| "abcdef0123456789abcd".to_owned());
     let (mut whole, mut tests) = (0, 0);
-    for block in blocks(&read("README.md")).iter().filter(|block| block.info.starts_with("yaml")) {
-        let at = format!("README.md:{}", block.line);
+    let all = pages().into_iter().flat_map(|(page, text)| {
+        let yaml = blocks(&text).into_iter().filter(|block| block.info.starts_with("yaml"));
+        yaml.map(move |block| (format!("{page}:{}", block.line), block)).collect::<Vec<_>>()
+    });
+    for (at, block) in all {
         let text = match block.info.as_str() {
             "yaml" => block.text.clone(),
             "yaml fragment" => completed(&block.text),
@@ -135,9 +152,9 @@ fn what_is_wrong_would_be_seen() {
 }
 
 #[test]
-fn what_the_two_readings_differ_in_is_in_the_readme() {
-    let readme = read("README.md");
-    let rows: Vec<&str> = readme
+fn what_the_two_readings_differ_in_is_told() {
+    let page = read("docs/guides/sharing.md");
+    let rows: Vec<&str> = page
         .lines()
         .skip_while(|line| *line != "| about | `origin` | `rfc9111` |")
         .skip(2)
@@ -164,7 +181,7 @@ fn first_cells(document: &str, heading: &str) -> BTreeSet<String> {
     let cells = rows.filter_map(|row| row.split(" |").next());
     let words: BTreeSet<String> =
         cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect();
-    assert!(!words.is_empty(), "README.md has no table under `{heading}`");
+    assert!(!words.is_empty(), "there is no table under `{heading}`");
     words
 }
 
@@ -178,17 +195,17 @@ fn quoted(text: &str) -> Option<&str> {
 }
 
 #[test]
-fn every_metric_is_in_the_readme() {
-    let readme = read("README.md");
-    assert_eq!(first_cells(&readme, "### Metrics"), set(stent::telemetry::catalogue::METRICS.map(|(name, _)| name)));
+fn every_metric_is_told() {
+    let page = reference("metrics");
+    assert_eq!(first_cells(&page, "# Metrics"), set(stent::telemetry::catalogue::METRICS.map(|(name, _)| name)));
     for label in stent::policy::outcome::LABELS {
-        assert!(readme.contains(&format!("`{label}`")), "the outcome `{label}`");
+        assert!(page.contains(&format!("`{label}`")), "the outcome `{label}`");
     }
 }
 
 #[test]
-fn every_field_of_the_log_is_in_the_readme() {
-    let told: BTreeSet<String> = first_cells(&read("README.md"), "### The access log");
+fn every_field_of_the_log_is_told() {
+    let told: BTreeSet<String> = first_cells(&reference("log"), "# The access log");
     assert_eq!(told, set(stent::telemetry::line::FIELDS));
 }
 
@@ -211,7 +228,7 @@ fn spellings(file: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_reason_is_in_the_readme() {
+fn every_reason_is_told() {
     let files = [
         "src/policy/pass.rs",
         "src/policy/reuse.rs",
@@ -222,7 +239,7 @@ fn every_reason_is_in_the_readme() {
     let spelled: BTreeSet<String> = files.into_iter().flat_map(spellings).collect();
     assert!(spelled.contains(stent::policy::pass::PassReason::Cookie.as_str()));
     assert!(spelled.contains(stent::policy::not_stored::NotStored::Trailers.as_str()));
-    assert_eq!(first_cells(&read("README.md"), "### Reasons"), spelled);
+    assert_eq!(first_cells(&reference("reasons"), "# Reasons"), spelled);
 }
 
 /// The rows of the tables in a section: the words in backquotes of the first cell, each with the text of the last.
@@ -239,20 +256,19 @@ fn rows(document: &str, heading: &str) -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn every_reason_means_what_the_readme_says() {
+fn every_reason_means_what_is_told() {
     use stent::policy::outcome::meaning::{FAILED, Meaning, NOT_KEPT, NOT_USED, PASSED, PATHS, REFUSED};
     let pairs = |tables: &[&[Meaning]]| -> BTreeSet<(String, String)> {
         let all = tables.iter().copied().flatten();
         all.map(|meaning| (meaning.reason.to_owned(), meaning.when.to_owned())).collect()
     };
-    let readme = read("README.md");
-    let check = |heading: &str, tables: &[&[Meaning]]| {
-        let (written, known) = (rows(&readme, heading), pairs(tables));
+    let check = |page: &str, heading: &str, tables: &[&[Meaning]]| {
+        let (written, known) = (rows(&reference(page), heading), pairs(tables));
         assert!(written.len() > 10, "{heading} has no table");
         assert_eq!(written.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
     };
-    check("### Reasons", &[&PASSED, &NOT_USED, &NOT_KEPT, &FAILED, &PATHS]);
-    check("### Errors of its own", &[&REFUSED]);
+    check("reasons", "# Reasons", &[&PASSED, &NOT_USED, &NOT_KEPT, &FAILED, &PATHS]);
+    check("errors", "# Errors of its own", &[&REFUSED]);
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -262,7 +278,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_error_is_in_the_readme() {
+fn every_error_is_told() {
     let refusals = read("src/edge/error.rs");
     let refused = refusals.lines().filter(|line| line.trim().starts_with("Refusal::")).filter_map(quoted);
     let mut codes = set(refused);
@@ -272,38 +288,38 @@ fn every_error_is_in_the_readme() {
         codes.extend(source.lines().filter_map(|line| quoted(line.trim().strip_prefix("code: ")?)).map(str::to_owned));
     }
     assert!(codes.contains("no-route"), "{codes:?}");
-    assert_eq!(first_cells(&read("README.md"), "### Errors of its own"), codes);
+    assert_eq!(first_cells(&reference("errors"), "# Errors of its own"), codes);
 }
 
 #[test]
-fn every_command_is_in_the_readme() {
+fn every_command_is_told() {
     let help = String::from_utf8(stent(&["--help"]).stdout).expect("text");
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let commands = listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
     let commands: BTreeSet<String> = commands.map(|name| format!("stent {name}")).collect();
-    assert_eq!(first_cells(&read("README.md"), "### Commands"), commands);
+    assert_eq!(first_cells(&reference("commands"), "# Commands"), commands);
 }
 
 #[test]
-fn every_admin_call_is_in_the_readme() {
+fn every_admin_call_is_told() {
     let source = read("src/control/admin/mod.rs");
     let arms = source.lines().map(str::trim).filter(|line| line.starts_with("\"/") && line.contains("\" if "));
     let paths: BTreeSet<String> = arms.filter_map(quoted).map(str::to_owned).collect();
-    let calls = first_cells(&read("README.md"), "### Admin calls");
+    let calls = first_cells(&reference("admin"), "# Admin calls");
     let described = calls.iter().filter_map(|call| call.split_once(' ')).map(|(_, path)| path);
     assert_eq!(set(described), paths);
 }
 
-/// What README shows behind a prompt with this command.
+/// What the page on explaining shows behind a prompt with this command.
 fn shown(command: &str) -> String {
-    let all = blocks(&read("README.md"));
+    let all = blocks(&read("docs/guides/explain.md"));
     let text =
         all.iter().find_map(|block| block.text.strip_prefix(&format!("$ stent {command}"))).expect("it is shown");
     text.split_once('\n').map(|(_, output)| output.to_owned()).expect("with what it prints")
 }
 
 #[test]
-fn what_is_explained_in_the_readme_is_explained_so() {
+fn what_is_shown_to_be_explained_is_explained_so() {
     let folder = folder();
     std::fs::copy(root().join("proxy.yaml"), folder.path().join("proxy.yaml")).expect("it can be copied");
     let url = "http://clinic.example/api/patients/?page_size=9999&utm_source=mail&page=2";
@@ -314,17 +330,136 @@ fn what_is_explained_in_the_readme_is_explained_so() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), shown("explain GET"));
 }
 
+/// Commands of ours in shell blocks: the subcommand, and its options.
+fn commands(text: &str) -> Vec<(String, Vec<String>)> {
+    let shell = blocks(text).into_iter().filter(|block| ["sh", "console"].contains(&block.info.as_str()));
+    let lines: Vec<String> =
+        shell.flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let calls = lines.iter().flat_map(|line| line.split('#').next().unwrap_or_default().split(['|', '&', ';']));
+    let calls = calls.filter_map(|call| call.trim().trim_start_matches("$ ").strip_prefix("stent "));
+    let of = |call: &str| {
+        let mut words = call.split_whitespace();
+        let name = words.next().unwrap_or_default().to_owned();
+        let options =
+            words.filter(|word| word.starts_with("--")).map(|word| word.split('=').next().unwrap().to_owned());
+        (name, options.collect())
+    };
+    calls.map(of).collect()
+}
+
+#[test]
+fn every_command_on_every_page_exists_with_its_options() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for (name, options) in commands(&text) {
+            seen += 1;
+            let help = String::from_utf8(stent(&[&name, "--help"]).stdout).expect("text");
+            assert!(help.contains("Usage: stent"), "{page}: stent {name}");
+            for option in options {
+                assert!(help.contains(&option), "{page}: stent {name} {option}");
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} commands");
+}
+
+/// A link as it stands on a page: to a file, and to a heading of it.
+fn links(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    links.filter(|link| !link.starts_with("http")).map(|link| match link.split_once('#') {
+        Some((file, heading)) => (file, Some(heading)),
+        None => (link, None),
+    })
+}
+
+/// The name under which a heading is linked to.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let words = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    words
+        .map(|text| {
+            text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+        })
+        .collect()
+}
+
+/// Where a link on a page leads, from the root.
+fn target(page: &str, file: &str) -> PathBuf {
+    if file.is_empty() {
+        return PathBuf::from(page);
+    }
+    let mut path = Path::new(page).parent().expect("a folder").to_owned();
+    for part in file.split('/') {
+        match part {
+            ".." => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    path
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut seen = 0;
-    for document in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
-        for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+    let others = ["CONTRIBUTING.md", "CHANGELOG.md"].map(|name| (name.to_owned(), read(name)));
+    for (page, text) in pages().into_iter().chain(others) {
+        for (file, heading) in links(&text) {
             seen += 1;
-            let file = link.split('#').next().unwrap_or(link);
-            assert!(link.starts_with("http") || root().join(file).exists(), "{document}: {link}");
+            let path = target(&page, file);
+            assert!(root().join(&path).exists(), "{page}: {file} is not there");
+            if let Some(heading) = heading {
+                let there = anchors(&read(path.to_str().expect("text")));
+                assert!(there.contains(heading), "{page}: {file} has no heading {heading}: {there:?}");
+            }
         }
     }
-    assert!(seen > 5, "{seen} links");
+    assert!(seen > 50, "{seen} links");
+}
+
+#[test]
+fn readme_is_short_and_every_page_is_one_click_away() {
+    let readme = read("README.md");
+    assert!(readme.len() <= 8_000, "README has {} bytes", readme.len());
+    let linked: BTreeSet<PathBuf> = links(&readme).map(|(file, _)| target("README.md", file)).collect();
+    for (page, _) in pages().into_iter().skip(1) {
+        assert!(linked.contains(Path::new(&page)), "README does not link to {page}");
+    }
+}
+
+/// The picture in README, of the words in its source.
+fn picture(text: &str) -> String {
+    let boxes: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(": ")).collect();
+    let (wide, high) = (150, 76);
+    let mut drawn = String::new();
+    for (number, (name, says)) in boxes.iter().enumerate() {
+        let left = 10 + number * (wide + 26);
+        let middle = left + wide / 2;
+        drawn += &format!("<rect x=\"{left}\" y=\"10\" width=\"{wide}\" height=\"{high}\" rx=\"8\"/>\n");
+        drawn += &format!("<text x=\"{middle}\" y=\"42\" class=\"name\">{name}</text>\n");
+        drawn += &format!("<text x=\"{middle}\" y=\"64\">{says}</text>\n");
+        if number > 0 {
+            let (from, to) = (left - 26 + 3, left - 3);
+            drawn += &format!("<path d=\"M{from} 48H{to}m-6 -5l6 5l-6 5\"/>\n");
+        }
+    }
+    let width = 10 + boxes.len() * (wide + 26) - 16;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} 96\" role=\"img\">\n<style>\n\
+         text {{ font: 10px sans-serif; text-anchor: middle; fill: #1f2937 }}\n.name {{ font-size: 15px; font-weight: bold }}\n\
+         rect {{ fill: #eef2ff; stroke: #4f46e5 }}\npath {{ fill: none; stroke: #4f46e5; stroke-width: 1.5 }}\n\
+         @media (prefers-color-scheme: dark) {{ text {{ fill: #e5e7eb }} rect {{ fill: #1e1b4b; stroke: #a5b4fc }} path {{ stroke: #a5b4fc }} }}\n\
+         </style>\n{drawn}</svg>\n"
+    )
+}
+
+/// `STENT_DRAW=1` draws it anew.
+#[test]
+fn the_picture_is_drawn_from_its_words() {
+    let drawn = picture(&read("docs/picture/flow.txt"));
+    if std::env::var_os("STENT_DRAW").is_some() {
+        std::fs::write(root().join("docs/picture/flow.svg"), &drawn).expect("it can be written");
+    }
+    assert_eq!(read("docs/picture/flow.svg"), drawn, "draw it anew: STENT_DRAW=1 cargo test --test docs picture");
 }
 
 #[test]

@@ -186,7 +186,9 @@ impl Explanation {
     fn add(&mut self, what: &str, reason: &str, meaning: Option<Meaning>) {
         match (reason, meaning) {
             ("" | "vary-miss", _) | ("partial", None) => {}
-            (_, None) => self.why.push(format!("{what} `{reason}`: not known to this version; see Reasons in README")),
+            (_, None) => {
+                self.why.push(format!("{what} `{reason}`: not known to this version; see docs/reference/reasons.md"))
+            }
             (_, Some(Meaning { when, advice, .. })) => {
                 self.why.push(format!("{what} `{reason}`: {when}"));
                 self.advice.extend(Some(advice).filter(|advice| !advice.is_empty()));

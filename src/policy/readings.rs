@@ -1,4 +1,4 @@
-//! What differs between the two built-in policies that do as the origin says; and nothing else does. README's table says the
+//! What differs between the two built-in policies that do as the origin says; and nothing else does. the table in docs/guides/sharing.md says the
 //! same, and a test compares them.
 
 /// One thing that they read differently.

@@ -62,7 +62,7 @@ pub struct Decision {
     pub way: Way,
     /// The reason's spelling.
     pub reason: Option<String>,
-    /// What the reason means, as README says it.
+    /// What the reason means, as the reference says it.
     pub because: Option<String>,
     /// The cookies, headers or parameters that are the reason.
     pub names: Vec<String>,

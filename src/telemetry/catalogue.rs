@@ -1,6 +1,6 @@
 //! Every metric by its name.
 
-/// Every metric, with what it tells; README's table is checked against it.
+/// Every metric, with what it tells; the table in docs/reference/metrics.md is checked against it.
 pub const METRICS: [(&str, &str); 22] = [
     ("stent_requests_total", "Requests by route and outcome"),
     ("stent_refused_total", "Requests refused before any route took them"),

@@ -1,11 +1,11 @@
-//! `docs/rfc9111.md`: that it names every case and nothing that does not exist, and leaves no sentence open.
+//! `docs/reference/rfc9111.md`: that it names every case and nothing that does not exist, and leaves no sentence open.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::case;
 
-const PAGE: &str = include_str!("../../docs/rfc9111.md");
+const PAGE: &str = include_str!("../../docs/reference/rfc9111.md");
 
 /// A row of a table of sentences.
 struct Row<'a> {

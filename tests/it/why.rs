@@ -174,7 +174,7 @@ fn it_says_what_happened_and_what_to_do() {
     check("\"outcome\":\"refused\",\"reason\":\"encoded-slash\",\"total_ms\":0", &["reason `encoded-slash`: `%2F`"]);
     check(
         "\"outcome\":\"pass\",\"reason\":\"of-tomorrow\",\"total_ms\":0",
-        &["`of-tomorrow`: not known to this version; see Reasons in README"],
+        &["`of-tomorrow`: not known to this version; see docs/reference/reasons.md"],
     );
 }
 

@@ -1,4 +1,4 @@
-//! What each reason means, and what can be done about it: for those who ask why. README's tables say the same, and a test
+//! What each reason means, and what can be done about it: for those who ask why. The tables of the reference say the same, and a test
 //! compares them.
 
 /// A reason in words.
