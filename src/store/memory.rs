@@ -165,3 +165,85 @@ impl Slots for Memory {
         self.slots.invalidate(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::entry::stored::Entry;
+
+    fn owners(number: u8) -> Owners {
+        let principal = [number; 32];
+        Owners::of(Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))), Some(&principal))
+    }
+
+    fn answer(number: u8, length: usize) -> Slot {
+        let mut head = crate::entry::stored::tests::head(http::HeaderMap::new());
+        head.owners = owners(number);
+        Slot::Entry(Entry::new(&head, Bytes::from(vec![b'x'; length])))
+    }
+
+    #[test]
+    fn what_owners_hold_is_what_is_there() {
+        let memory = Memory::new(1 << 20, Some(100 << 10));
+        let mut chance: u64 = 7;
+        let mut next = |most: u64| {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (chance >> 33) % most
+        };
+        for _ in 0..20_000 {
+            let key = Key::from(next(3_000).to_le_bytes().as_slice());
+            match next(10) {
+                0 => memory.remove(&key),
+                1 => drop(memory.take_out(&key, |_| true)),
+                2 => drop(memory.get(&key)),
+                _ => {
+                    let (owner, length) = (next(4) as u8, next(4_000) as usize);
+                    if memory.admits(&key, owners(owner), Some(length as u64)) {
+                        memory.put(key, answer(owner, length));
+                    }
+                }
+            }
+        }
+        // Until what was written is in order: moka does so much of it at a time.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let there = || memory.iter().map(|(key, slot)| u64::from(slot.weight(&key))).sum::<u64>();
+        while memory.shares.all() != Some(there()) {
+            assert!(std::time::Instant::now() < until, "{:?} counted, {} there", memory.shares.all(), there());
+            memory.tend();
+        }
+        assert!(there() <= 1 << 20 && there() > 900 << 10, "it is full: {}", there());
+    }
+
+    #[test]
+    fn whoever_has_too_much_gives_way_to_others_and_to_itself() {
+        let memory = Memory::new(1 << 20, Some(200 << 10));
+        let key = |owner: u8, number: u32| Key::from([&[owner][..], &number.to_le_bytes()].concat());
+        let put = |owner: u8, number: u32| {
+            let key = key(owner, number);
+            let is_let_in = memory.admits(&key, owners(owner), Some(4_000));
+            if is_let_in {
+                memory.put(key, answer(owner, 4_000));
+            }
+            memory.tend();
+            is_let_in
+        };
+        let held = |owner: u8| (0..1_000).filter(|number| memory.peek(&key(owner, *number)).is_some()).count();
+        // Alone it has all of it.
+        for number in 0..400 {
+            put(1, number);
+        }
+        assert!(held(1) > 200, "{}", held(1));
+        // Others find room at their first request, until it is down to its share, and they have theirs.
+        for other in 2..=5 {
+            assert!((0..60).all(|number| put(other, number)), "{other}");
+        }
+        let all = [1, 2, 3, 4, 5].map(held);
+        assert!(all.iter().all(|held| (40..=60).contains(held)), "{all:?}");
+        // It still gets what it asks for, in place of its own.
+        assert!(put(1, 999) && memory.peek(&key(1, 999)).is_some());
+    }
+}

@@ -82,17 +82,18 @@ impl Shares {
         self.held[owner.number()].load(Ordering::Relaxed)
     }
 
-    /// It holds more than its share, and others hold one at least: where there is one client, it is everybody.
-    fn is_large(&self, owner: Owner) -> bool {
-        let held = self.held(owner);
-        self.share.is_some_and(|share| held > share && self.all.load(Ordering::Relaxed) - held >= share)
+    /// It holds more than its share, and gives way to what is fetched for these: to others always, to itself where others hold a
+    /// share at least. Where there is one client, it is everybody, and moka knows better what of its to give up.
+    fn gives_way(&self, owner: Owner, to: Owners) -> bool {
+        let (held, Some(share)) = (self.held(owner), self.share) else { return false };
+        held > share && (!to.contain(owner) || self.all.load(Ordering::Relaxed) - held >= share)
     }
 
     /// Whether somebody is to give way to what is fetched for these in a full store.
     pub fn gives_room(&self, owners: Owners) -> bool {
         self.large.load(Ordering::Relaxed) > 0 && {
-            let own = owners.iter().any(|owner| self.is_large(owner));
-            own || self.queues().iter().any(|queue| self.is_large(queue.owner))
+            let own = owners.iter().any(|owner| self.gives_way(owner, owners));
+            own || self.queues().iter().any(|queue| self.gives_way(queue.owner, owners))
         }
     }
 
@@ -127,7 +128,7 @@ impl Shares {
     /// whoever holds the most.
     pub fn next_to_go(&self, owners: Owners) -> Option<(Owner, Key)> {
         let mut queues = self.queues();
-        let large = queues.iter_mut().filter(|queue| self.is_large(queue.owner));
+        let large = queues.iter_mut().filter(|queue| self.gives_way(queue.owner, owners));
         let queue = large.max_by_key(|queue| (owners.contain(queue.owner), self.held(queue.owner)))?;
         Some((queue.owner, queue.keys.pop_front()?))
     }
