@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::entry::head::{Head, Lifetime, Openness, OriginClock, Staleness, Validators, Vital};
-use crate::entry::owner::{Owner, Owners};
+use crate::entry::owner::Owners;
 use crate::entry::purge::Birth;
 use crate::entry::tag::{TagHash, TagSet, Tagged};
 use crate::ground::clock::monotonic;
@@ -21,8 +21,8 @@ use crate::ground::clock::monotonic;
 #[derive(Debug, Clone)]
 pub struct Entry(Arc<Stored>);
 
-/// The bits of a principal's number.
-const PRINCIPAL: u32 = Owner::NUMBERS.ilog2();
+/// The bits of where the replaced fields begin: a text is far shorter than 16 MiB.
+const REPLACED: u32 = 24;
 
 /// The bytes of a tag.
 const TAG: usize = size_of::<TagHash>();
@@ -42,14 +42,20 @@ struct Stored {
     stale_if_error: Tenths,
     ceiling: Tenths,
     initial_age: Tenths,
-    /// Where in the text the replaced fields begin.
+    /// Where in the text the replaced fields begin, and in the first eight bits the principal that it was fetched for.
     replaced: u32,
-    /// Microseconds since [`beginning`], and in the last twelve bits the principal that it was fetched for.
+    /// Nanoseconds since [`beginning`].
     received: u64,
     birth: Birth,
     /// Tags, then the fields that are delivered, then those that were replaced.
     text: Box<[u8]>,
     body: Bytes,
+}
+
+impl Stored {
+    fn replaced_at(&self) -> usize {
+        (self.replaced & ((1 << REPLACED) - 1)) as usize
+    }
 }
 
 /// What happens to an entry while it is stored.
@@ -172,20 +178,20 @@ impl Entry {
         let replaced = text.len() as u32;
         head.replaced.iter().flatten().for_each(|(name, value)| write_line(&mut text, name, value));
         let Vital { lifetime, received, initial_age, .. } = head.vital;
+        let (client, principal) = head.owners.packed();
         Entry(Arc::new(Stored {
             status: head.status,
             marks: Marks::of(head),
             life: Life::new(false),
-            client: head.owners.client.number() as u16,
+            client,
             tags,
             fresh_for: Tenths::at_most(lifetime.fresh_for),
             stale_while_revalidate: Tenths::at_most(lifetime.stale_while_revalidate),
             stale_if_error: Tenths::at_most(lifetime.stale_if_error),
             ceiling: Tenths::at_most(lifetime.ceiling),
             initial_age: Tenths::at_least(initial_age),
-            replaced,
-            received: (received.saturating_duration_since(beginning()).as_micros() as u64) << PRINCIPAL
-                | head.owners.principal.number() as u64,
+            replaced: replaced | u32::from(principal) << REPLACED,
+            received: received.saturating_duration_since(beginning()).as_nanos() as u64,
             birth: Birth::new(head.birth.born, head.birth.validated),
             // Not `into_boxed_slice`: a buffer that shrinks may stay as large as it was.
             text: Box::from(text.as_slice()),
@@ -206,7 +212,7 @@ impl Entry {
 
     /// The fields as they are delivered, each with its line's end; without a length. Those that all have are stored once.
     pub fn lines(&self) -> [&[u8]; 2] {
-        [&self.0.text[usize::from(self.0.tags) * TAG..self.0.replaced as usize], VIA_LINE]
+        [&self.0.text[usize::from(self.0.tags) * TAG..self.0.replaced_at()], VIA_LINE]
     }
 
     /// The same, as a map.
@@ -216,7 +222,7 @@ impl Entry {
 
     /// The origin's own fields about caching, where others are delivered in their place.
     pub fn replaced(&self) -> Option<impl Iterator<Item = (HeaderName, HeaderValue)>> {
-        self.0.marks.has(Marks::OTHERWISE).then(|| fields(&self.0.text[self.0.replaced as usize..]))
+        self.0.marks.has(Marks::OTHERWISE).then(|| fields(&self.0.text[self.0.replaced_at()..]))
     }
 
     /// What `If-None-Match` and `If-Modified-Since` are compared with.
@@ -247,7 +253,7 @@ impl Entry {
                 ceiling: stored.ceiling.duration(),
                 staleness: stored.marks.staleness(),
             },
-            received: beginning() + Duration::from_micros(stored.received >> PRINCIPAL),
+            received: beginning() + Duration::from_nanos(stored.received),
             initial_age: stored.initial_age.duration(),
             openness: stored.marks.openness(),
             clock: if stored.marks.has(Marks::CLOCK_BEHIND) { OriginClock::Behind } else { OriginClock::Right },
@@ -316,8 +322,7 @@ impl Entry {
 
     /// For whom it was fetched.
     pub fn owners(&self) -> Owners {
-        let principal = self.0.received as u16 & ((1 << PRINCIPAL) - 1);
-        Owners { client: Owner::of_number(self.0.client), principal: Owner::of_number(principal) }
+        Owners::unpacked(self.0.client, (self.0.replaced >> REPLACED) as u8)
     }
 
     pub(super) fn weight(&self) -> usize {
@@ -375,8 +380,7 @@ pub(crate) mod tests {
             ceiling: Lifetime::NO_CEILING,
             staleness: Staleness::Forbidden,
         };
-        // A packed one is told to the microsecond.
-        let (received, initial_age) = (beginning() + Duration::from_secs(100_000), Duration::ZERO);
+        let (received, initial_age) = (Instant::now(), Duration::ZERO);
         Head {
             status: StatusCode::OK,
             validators: Validators::of(&headers),
