@@ -380,6 +380,18 @@ impl Queued {
             own.called = false;
         }
     }
+
+    /// Somebody with fewer was called, too, and is about to look: what there is now is for them.
+    pub(super) fn is_outranked(&self) -> bool {
+        let queue = self.places.lock();
+        if !queue.waiting.iter().any(|one| one.called) {
+            return false;
+        }
+        let has = self.places.by_client(self.places.all().iter());
+        let Some(own) = queue.waiting.iter().find(|one| one.number == self.number) else { return false };
+        let own = of(&has, own.client);
+        queue.waiting.iter().any(|one| one.called && of(&has, one.client) < own)
+    }
 }
 
 impl Drop for Queued {

@@ -184,7 +184,9 @@ impl Pool {
                 Err(_) => self.places.look(monotonic()),
                 Ok(()) => {
                     let waited = if came.elapsed() >= LONG { Waited::Long } else { Waited::NotYet };
-                    if let Some(found) = self.find(server, by, reuse, waited) {
+                    if !queued.is_outranked()
+                        && let Some(found) = self.find(server, by, reuse, waited)
+                    {
                         return found;
                     }
                 }

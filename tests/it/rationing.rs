@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::raw::until;
-use crate::scenario::{Client, Gate, LIMIT, Origin, Stent, answer, streaming};
+use crate::scenario::{Client, Gate, LIMIT, Origin, Stent, answer, eventually, streaming};
 
 const ROUTES: &str = "
 server: {listen: 127.0.0.1:0, workers: 2, trusted_proxies: [127.0.0.0/8]}
@@ -298,4 +298,32 @@ async fn an_address_whose_requests_may_all_go_on_has_every_place() {
     gate.arrived(20).await;
     gate.open(40);
     assert!(tasks.join_all().await.iter().all(|status| *status == 200));
+}
+
+/// Also before anybody can know who is slow, the last places are not for an address that has most of them already.
+#[tokio::test]
+async fn whoever_comes_from_another_address_finds_a_place_at_once() {
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let origin = Origin::start(move |_| {
+        let waits = waits.clone();
+        async move {
+            waits.pass().await;
+            answer(200, &[], "x")
+        }
+    })
+    .await;
+    let stent = Stent::start_with(origin.address, ", timeout: 30s, deadline: 30s, pool: {max: 20}", ROUTES);
+    let client = stent.client();
+    let ask = |path: String, from: &'static str| {
+        tokio::spawn(async move { client.get(&path).header("x-forwarded-for", from).send().await.status })
+    };
+    let many: Vec<_> = (0..40).map(|number| ask(format!("/many/{number}"), "192.0.2.1")).collect();
+    let few: Vec<_> = (0..4).map(|number| ask(format!("/few/{number}"), "192.0.2.2")).collect();
+    // Nothing has ended: were the places all taken, these would not have come.
+    eventually(|| (0..4).all(|number| origin.count(&format!("/few/{number}")) == 1)).await;
+    gate.open(44);
+    for one in many.into_iter().chain(few) {
+        assert_eq!(one.await.unwrap(), 200);
+    }
 }
